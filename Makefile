@@ -1,0 +1,65 @@
+# The two commands are `make book` and `make test`; `make` alone lists the rest.
+
+# Which Python makes .venv. Naming one (make PYTHON=python3.12 ...) replaces a
+# .venv that another one made; without a name a working .venv is kept.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := python3
+else
+CHOSEN := --chosen
+endif
+
+PORT ?= 8000
+ARGS ?=
+BIN := .venv/bin/python
+HTML := _build/html
+
+.PHONY: help env data book test serve lab notebooks check stamp clean distclean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@echo "Usage: make TARGET [PYTHON=python3.11]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+env:  ## make .venv and install the pinned requirements
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+		echo "There is no command \"$(PYTHON)\" here: name a Python with PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" tools/make_env.py $(CHOSEN)
+
+data: env  ## render the stand-in data set (kept under data/)
+	@$(BIN) -m dsod_d2l data standin
+
+book: data  ## build the HTML pages from the stored outputs
+	@rm -rf _build
+	.venv/bin/jupyter-book build . -n -W --keep-going -q
+	@echo "The book is built: $(CURDIR)/$(HTML)/index.html"
+	@echo "Type \`make serve\` to read it at http://localhost:$(PORT)"
+
+test: data  ## run all tests and compare every notebook output (ARGS="-k boxes" narrows it)
+	$(BIN) -m pytest -rs --doctest-modules --nbval dsod_d2l tests book $(ARGS)
+
+serve:  ## show the built book in a browser (PORT=8000)
+	@test -f $(HTML)/index.html || { echo "Nothing is built yet: run \`make book\` first." >&2; exit 1; }
+	@echo "Open http://localhost:$(PORT) in a browser; Ctrl-C ends it."
+	@$(BIN) -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+lab: data  ## open the notebooks in JupyterLab
+	@PYTHONPATH="$(CURDIR)" $(BIN) -m jupyterlab --notebook-dir=book
+
+notebooks: data  ## run every notebook anew and store its outputs
+	$(BIN) tools/run_notebooks.py --all
+
+check: env  ## say which stored outputs are stale, and which notebook rules are broken
+	$(BIN) tools/run_notebooks.py --all --check
+	$(BIN) tools/notebook_rules.py --all
+	$(BIN) tools/stamp_repository.py --check
+
+stamp: env  ## write the repository's address of _config.yml into notebooks and README
+	$(BIN) tools/stamp_repository.py
+
+clean:  ## remove what was built; .venv and data stay
+	@rm -rf _build build dist *.egg-info .pytest_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv and the rendered data as well
+	@rm -rf .venv data/standin

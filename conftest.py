@@ -1,0 +1,23 @@
+"""Settings for pytest, so that a plain `pytest --nbval book/` passes from any folder."""
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+CELL_TIMEOUT = 600  # seconds; nbval's own default is 2000
+
+# The kernels of the notebooks find the module without its being installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def pytest_configure(config):
+    """Give nbval its sanitiser, this environment's kernel and a time limit per cell."""
+    option = config.option
+    if not (getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)):
+        return
+    if not option.nbval_sanitize_with:
+        option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
+    if not option.nbval_kernel_name:
+        option.nbval_current_env = True
+    if option.nbval_cell_timeout == 2000:
+        option.nbval_cell_timeout = CELL_TIMEOUT

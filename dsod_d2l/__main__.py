@@ -1,0 +1,7 @@
+"""Run the command line: ``python -m dsod_d2l``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,57 @@
+"""The command line: info, data, train, evaluate, detect.
+
+Every command prints a table to read, or with ``--json`` one JSON value.
+Wrong use ends with one sentence on the error stream and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+
+from . import commands, options
+
+COMMANDS = {"info": commands.info, "data": commands.data,
+            "train": commands.train, "evaluate": commands.evaluate,
+            "detect": commands.detect}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one sentence."""
+
+    def error(self, message):
+        """Print the sentence and leave with code 2."""
+        self.exit(2, f"{self.prog}: {message} (--help tells more)\n")
+
+
+def build_parser():
+    """Return the parser of all commands."""
+    parser = Parser(prog="python -m dsod_d2l", description="Build, train and "
+                    "use DSOD, an object detector trained from scratch.")
+    commands_of = parser.add_subparsers(dest="command", required=True,
+                                        metavar="COMMAND")
+    for name in COMMANDS:
+        text = COMMANDS[name].__doc__.splitlines()[0]
+        command = commands_of.add_parser(name, help=text, description=text)
+        getattr(options, name)(command)
+        command.add_argument("--json", action="store_true",
+                             help="print one JSON value instead of a table")
+    return parser
+
+
+def main(arguments=None):
+    """Run one command; return the exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    chosen = build_parser().parse_args(arguments)
+    try:
+        value, table = COMMANDS[chosen.command](chosen)
+        print(json.dumps(value) if chosen.json else table, flush=True)
+    except BrokenPipeError:        # the reader of a pipe has left early
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"{chosen.command}: {error}", file=sys.stderr)
+        return 2
+    return 0

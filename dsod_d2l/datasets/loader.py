@@ -1,0 +1,202 @@
+"""Batches, made by worker processes while the network computes.
+
+A worker decodes, augments and labels whole batches and leaves them in
+memory that both sides share, so the training process only copies. What a
+batch holds depends on the seed and its number alone, not on the workers.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import sys
+import traceback
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import anchors, runtime, targets, transforms
+
+SLOTS = 3                # batches a worker may be ahead
+
+
+class Batch(NamedTuple):
+    """One batch, before it meets the framework.
+
+    images: uint8 (B, H, W, 3) RGB.
+    classes: int32 (B, N), offsets: float32 (B, N, 4), see ``Targets``.
+    sources: names of the B images, for messages.
+    """
+
+    images: np.ndarray
+    classes: np.ndarray
+    offsets: np.ndarray
+    sources: list
+
+
+def order(length, seed, start, count):
+    """Return ``count`` sample indices from position ``start`` on.
+
+    Every epoch is a permutation of the whole set, drawn from the seed and
+    the epoch's number, so a run can be resumed at any position.
+
+    >>> sorted(order(4, seed=0, start=4, count=4).tolist())
+    [0, 1, 2, 3]
+    """
+    positions = np.arange(start, start + count)
+    epochs = {epoch: np.random.default_rng([seed, epoch]).permutation(length)
+              for epoch in np.unique(positions // length)}
+    return np.array([epochs[position // length][position % length]
+                     for position in positions])
+
+
+class BatchMaker:
+    """Make batch number ``k`` of a run: read, augment, label.
+
+    Args:
+        dataset: any data set.
+        model: ``ModelConfig``; gives size, anchors and variances.
+        settings: ``TrainConfig``; gives batch size, augmentation, seed.
+    """
+
+    def __init__(self, dataset, model, settings):
+        self.dataset, self.model, self.settings = dataset, model, settings
+        self.anchors = anchors.anchors_for(model)
+        self.augment = transforms.RECIPES[settings.augment]
+
+    def empty(self, buffer=None):
+        """Return a batch to be filled, in the given memory or its own."""
+        size, count = self.settings.batch_size, len(self.anchors)
+        shapes = [((size, *self.model.input_size, 3), np.uint8),
+                  ((size, count), np.int32), ((size, count, 4), np.float32)]
+        arrays, offset = [], 0
+        for shape, kind in shapes:
+            length = int(np.prod(shape)) * np.dtype(kind).itemsize
+            part = (np.empty(length, np.uint8) if buffer is None else
+                    np.frombuffer(buffer, np.uint8, length, offset))
+            arrays.append(part.view(kind).reshape(shape))
+            offset += -(-length // 64) * 64
+        return Batch(*arrays, []), offset
+
+    def fill(self, number, batch):
+        """Fill a batch with the samples of that number."""
+        size, seed = len(batch.images), self.settings.seed
+        batch.sources.clear()
+        chosen = order(len(self.dataset), seed, number * size, size)
+        for row, index in enumerate(chosen):
+            rng = np.random.default_rng([seed, number, row])
+            sample = self.augment(self.dataset[int(index)],
+                                  self.model.input_size, rng)
+            wanted = targets.label_anchors(
+                self.anchors, sample.boxes, sample.labels,
+                self.settings.match_threshold,
+                variances=self.model.variances)
+            batch.images[row] = sample.image
+            batch.classes[row] = wanted.classes
+            batch.offsets[row] = wanted.offsets
+            batch.sources.append(sample.source)
+        return batch
+
+
+def _work(maker, buffers, jobs, done):
+    """Fill batches in a worker process until None comes."""
+    runtime.worker_init()
+    batches = [maker.empty(buffer)[0] for buffer in buffers]
+    while (job := jobs.recv()) is not None:
+        number, slot = job
+        try:
+            done.send((slot, maker.fill(number, batches[slot]).sources, None))
+        except Exception as error:
+            done.send((slot, [], (type(error), str(error),
+                                  traceback.format_exc())))
+            return
+
+
+class Loader:
+    """Iterate over the batches ``start`` to ``stop - 1`` of a run.
+
+    Args:
+        maker: ``BatchMaker``.
+        start, stop: numbers of batches.
+        workers: processes; 0 makes the batches in this process.
+
+    The arrays of a batch are good until the next one is asked for.
+
+    Raises:
+        Whatever a data set raises in a worker, with the same sentence.
+    """
+
+    def __init__(self, maker, start, stop, workers=1):
+        self.maker, self.start, self.stop = maker, start, stop
+        can_fork = "fork" in multiprocessing.get_all_start_methods()
+        fits = can_fork and sys.platform.startswith("linux")
+        self.workers = min(workers, stop - start) if fits else 0
+
+    def __iter__(self):
+        """Yield the batches in order."""
+        if self.workers < 1:
+            batch = self.maker.empty()[0]
+            for number in range(self.start, self.stop):
+                yield self.maker.fill(number, batch)
+            return
+        crew = [_Worker(self.maker) for _ in range(self.workers)]
+        try:
+            yield from self._collect(crew)
+        finally:
+            for worker in crew:
+                worker.close()
+
+    def _collect(self, crew):
+        ahead = self.start
+        for number in range(self.start, self.stop):
+            limit = min(self.stop, number + (SLOTS - 1) * len(crew))
+            while ahead < limit:
+                crew[ahead % len(crew)].ask(ahead)
+                ahead += 1
+            yield crew[number % len(crew)].take()
+
+
+class _Worker:
+    """One process, its shared slots, and the two ends of its pipes."""
+
+    def __init__(self, maker):
+        size = maker.empty()[1]
+        self.buffers = [mmap.mmap(-1, size) for _ in range(SLOTS)]
+        self.batches = [maker.empty(buffer)[0] for buffer in self.buffers]
+        context = multiprocessing.get_context("fork")
+        take, self.jobs = context.Pipe(False)
+        self.done, give = context.Pipe(False)
+        self.process = context.Process(
+            target=_work, args=(maker, self.buffers, take, give), daemon=True)
+        with warnings.catch_warnings():
+            # The child never touches the framework's threads.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process.start()
+        take.close()
+        give.close()
+        self.asked = 0
+
+    def ask(self, number):
+        self.jobs.send((number, self.asked % SLOTS))
+        self.asked += 1
+
+    def take(self):
+        try:
+            slot, sources, error = self.done.recv()
+        except EOFError:
+            self.process.join()
+            raise RuntimeError("a data worker ended without a word, exit "
+                               f"code {self.process.exitcode}") from None
+        if error:
+            kind, message, trace = error
+            print(trace, file=sys.stderr) if os.environ.get(
+                "DSOD_DEBUG") else None
+            raise kind(message)
+        return self.batches[slot]._replace(sources=sources)
+
+    def close(self):
+        self.jobs.close()
+        self.process.terminate()
+        self.process.join()

@@ -1,0 +1,270 @@
+"""RecordIO, the file format of MXNet's data sets, read and written safely.
+
+A `.rec` file is a row of records. Each is the number ``MAGIC``, a word whose
+upper 3 bits say which part of a record follows and whose lower 29 bits give
+its length, and that many bytes, padded to a multiple of four. A payload that
+holds ``MAGIC`` itself, at a multiple of four, is cut there into parts; the
+reader puts the number back. An `.idx` file lists ``key<TAB>offset``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from pathlib import Path
+
+from . import image_records
+
+MAGIC = 0xced7230a
+_MAGIC_BYTES = struct.pack("<I", MAGIC)
+_HEAD = struct.Struct("<II")
+_LENGTH = (1 << 29) - 1
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+class RecordReader:
+    """The records of a file, by position; every length is checked on opening.
+
+    Picklable, and safe to share with forked workers: it keeps no position in
+    the file.
+
+    Args:
+        path: the `.rec` file. The `.idx` of the same name beside it gives the
+            order; where it is missing, the file is scanned, and the index is
+            written there if the folder allows it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a record or the index contradicts the file; the message
+            names the file and the byte offset.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.name = self.path.name
+        self._open()
+        index = self.path.with_suffix(".idx")
+        if index.is_file():
+            self.keys, self.offsets = _read_index(index, self._size)
+            for offset in self.offsets:
+                self._spans(offset)
+        else:
+            self.offsets = self._scan()
+            self.keys = list(range(len(self.offsets)))
+            _offer_index(index, self.keys, self.offsets)
+
+    def __len__(self):
+        return len(self.offsets)
+
+    def __getitem__(self, position):
+        """Return the payload of one record, as bytes."""
+        spans, _ = self._spans(self.offsets[position])
+        return _MAGIC_BYTES.join(self._bytes(*span) for span in spans)
+
+    def __repr__(self):
+        return f"RecordReader({str(self.path)!r}, {len(self)} records)"
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        del state["_file"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._open()
+
+    def __del__(self):
+        self.close()
+
+    def close(self):
+        """Give the file back; reading is then an error."""
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def _open(self):
+        if not self.path.is_file():
+            raise FileNotFoundError(f"There is no record file {self.path}.")
+        self._file = open(self.path, "rb", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def _bytes(self, start, length):
+        # pread leaves no position behind, so that forked workers do not
+        # disturb one another; unlike a map it survives a file cut short.
+        data = os.pread(self._file.fileno(), length, start)
+        if len(data) != length:
+            raise self._fault(start, f"expected {length} bytes, found "
+                              f"{len(data)} before the file ends")
+        return data
+
+    def _fault(self, offset, problem):
+        return ValueError(f"{self.path}, byte {offset}: {problem}.")
+
+    def _part(self, offset):
+        """Return (flag, start, length) of the part at a byte offset."""
+        left = self._size - offset - _HEAD.size
+        if left < 0:
+            raise self._fault(offset, "the file ends inside the head of a "
+                              "record")
+        magic, word = _HEAD.unpack(self._bytes(offset, _HEAD.size))
+        if magic != MAGIC:
+            raise self._fault(offset, "expected the start of a record "
+                              f"({MAGIC:#x}), found {magic:#x}")
+        flag, length = word >> 29, word & _LENGTH
+        if _padded(length) > left:
+            raise self._fault(offset, f"a record claims {length} bytes, but "
+                              f"the file ends after {left}")
+        return flag, offset + _HEAD.size, length
+
+    def _spans(self, offset):
+        """Return the [(start, length)] of a record's parts, and its end."""
+        spans, allowed, begin = [], (_WHOLE, _FIRST), offset
+        while True:
+            flag, start, length = self._part(offset)
+            if flag not in allowed:
+                raise self._fault(offset, f"part flag {flag} cannot stand "
+                                  f"here (the record begins at byte {begin})")
+            spans.append((start, length))
+            offset = start + _padded(length)
+            if flag in (_WHOLE, _LAST):
+                return spans, offset
+            if length % 4:
+                raise self._fault(start, f"a part of {length} bytes is "
+                                  "followed by another; expected a multiple "
+                                  "of 4")
+            allowed = (_MIDDLE, _LAST)
+
+    def _scan(self):
+        offsets, offset = [], 0
+        while offset < self._size:
+            offsets.append(offset)
+            _, offset = self._spans(offset)
+        return offsets
+
+
+def _padded(length):
+    return (length + 3) // 4 * 4
+
+
+def _read_index(index, size):
+    """Return the keys and offsets of an index of a file of `size` bytes."""
+    entries = {}
+    lines = index.read_text(encoding="utf-8", errors="replace").splitlines()
+    for row, line in enumerate(lines, 1):
+        fields = line.split("\t")
+        if len(fields) != 2 or not all(f.strip().isdecimal() for f in fields):
+            raise ValueError(f"{index}, line {row}: expected a key, a tab and "
+                             f"a byte offset, found {line[:60]!r}.")
+        key, offset = map(int, fields)
+        if key in entries:
+            raise ValueError(f"{index}, line {row}: key {key} was there "
+                             "before.")
+        if offset >= size:
+            raise ValueError(f"{index}, line {row}: offset {offset} lies "
+                             f"outside the record file of {size} bytes.")
+        entries[key] = offset
+    return list(entries), list(entries.values())
+
+
+def _offer_index(index, keys, offsets):
+    """Write a rebuilt index, unless its folder does not allow it."""
+    try:
+        with _replacing(index) as file:
+            file.write(_index_text(keys, offsets))
+    except OSError:
+        pass    # the offsets stay in memory; the next opening scans again
+
+
+def _index_text(keys, offsets):
+    rows = (f"{key}\t{offset}\n" for key, offset in zip(keys, offsets))
+    return "".join(rows).encode()
+
+
+@contextlib.contextmanager
+def _replacing(path):
+    """Yield a file that takes the place of `path` once it is written in full."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_payloads(path, payloads):
+    """Write a `.rec` file and its `.idx`, whole or not at all.
+
+    Args:
+        path: the `.rec` file; an older one is replaced at the end.
+        payloads: iterable of bytes, each shorter than 512 MiB; their keys
+            are 0, 1, 2, ...
+
+    Returns:
+        The number of records.
+    """
+    path = Path(path)
+    if path.suffix != ".rec":
+        raise ValueError(f"path must end in .rec, found {str(path)!r}.")
+    index, offsets = path.with_suffix(".idx"), []
+    with _replacing(path) as file:
+        for payload in payloads:
+            offsets.append(file.tell())
+            _write_payload(file, payload)
+        # Whoever opens the new file before its index is there scans it.
+        index.unlink(missing_ok=True)
+    with _replacing(index) as file:
+        file.write(_index_text(range(len(offsets)), offsets))
+    return len(offsets)
+
+
+def _write_payload(file, payload):
+    if len(payload) > _LENGTH:
+        raise ValueError(f"a record holds at most {_LENGTH} bytes, found "
+                         f"{len(payload)}.")
+    parts = _split(payload)
+    for row, part in enumerate(parts):
+        last = row == len(parts) - 1
+        flag = ((_WHOLE if last else _FIRST) if row == 0
+                else (_LAST if last else _MIDDLE))
+        file.write(_HEAD.pack(MAGIC, flag << 29 | len(part)))
+        file.write(part + bytes(-len(part) % 4))
+
+
+def _split(payload):
+    """Cut a payload at each MAGIC that begins at a multiple of four."""
+    parts, begin, at = [], 0, payload.find(_MAGIC_BYTES)
+    while at >= 0:
+        if at % 4 == 0:
+            parts.append(payload[begin:at])
+            begin = at + 4
+        at = payload.find(_MAGIC_BYTES, at + 4)    # it cannot overlap itself
+    return parts + [payload[begin:]]
+
+
+def write_records(path, items, progress=None):
+    """Write images with their objects, as MXNet's detection iterators read.
+
+    Args:
+        path: the `.rec` file; its `.idx` is written beside it. Both appear
+            only when all is written.
+        items: iterable of (boxes, labels, image): (M, 4) corner boxes in
+            fractions of the image, M class indices from 0, and the bytes of
+            an encoded image. M may be 0 (MXNet's own iterator skips those).
+        progress: called with the number of records done, after each.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        ValueError: a box or label is faulty; the message names the record.
+    """
+    def payloads():
+        for row, (boxes, labels, image) in enumerate(items):
+            source = f"{Path(path).name}, record {row}"
+            yield image_records.pack_objects(boxes, labels, image, row, source)
+            if progress is not None:
+                progress(row + 1)
+    return write_payloads(path, payloads())

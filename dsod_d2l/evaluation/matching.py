@@ -1,0 +1,62 @@
+"""Matching the detections of one class in one image with its objects."""
+
+from __future__ import annotations
+
+import numpy as np
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
+
+def match_coco(overlaps, difficult, thresholds=IOU_THRESHOLDS):
+    """Match the detections of one class in one image as COCO does.
+
+    Args:
+        overlaps: (D, M) IoU of detections, best score first, with objects.
+        difficult: (M,) bool. A free object that is not is preferred.
+        thresholds: (T,) least IoU.
+
+    Returns:
+        Two bool arrays (T, D): correct, and not counted at all.
+
+    >>> overlaps = np.array([[0.6, 0.8], [0.2, 0.7]])
+    >>> match_coco(overlaps, np.array([False, False]), [0.5])[0].tolist()
+    [[True, False]]
+    """
+    thresholds = np.asarray(thresholds)[:, None]
+    free = np.ones((len(thresholds), overlaps.shape[1]), dtype=bool)
+    found = np.full((len(thresholds), len(overlaps)), -1)
+    every = np.arange(len(thresholds))
+    for row in np.flatnonzero(overlaps.max(axis=1) >= thresholds.min()):
+        fit = free & (overlaps[row] >= thresholds)               # (T, M)
+        # Of equal overlaps COCO takes the last: read from the end.
+        liking = np.where(fit, overlaps[row] - difficult, -2)[:, ::-1]
+        best = liking.shape[1] - 1 - liking.argmax(axis=1)
+        taken = fit[every, best]
+        found[taken, row] = best[taken]
+        free[every[taken], best[taken]] = False
+    ignored = (found >= 0) & difficult[found]
+    return (found >= 0) & ~ignored, ignored
+
+
+def match_voc(overlaps, difficult, threshold=0.5):
+    """Match the detections of one class in one image as VOC does.
+
+    Args:
+        overlaps, difficult: as in ``match_coco``.
+        threshold: least IoU.
+
+    Returns:
+        Two bool arrays (D,): correct, and not counted at all.
+
+    >>> overlaps = np.array([[0.6, 0.8], [0.7, 0.75]])
+    >>> match_voc(overlaps, np.array([False, False]))[0].tolist()
+    [True, False]
+    """
+    wanted = overlaps.argmax(axis=1)
+    near = overlaps.max(axis=1) >= threshold
+    ignored = near & difficult[wanted]
+    right = np.flatnonzero(near & ~ignored)
+    _, first = np.unique(wanted[right], return_index=True)
+    correct = np.zeros(len(overlaps), dtype=bool)
+    correct[right[first]] = True
+    return correct, ignored

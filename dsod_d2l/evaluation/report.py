@@ -1,0 +1,181 @@
+"""The evaluation of a whole data set, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..boxes import iou
+from .curves import average_precision, precision_recall
+from .matching import IOU_THRESHOLDS, match_coco, match_voc
+
+STYLES = ("AP", "AP50", "AP75", "voc07", "voc12")
+
+
+class Truth(NamedTuple):
+    """The objects of one image: boxes (M, 4), labels, difficult (M,)."""
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """The results for one class; nan where it has no objects."""
+
+    label: int
+    objects: int
+    detections: int
+    AP: float
+    AP50: float
+    AP75: float
+    voc07: float
+    voc12: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The results for a data set, as fractions.
+
+    AP: COCO, the mean over the IoU thresholds .50, .55 to .95.
+    AP50, AP75: COCO at one threshold.
+    voc07, voc12: VOC at IoU .5, 11-point and all-point.
+    images, objects: how many were looked at, difficult objects apart.
+    classes: one ``ClassResult`` per class.
+    """
+
+    AP: float
+    AP50: float
+    AP75: float
+    voc07: float
+    voc12: float
+    images: int
+    objects: int
+    classes: tuple[ClassResult, ...]
+
+    def to_dict(self):
+        """Return a JSON-ready dictionary; nan becomes None."""
+        def plain(value):
+            if isinstance(value, (list, tuple)):
+                return [plain(item) for item in value]
+            if isinstance(value, dict):
+                return {key: plain(item) for key, item in value.items()}
+            return None if value != value else value
+        return plain(asdict(self))
+
+
+def evaluate_detections(detections, truths, num_classes, most=100):
+    """Compare the detections of a data set with its objects.
+
+    Args:
+        detections: one ``Detections`` per image.
+        truths: one ``Truth`` per image, or a tuple of boxes, labels and
+            difficult; a label of -1 is padding.
+        num_classes: number of foreground classes.
+        most: detections per image and class that count, best first.
+
+    Returns:
+        ``Evaluation``.
+
+    Raises:
+        ValueError: the numbers of images differ, or an image has a label
+            out of range or a score that is not a number.
+    """
+    detections, truths = list(detections), list(truths)
+    if len(detections) != len(truths):
+        raise ValueError(f"expected detections for {len(truths)} images, "
+                         f"found {len(detections)}")
+    if not truths:
+        raise ValueError("expected at least one image, found none")
+    objects = np.zeros(num_classes, dtype=int)
+    judged = []
+    for image, (found, truth) in enumerate(zip(detections, truths)):
+        truth = _without_padding(*truth)
+        _check_image(image, found, truth, num_classes)
+        judged.append(_judge(*map(np.asarray, found), truth, most))
+        objects += np.bincount(truth.labels[~truth.difficult],
+                               minlength=num_classes)
+    table = [np.concatenate(column) for column in zip(*judged)]
+    return _summarise(table, objects, len(truths))
+
+
+def _without_padding(boxes, labels, difficult=None):
+    labels = np.asarray(labels, dtype=int).reshape(-1)
+    if difficult is None:
+        difficult = np.zeros(len(labels))
+    real = labels != -1
+    return Truth(np.reshape(boxes, (-1, 4))[real], labels[real],
+                 np.asarray(difficult, dtype=bool)[real])
+
+
+def _check_image(image, found, truth, num_classes):
+    for name, labels in (("detections", np.asarray(found.labels)),
+                         ("objects", truth.labels)):
+        bad = labels[(labels < 0) | (labels >= num_classes)]
+        if len(bad):
+            raise ValueError(f"{name} of image {image}: expected labels 0 to "
+                             f"{num_classes - 1}, found {bad[0]}")
+    if np.isnan(found.scores).any():
+        raise ValueError(f"detections of image {image}: a score is nan")
+
+
+def _judge(labels, scores, boxes, truth, most):
+    """Match the detections of one image, class by class.
+
+    Returns their labels, scores, and two bool tables (D, T + 1), correct and
+    ignored: a column for each COCO threshold, the last one for VOC.
+    """
+    order = _most_of_each(labels, scores, most)
+    labels, scores, boxes = labels[order], scores[order], boxes[order]
+    shape = len(labels), len(IOU_THRESHOLDS) + 1
+    correct, ignored = np.zeros(shape, bool), np.zeros(shape, bool)
+    for label in np.unique(truth.labels):
+        rows = np.flatnonzero(labels == label)
+        mine = np.flatnonzero(truth.labels == label)
+        if len(rows):
+            overlaps = iou(boxes[rows].astype(float), truth.boxes[mine])
+            coco = match_coco(overlaps, truth.difficult[mine])
+            voc = match_voc(overlaps, truth.difficult[mine])
+            correct[rows] = np.vstack([coco[0], voc[0]]).T
+            ignored[rows] = np.vstack([coco[1], voc[1]]).T
+    return labels, scores, correct, ignored
+
+
+def _most_of_each(labels, scores, most):
+    """Return the order by score, cut to the best of each class."""
+    order = np.argsort(-scores, kind="stable")
+    if len(order) <= most:
+        return order
+    return np.concatenate([order[labels[order] == label][:most]
+                           for label in np.unique(labels)])
+
+
+def _summarise(table, objects, images):
+    """Return the Evaluation; objects holds a count for each class."""
+    classes = []
+    for label, count in enumerate(objects):
+        rows = np.flatnonzero(table[0] == label)
+        scores, correct, ignored = (column[rows] for column in table[1:])
+        classes.append(ClassResult(label, int(count), len(rows),
+                                   *_styles(scores, correct, ignored, count)))
+    means = {}
+    for name in STYLES:
+        values = [getattr(row, name) for row in classes if row.objects]
+        means[name] = float(np.mean(values)) if values else float("nan")
+    return Evaluation(**means, images=images, objects=int(objects.sum()),
+                      classes=tuple(classes))
+
+
+def _styles(scores, correct, ignored, objects):
+    """Return AP, AP50, AP75, voc07 and voc12 of one class."""
+    if not objects:
+        return [float("nan")] * len(STYLES)
+    curves = [precision_recall(scores[~out], right[~out], objects)
+              for right, out in zip(correct.T, ignored.T)]
+    coco = [average_precision(*curve) for curve in curves[:-1]]
+    return [float(np.mean(coco)), coco[0], coco[5],
+            average_precision(*curves[-1], style="voc07"),
+            average_precision(*curves[-1], style="area")]

@@ -1,0 +1,135 @@
+"""Losses: how wrong the class scores and the offsets are.
+
+Everything is written with the operators of ``F``, so it runs inside a
+hybridized network. A class of -1, or an anchor that mining leaves out,
+counts for nothing; an image without objects gives a finite loss and a
+finite gradient.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import mxnet as mx
+from mxnet.gluon import HybridBlock
+
+
+class Losses(NamedTuple):
+    """The two parts of a detector's loss, each a scalar array."""
+
+    classification: mx.nd.NDArray
+    localisation: mx.nd.NDArray
+
+
+def cross_entropy(F, scores, classes):
+    """Return -ln of the probability of the given class.
+
+    Args:
+        F: ``mx.nd`` or ``mx.sym``.
+        scores: (B, N, K + 1), before the softmax; any finite size is safe.
+        classes: (B, N) class indices; what is returned for -1 is that of
+            class 0, to be masked by the caller.
+
+    Returns:
+        (B, N) array.
+    """
+    return -F.pick(F.log_softmax(scores, axis=-1), F.relu(classes), axis=-1)
+
+
+def focal_loss(F, scores, classes, alpha=0.25, gamma=2.0):
+    """Return the focal loss of every anchor.
+
+    Args:
+        F: ``mx.nd`` or ``mx.sym``.
+        scores: (B, N, K + 1), before the softmax; any finite size is safe.
+        classes: (B, N) class indices; -1 counts for nothing.
+        alpha: weight of objects; background weighs 1 - alpha.
+        gamma: how strongly anchors that are already right are played down.
+
+    Returns:
+        (B, N) array.
+
+    Paper: Focal Loss, equation 5 (arXiv:1708.02002), with the softmax in
+    place of the sigmoid.
+    """
+    nats = cross_entropy(F, scores, classes)
+    # 1 - p by expm1: exact where p is near 1, and its gradient is finite.
+    miss = F.maximum(-F.expm1(-nats), 1e-12)
+    weight = F.where(classes > 0, F.ones_like(nats) * alpha,
+                     F.ones_like(nats) * (1 - alpha))
+    return weight * miss ** gamma * nats * (classes >= 0)
+
+
+def smooth_l1(F, offsets, wanted, positive):
+    """Return the smooth L1 loss of every anchor, summed over its offsets.
+
+    Args:
+        F: ``mx.nd`` or ``mx.sym``.
+        offsets: (B, N, 4), predicted.
+        wanted: (B, N, 4), targets.
+        positive: (B, N), 1 where the anchor has an object, else 0.
+
+    Returns:
+        (B, N) array: x * x / 2 where |x| < 1, else |x| - 1 / 2.
+
+    Paper: Fast R-CNN, equation 3 (arXiv:1504.08083).
+    """
+    return F.sum(F.smooth_l1(offsets - wanted, scalar=1.0), axis=-1) * positive
+
+
+def hard_negatives(F, nats, classes, positive, ratio=3.0):
+    """Choose the worst-judged background anchors of each image.
+
+    Args:
+        F: ``mx.nd`` or ``mx.sym``.
+        nats: (B, N) cross-entropy of every anchor.
+        classes: (B, N); only anchors of class 0 are chosen from.
+        positive: (B, N), 1 where the anchor has an object, else 0.
+        ratio: negatives per positive.
+
+    Returns:
+        (B, N) array, 1 for each chosen anchor. An image without objects
+        gets none.
+
+    Paper: SSD, section 2.2 (arXiv:1512.02325).
+    """
+    difficulty = F.where(classes == 0, nats, F.zeros_like(nats) - 1)
+    order = F.argsort(difficulty, axis=1, is_ascend=False)
+    rank = F.argsort(order, axis=1, is_ascend=True)
+    wanted = ratio * F.sum(positive, axis=1, keepdims=True)
+    return F.broadcast_lesser(rank, wanted) * (classes == 0)
+
+
+class DetectionLoss(HybridBlock):
+    """The loss of a batch: classification and localisation.
+
+    Args:
+        classification: "softmax" with hard-negative mining, or "focal".
+        negative_ratio: see ``hard_negatives``.
+
+    Returns (forward):
+        Two arrays (1,): both sums divided by the number of positive anchors
+        in the batch, or by 1 if there is none.
+
+    Paper: SSD, equation 1 (arXiv:1512.02325); DSOD, section 3.3.
+    """
+
+    def __init__(self, classification="softmax", negative_ratio=3.0):
+        super().__init__()
+        self.classification = classification
+        self.negative_ratio = negative_ratio
+
+    def hybrid_forward(self, F, scores, offsets, classes, wanted):
+        """Return the classification and the localisation loss."""
+        positive = classes > 0
+        count = F.maximum(F.sum(positive), 1)
+        if self.classification == "focal":
+            nats = focal_loss(F, scores, classes)
+        else:
+            nats = cross_entropy(F, scores, classes)
+            negative = hard_negatives(F, F.BlockGrad(nats), classes, positive,
+                                      self.negative_ratio)
+            nats = nats * (positive + negative)
+        boxes = smooth_l1(F, offsets, wanted, positive)
+        return (F.broadcast_div(F.sum(nats), count),
+                F.broadcast_div(F.sum(boxes), count))

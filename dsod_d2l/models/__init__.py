@@ -1,0 +1,44 @@
+"""Networks: one file per family, built from a name or a configuration.
+
+A network takes images (B, 3, H, W), normalised, and returns class scores
+(B, N, K + 1) and offsets (B, N, 4), in training and inference alike.
+Anchors, targets, losses and detection stay outside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .. import config as configs
+from .detector import Detector, count_parameters, initialise
+from .dsod import DSOD
+from .dsod_gluon import GluonDSOD
+from .toy_ssd import ToySSD
+
+__all__ = ["DSOD", "Detector", "GluonDSOD", "ToySSD", "build",
+           "count_parameters", "initialise"]
+
+NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD}
+
+
+def build(name_or_config, num_classes=None, **changes):
+    """Build a network; its parameters are not initialised yet.
+
+    Args:
+        name_or_config: name of a preset, or a ``ModelConfig``.
+        num_classes: number of foreground classes; None: the preset's.
+        changes: fields of the configuration to change.
+
+    Returns:
+        A ``Detector``, with its configuration as ``.config``.
+
+    Raises:
+        ValueError: the name is not known or the configuration not legal.
+    """
+    if num_classes is not None:
+        changes["num_classes"] = num_classes
+    if isinstance(name_or_config, str):
+        config = configs.get(name_or_config, **changes)
+    else:
+        config = dataclasses.replace(name_or_config, **changes)
+    return NETWORKS[config.family](config)

@@ -1,0 +1,79 @@
+"""What all networks share: maps in, scores and offsets of all anchors out."""
+
+from __future__ import annotations
+
+import numpy as np
+from mxnet.gluon import nn
+
+from ..blocks import ChannelNorm, Predictor
+
+
+class Detector(nn.HybridBlock):
+    """A network that predicts from several feature maps.
+
+    A family builds its stages in ``__init__``, calls ``add_heads`` with the
+    width of each map, and returns the maps from ``features``.
+
+    Returns (forward):
+        class scores (B, N, K + 1), before the softmax, and offsets (B, N, 4).
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def add_heads(self, widths, l2_scale=None, norm=False):
+        """Create the predictors of every map.
+
+        Args:
+            widths: channels of each feature map.
+            l2_scale: initial scale of the maps' normalisation, or None.
+            norm: whether predictors have batch normalisation.
+        """
+        self.norms = nn.HybridSequential()
+        self.class_heads = nn.HybridSequential()
+        self.box_heads = nn.HybridSequential()
+        for width, spec in zip(widths, self.config.anchors):
+            if l2_scale is not None:
+                self.norms.add(ChannelNorm(width, l2_scale))
+            self.class_heads.add(Predictor(
+                width, spec.per_cell, self.config.num_classes + 1, norm))
+            self.box_heads.add(Predictor(width, spec.per_cell, 4, norm))
+
+    def features(self, F, x):
+        """Return the list of feature maps, finest first."""
+        raise TypeError(f"{type(self).__name__} defines no feature maps")
+
+    def hybrid_forward(self, F, x):
+        """Return class scores and offsets of all anchors."""
+        maps = self.features(F, x)
+        if len(self.norms):
+            maps = [norm(one) for norm, one in zip(self.norms, maps)]
+        scores = [head(one) for head, one in zip(self.class_heads, maps)]
+        offsets = [head(one) for head, one in zip(self.box_heads, maps)]
+        return F.concat(*scores, dim=1), F.concat(*offsets, dim=1)
+
+
+def count_parameters(net, trainable=True):
+    """Count a network's numbers.
+
+    Args:
+        net: any Gluon block whose shapes are known.
+        trainable: True for those that receive a gradient; False to count
+            the running statistics of batch normalisation as well.
+    """
+    return int(sum(np.prod(parameter.shape) for parameter
+                   in net.collect_params().values()
+                   if parameter.grad_req != "null" or not trainable))
+
+
+def initialise(net, ctx=None):
+    """Draw the numbers of those parameters that have none yet.
+
+    Args:
+        net: any Gluon block whose shapes are known.
+        ctx: MXNet context, default the CPU.
+    """
+    for parameter in net.collect_params().values():
+        if parameter._data is None:
+            parameter.initialize(ctx=ctx)

@@ -1,0 +1,365 @@
+"""The book: every chapter keeps the rules, is not stale, shows its part of the library,
+and the built pages stand on their own."""
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import notebook_rules as rules
+from tools import run_notebooks
+from tools.stamp_repository import setup_cell
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = run_notebooks.chapters()
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)
+
+# What each chapter must show of the library, in cells tagged library:<name>.
+REQUIRED = {
+    "01_anchors": {"boxes.corner_to_centre", "boxes.centre_to_corner", "boxes.area", "boxes.iou",
+                   "anchors.map_anchors", "anchors.all_anchors"},
+    "02_predictors": {"blocks.ClassPredictor", "blocks.BoxPredictor"},
+    "03_downsampling": {"blocks.DownSample"},
+    "04_dense_blocks": {"blocks.Stem", "blocks.DenseLayer", "blocks.DenseBlock",
+                        "blocks.Transition", "blocks.DensePrediction"},
+    "05_pikachu": {"boxes.mirror"},
+    "06_targets": {"targets.match", "targets.encode", "targets.decode", "targets.label_anchors"},
+    "07_losses": {"losses.focal_loss", "losses.smooth_l1", "losses.hard_negatives"},
+    "08_training": set(),
+    "09_detection": {"detection.nms", "detection.detections_from_outputs"},
+    "10_evaluation": {"evaluation.precision_recall", "evaluation.average_precision"},
+}
+
+
+@pytest.fixture(params=CHAPTERS, ids=[path.stem for path in CHAPTERS])
+def chapter(request):
+    """Return one chapter as (path, notebook)."""
+    return request.param, nbformat.read(request.param, 4)
+
+
+# ---- the chapters ----------------------------------------------------------------
+
+def test_the_table_of_contents_lists_the_chapters():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = [Path(entry["file"]).name for part in toc["parts"] for entry in part["chapters"]]
+    assert [name for name in listed if name[0].isdigit()] == [path.stem for path in CHAPTERS]
+    assert list(REQUIRED) == [path.stem for path in CHAPTERS]
+
+
+def test_a_chapter_keeps_the_rules(chapter):
+    assert not rules.problems(chapter[1])
+
+
+def test_the_outputs_are_those_of_the_code(chapter):
+    path, nb = chapter
+    assert nb.metadata.get("source_digest") == run_notebooks.digest(nb), (
+        f"the outputs of {path.name} are stale: tools/run_notebooks.py runs it anew")
+
+
+def test_a_chapter_is_stored_in_the_normal_form(chapter):
+    path, nb = chapter
+    normal = run_notebooks.normalise(copy.deepcopy(nb))
+    assert json.loads(nbformat.writes(normal)) == json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_chapter_shows_its_part_of_the_library(chapter):
+    path, nb = chapter
+    shown = {name for _, cell in rules.code_cells(nb) for name in rules.library_names(cell)}
+    assert not REQUIRED[path.stem] - shown
+
+
+def test_each_definition_is_shown_once():
+    shown = [name for path in CHAPTERS for _, cell in rules.code_cells(nbformat.read(path, 4))
+             for name in rules.library_names(cell)]
+    assert not {name for name in shown if shown.count(name) > 1}
+
+
+# ---- the rules themselves: each one notices the breach it is there for --------------
+
+def small_notebook():
+    """Return a notebook that keeps every rule."""
+    cells = [new_markdown_cell("# Title\n\nA question."),
+             new_code_cell(setup_cell(), metadata={"tags": ["hide-input"]}),
+             new_code_cell("print(6 * 7)", outputs=[new_output("stream", text="42\n")]),
+             new_code_cell("1 + 1", outputs=[new_output("execute_result", {"text/plain": "2"})])]
+    for count, cell in enumerate(cells[1:], 1):
+        cell.execution_count = count
+        for out in cell.outputs:
+            if out.output_type == "execute_result":
+                out.execution_count = count
+    return new_notebook(cells=cells)
+
+
+def test_a_good_notebook_has_no_problems():
+    assert not rules.problems(small_notebook())
+
+
+def unrun(nb):
+    for cell in nb.cells[1:]:
+        cell.execution_count, cell.outputs = None, []
+
+
+def output(**data):
+    return new_output("display_data", data)
+
+
+BREACHES = [
+    (unrun, "not executed in one go"),
+    (lambda nb: nb.cells[3].update(execution_count=9), "not executed in one go"),
+    (lambda nb: nb.cells[2].update(source="x = 1\n" * 21), "21 lines"),
+    (lambda nb: nb.cells[2].update(source="x = " + "1" * 80), "84 columns"),
+    (lambda nb: nb.cells[2].update(source=" "), "empty"),
+    (lambda nb: nb.cells[2].update(source="print(1);"), "semicolon"),
+    (lambda nb: nb.cells[2].update(source="%time 1"), "uses '%'"),
+    (lambda nb: nb.cells[2].update(source="1 # NBVAL_SKIP"), "by a comment"),
+    (lambda nb: nb.cells[2].metadata.update(tags=["funny"]), "unknown tag 'funny'"),
+    (lambda nb: nb.cells[2].metadata.update(tags=["nbval-ignore-output"]), "no assert follows"),
+    (lambda nb: nb.cells[2].metadata.update(tags=["nbval-ignore-output"]), "one in ten may be"),
+    (lambda nb: nb.cells[2].update(outputs=[]), "six in ten"),
+    (lambda nb: nb.cells[2].outputs[0].update(name="stderr"), "writes to stderr"),
+    (lambda nb: nb.cells[2].outputs.append(output(**{"image/svg+xml": "<svg/>"})), "image/svg+xml"),
+    (lambda nb: nb.cells[2].outputs.append(output(**{"image/png": "x"})), "alternative text"),
+    (lambda nb: nb.cells[2].outputs.append(new_output("error", ename="E")), "ends in an error"),
+    (lambda nb: nb.cells[2].outputs[0].update(text="/ho" + "me/me\n"), "absolute path"),
+    (lambda nb: nb.cells[2].update(source="open('/tm" + "p/x')"), "absolute path"),
+    (lambda nb: nb.cells[1].update(source="import numpy as np"), "not the set-up cell"),
+    (lambda nb: nb.cells[2].update(source=setup_cell()), "repeats the set-up"),
+    (lambda nb: nb.cells[0].update(source="Text."), "does not start with the title"),
+    (lambda nb: nb.cells[0].update(source="# A\n\n# B"), "2 titles"),
+    (lambda nb: nb.cells[0].update(source="# A\n\n```{note}\nx\n```"), "Colab shows raw"),
+    (lambda nb: nb.cells[0].update(source="# A\n\n{cite:p}`x`"), "Colab shows raw"),
+    (lambda nb: nb.cells[0].update(source="# A\n\n[x](no.ipynb)"), "not there"),
+    (lambda nb: nb.cells[0].update(source="# A\n\n![a long text](https://a.b/c)"), "another host"),
+    (lambda nb: nb.cells[0].update(source="# A\n\n" + "x" * 10**6), "bytes"),
+    (lambda nb: nb.cells[2].metadata.update(tags=["library:boxes.iou"]), "does not define"),
+    (lambda nb: nb.cells[2].update(source="def iou(a, b):\n    return a",
+                                   metadata={"tags": ["library:boxes.iou"]}), "differently"),
+    (lambda nb: nb.cells[2].update(source="def no_such(a):\n    return a",
+                                   metadata={"tags": ["library:boxes.no_such"]}),
+     "the library does not define"),
+]
+
+
+@pytest.mark.parametrize("breach, said", BREACHES, ids=[said for _, said in BREACHES])
+def test_a_breach_is_noticed(breach, said):
+    nb = small_notebook()
+    breach(nb)
+    assert any(said in sentence for sentence in rules.problems(nb)), rules.problems(nb)
+
+
+def test_docstrings_and_annotations_do_not_count():
+    bare = rules.definition("def f(a, b=1):\n    return a\n", "f")
+    dressed = "def f(a: int, b: int = 1) -> int:\n    '''Do.'''\n    # why\n    return a\n"
+    assert rules.definition(dressed, "f") == bare
+    assert rules.definition("def f(a, b=2):\n    return a\n", "f") != bare
+    assert rules.definition("def f(a, b=1):\n    return b\n", "f") != bare
+
+
+# ---- staleness -----------------------------------------------------------------------
+
+def package(folder, **files):
+    """Write a small package named as ours; return its parent folder."""
+    (folder / "dsod_d2l").mkdir(exist_ok=True)
+    for name, text in {"__init__": "", "c": "", **files}.items():
+        (folder / "dsod_d2l" / f"{name}.py").write_text(text)
+    return folder
+
+
+def test_the_digest_follows_imports_and_code_alone(tmp_path):
+    nb = new_notebook(cells=[new_code_cell("from dsod_d2l.a import f")])
+    files = {"a": "from . import b\n", "b": "'''Doc.'''\nX = 1\n", "c": "Y = 1\n"}
+    before = run_notebooks.digest(nb, package(tmp_path, **files))
+    reached = [file.stem for file in run_notebooks.library_files(nb, tmp_path)]
+    assert reached == ["__init__", "a", "b"]
+    same = [{"c": "Y = 2\n"}, {"b": "'''Other.'''\n\n# why\nX = 1\n"}]
+    other = [{"b": "'''Doc.'''\nX = 2\n"}, {"__init__": "Z = 1\n"}, {"a": "from . import b, c\n"}]
+    for change in same:
+        assert run_notebooks.digest(nb, package(tmp_path, **{**files, **change})) == before
+    for change in other:
+        assert run_notebooks.digest(nb, package(tmp_path, **{**files, **change})) != before
+
+
+@pytest.mark.parametrize("source", ["import dsod_d2l.a", "from dsod_d2l import a",
+                                    "import dsod_d2l\ndsod_d2l.a.f(1)", "%time\nimport dsod_d2l.a"])
+def test_every_way_to_import_is_seen(tmp_path, source):
+    package(tmp_path, a="")
+    nb = new_notebook(cells=[new_code_cell(source)])
+    assert "a" in [file.stem for file in run_notebooks.library_files(nb, tmp_path)]
+
+
+def test_running_stores_what_it_compares(tmp_path):
+    path = tmp_path / "x.ipynb"
+    nb = new_notebook(cells=[new_code_cell("print('a')\nprint('b')\n6 * 7")])
+    nbformat.write(nb, path)
+    assert run_notebooks.check_all([path]) == 1
+    assert run_notebooks.run_all([path], timeout=60) == 0
+    first = path.read_bytes()
+    assert run_notebooks.check_all([path]) == 0
+    assert run_notebooks.run_all([path], timeout=60) == 0
+    assert path.read_bytes() == first
+    cell = nbformat.read(path, 4).cells[0]
+    assert cell.outputs[0].text == "a\nb\n" and cell.outputs[1].data["text/plain"] == "42"
+    assert cell["id"] == nb.cells[0]["id"]
+
+
+def test_a_failing_notebook_is_not_written(tmp_path, capsys):
+    path = tmp_path / "x.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
+    before = path.read_bytes()
+    assert run_notebooks.run_all([path], timeout=60) == 1
+    assert path.read_bytes() == before and "ZeroDivisionError" in capsys.readouterr().err
+
+
+# ---- nbval -----------------------------------------------------------------------------
+
+def nbval(path):
+    """Run nbval on one notebook as a reader would, settings of the project included."""
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", "--nbval", "-c",
+                           str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "conftest",
+                           "-p", "no:cacheprovider", str(path)], cwd=path.parent,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True)
+
+
+def test_a_changed_digit_makes_nbval_fail(tmp_path):
+    path = tmp_path / "x.ipynb"
+    nb = small_notebook()
+    nbformat.write(nb, path)
+    good = nbval(path)
+    assert good.returncode == 0 and "3 passed" in good.stdout, good.stdout
+    nb.cells[2].outputs[0].text = "43\n"
+    nbformat.write(nb, path)
+    bad = nbval(path)
+    assert bad.returncode == 1 and "1 failed" in bad.stdout, bad.stdout
+
+
+def test_every_chapter_has_a_digit_to_compare(chapter):
+    shown = "".join(rules.text_of(out) for _, cell in rules.code_cells(chapter[1])
+                    if rules.shows_text(cell) for out in cell.outputs)
+    assert any(letter.isdigit() for letter in shown)
+
+
+# ---- the pages ---------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    """Build the book away from the tree; return the folder of its pages."""
+    out = tmp_path_factory.mktemp("book")
+    built = subprocess.run(
+        [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", ".",
+         "-n", "-W", "--keep-going", "-q", "--path-output", str(out)],
+        cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
+    return out / "_build" / "html"
+
+
+class References(HTMLParser):
+    """Collects what a page loads by itself, and the local pages that it links to."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.loads, self.links, self.images = [], [], []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag == "a":
+            self.links.append(found.get("href") or "")
+        elif tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload", "prefetch"):
+            self.loads.append(found.get("href") or "")
+        elif found.get("src"):
+            self.loads.append(found["src"])
+        if tag == "img":
+            self.images.append(found)
+
+
+def listed_pages(pages):
+    """Return the pages of the table of contents."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    names = [toc["root"]] + [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    return [pages / f"{name}.html" for name in names]
+
+
+def test_no_page_loads_anything_from_elsewhere(pages):
+    foreign = [f"{page.name}: {url}" for page in listed_pages(pages)
+               for url in References(page).loads if urlsplit(url).netloc]
+    assert not foreign
+
+
+def test_what_pages_load_and_link_to_is_there(pages):
+    missing = []
+    for page in listed_pages(pages):
+        found = References(page)
+        for url in found.loads + found.links:
+            parts = urlsplit(url)
+            if parts.path and not parts.scheme and not parts.netloc:
+                if not (page.parent / unquote(parts.path)).exists():
+                    missing.append(f"{page.name}: {url}")
+    assert not missing
+
+
+def test_every_picture_has_an_alternative_text(pages):
+    bare = [f"{page.name}: {image.get('src')}" for page in listed_pages(pages)
+            for image in References(page).images
+            if len(image.get("alt") or "") < 10 or "_images/" in (image.get("alt") or "")]
+    assert not bare
+
+
+def test_the_pages_lead_to_colab(pages):
+    for path in CHAPTERS:
+        links = References(pages / "book" / f"{path.stem}.html").links
+        name = path.relative_to(ROOT).as_posix()
+        assert any("colab.research.google.com" in url and url.endswith(name) for url in links)
+
+
+@pytest.fixture(scope="session")
+def address(pages):
+    """Serve the pages; return their address."""
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(pages)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def browse(url, folder):
+    """Open a page in Chromium; return its text after all scripts, and the hosts it asked."""
+    log = folder / "net.json"
+    shown = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         "--disable-background-networking", "--disable-component-update", "--no-first-run",
+         "--disable-default-apps", "--disable-sync", f"--user-data-dir={folder / 'profile'}",
+         f"--log-net-log={log}", "--virtual-time-budget=8000", "--dump-dom", url],
+        capture_output=True, text=True, timeout=120)
+    text = log.read_text(encoding="utf-8").rstrip().rstrip(",")
+    events = json.loads(text if text.endswith("}") else text + "]}")
+    kinds = {value: key for key, value in events["constants"]["logEventTypes"].items()}
+    urls = {event.get("params", {}).get("url", "") for event in events["events"]
+            if kinds.get(event["type"]) == "URL_REQUEST_START_JOB"
+            and event.get("params", {}).get("initiator", "").startswith("http://127.0.0.1")}
+    return shown.stdout, {urlsplit(item).hostname for item in urls if item.startswith("http")}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("name", ["book/index", "book/01_anchors", "book/glossary"])
+def test_a_page_in_the_browser_asks_no_other_host(address, tmp_path, name):
+    page, hosts = browse(f"{address}/{name}.html", tmp_path)
+    assert hosts == {"127.0.0.1"}
+    assert "<mjx-container" in page or "\\(" not in page
+    assert "<mjx-merror" not in page and "</html>" in page

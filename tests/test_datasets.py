@@ -1,0 +1,383 @@
+"""datasets: odd images, record sets with good and bad samples, specs, parts."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import dsod_d2l  # noqa: F401  (prepares MXNet)
+from dsod_d2l import datasets
+from dsod_d2l.datasets import image_records, images
+from dsod_d2l.datasets.recordio import write_payloads, write_records
+
+BOX = [.1, .2, .5, .9]
+
+
+def photo(height=40, width=60):
+    """A smooth picture whose corners differ, RGB."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 / (width - 1), y * 255 / (height - 1),
+                     np.full(x.shape, 80)], axis=-1).astype(np.uint8)
+
+
+def encoded(pixels, kind="JPEG", mode=None, **options):
+    picture = Image.fromarray(pixels)
+    picture = picture.convert(mode) if mode else picture
+    file = io.BytesIO()
+    if kind == "JPEG":
+        options = {"quality": 95, "subsampling": 0, **options}
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def close(found, expected, most=8):
+    assert found.dtype == np.uint8 and found.shape == expected.shape
+    assert found.flags.c_contiguous and found.flags.writeable
+    worst = np.abs(found.astype(int) - expected).max()
+    assert worst <= most, f"pixels differ by {worst}"
+
+
+# --- images ------------------------------------------------------------------
+
+def test_plain_jpeg_equals_pillow_and_mxnet():
+    mx = pytest.importorskip("mxnet")
+    data = encoded(photo())
+    found = images.decode(data)
+    close(found, photo())
+    close(found, np.asarray(Image.open(io.BytesIO(data))), most=1)
+    close(found, mx.image.imdecode(data).asnumpy(), most=3)
+
+
+@pytest.mark.parametrize("kind, mode", [("PNG", None), ("BMP", None),
+                                        ("PNG", "RGBA"), ("JPEG", "CMYK")])
+def test_modes_that_keep_the_colours(kind, mode):
+    close(images.decode(encoded(photo(), kind, mode)), photo())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_greyscale(kind):
+    grey = np.asarray(Image.fromarray(photo()).convert("L"))
+    close(images.decode(encoded(grey, kind)), np.stack([grey] * 3, -1))
+
+
+def test_greyscale_with_alpha_palette_and_one_bit():
+    grey = np.asarray(Image.fromarray(photo()).convert("L"))
+    close(images.decode(encoded(photo(), "PNG", "LA")),
+          np.stack([grey] * 3, -1))
+    few = np.where(photo() > 127, 255, 0).astype(np.uint8)
+    close(images.decode(encoded(few, "PNG", "P")), few, most=0)
+    bits = np.repeat(few[..., :1], 3, -1)
+    close(images.decode(encoded(bits, "PNG", "1")), bits, most=0)
+
+
+def test_transparent_pixels_become_white():
+    rgba = np.dstack([photo(), np.zeros((40, 60), np.uint8)])
+    rgba[:, 30:, 3] = 255
+    found = images.decode(encoded(rgba, "PNG"))
+    assert (found[:, :30] == 255).all()
+    close(found[:, 30:].copy(), photo()[:, 30:], most=0)
+
+
+def test_sixteen_bits_are_scaled():
+    grey = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+    found = images.decode(cv2.imencode(".png", grey)[1].tobytes())
+    close(found, np.stack([grey // 257] * 3, -1).astype(np.uint8), most=1)
+    colour = photo().astype(np.uint16) * 257
+    found = images.decode(
+        cv2.imencode(".png", colour[..., ::-1])[1].tobytes())
+    close(found, photo(), most=1)
+
+
+TURNS = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1],
+         4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
+         6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
+         8: lambda a: np.rot90(a, -1)}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_turns_the_image_upright(kind, orientation):
+    # What a camera stores is the upright picture turned the other way.
+    stored = np.ascontiguousarray(TURNS[orientation](photo()))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, kind, exif=exif)
+    close(images.decode(data), photo())
+    assert images.encoded_size(data) == (40, 60)
+    if kind == "JPEG":
+        raw = np.frombuffer(data, np.uint8)
+        close(cv2.imdecode(raw, cv2.IMREAD_COLOR)[..., ::-1].copy(), photo())
+
+
+def test_an_orientation_that_is_none_is_ignored():
+    exif = Image.Exif()
+    exif[0x0112] = 77
+    close(images.decode(encoded(photo(), exif=exif)), photo())
+
+
+@pytest.mark.parametrize("data", [b"", b"no image at all",
+                                  encoded(photo())[:-40],
+                                  encoded(photo())[:200],
+                                  encoded(photo(), "PNG")[:-40],
+                                  encoded(photo(), "PNG")[:30]])
+def test_unreadable_images_are_named(tmp_path, data):
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="bad.jpg: expected a whole image, "
+                                         f"found {len(data)} bytes"):
+        images.read_image(path)
+
+
+def test_read_image(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(photo(), "PNG"))
+    close(images.read_image(tmp_path / "a.png"), photo(), most=0)
+    with pytest.raises(FileNotFoundError, match="no image file .*none.png"):
+        images.read_image(tmp_path / "none.png")
+
+
+# --- record sets -------------------------------------------------------------
+
+def payload(label, image=None):
+    return image_records.pack(image_records.Head(0, label, 0, 0),
+                              encoded(photo()) if image is None else image)
+
+
+def box_payload(*rows):
+    return payload(np.concatenate([[2, 5], np.ravel(rows)]))
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three images: one object, none, two that touch and nest."""
+    items = [([BOX], [1], encoded(photo())), ([], [], encoded(photo(30, 50))),
+             ([BOX, [.1, .2, .3, .4]], [0, 2], encoded(photo()))]
+    write_records(tmp_path / "a.rec", items)
+    return tmp_path / "a.rec"
+
+
+def test_record_dataset_gives_back_what_was_written(three):
+    found = datasets.RecordDataset(three)
+    assert len(found) == 3 and found.classes == ("class 0", "class 1",
+                                                 "class 2")
+    first, empty, double = found
+    close(first.image, photo())
+    assert empty.image.shape == (30, 50, 3)
+    np.testing.assert_array_equal(first.boxes, np.float32([BOX]))
+    assert empty.boxes.shape == (0, 4) and empty.labels.shape == (0,)
+    assert double.labels.tolist() == [0, 2] and not double.difficult.any()
+    assert [a.dtype for a in first[1:4]] == [np.float32, np.int64, bool]
+    assert double.source == "a.rec, record 2"
+    assert repr(found).endswith("a.rec', images=3, classes=3)")
+    assert found.objects(2).labels.tolist() == [0, 2]
+
+
+def test_names_come_from_the_argument_or_from_beside_the_file(three):
+    (three.parent / "labels.json").write_text(json.dumps(["a", "b", "c"]))
+    assert datasets.RecordDataset(three).classes == ("a", "b", "c")
+    assert datasets.RecordDataset(three, classes="xyz".split() + ["p", "q"]
+                                  ).classes == ("xyz", "p", "q")
+    for text in ("{", "[]", "[1]", '"abc"'):
+        (three.parent / "labels.json").write_text(text)
+        with pytest.raises(ValueError, match="labels.json: expected a JSON"):
+            datasets.RecordDataset(three)
+    with pytest.raises(ValueError, match="classes must be a sequence"):
+        datasets.RecordDataset(three, classes="abc")
+
+
+def test_cache_keeps_the_same_pixels(three):
+    found = datasets.RecordDataset(three, cache=True)
+    found.validate()
+    assert found[0].image is found[0].image
+    assert not found[0].image.flags.writeable
+    fresh = datasets.RecordDataset(three)
+    assert fresh[0].image is not fresh[0].image
+    np.testing.assert_array_equal(found[2].image, fresh[2].image)
+
+
+BAD = [
+    (box_payload([0, .5, .2, .1, .9]), "box 0: xmin 0.5 is not below xmax 0.1"),
+    (box_payload([0, .1, .2, .1, .9]), "box 0: xmin 0.1 is not below xmax 0.1"),
+    (box_payload([0, *BOX], [0, .1, .9, .3, .2]),
+     "box 1: ymin 0.9 is not below ymax 0.2"),
+    (box_payload([0, .1, .2, 1.5, .9]), r"box 0: it leaves the image \[0, 1\]"),
+    (box_payload([0, -.1, .2, .5, .9]), r"box 0: it leaves the image \[0, 1\]"),
+    (box_payload([0, .1, np.nan, .5, .9]), "box 0: a coordinate is not finite"),
+    (box_payload([0, .1, .2, np.inf, .9]), "box 0: a coordinate is not finite"),
+    (box_payload([5, *BOX]), "box 0: label 5 is out of range, expected 0 to 1"),
+    (box_payload([-1, *BOX]), "box 0: label -1 is out of range"),
+    (box_payload([.5, *BOX]), "box 0: expected a whole number as its class"),
+    (payload([2, 5, 0, .1]), "does not fit its own head width"),
+    (payload(3.0), "expected a detection label"),
+    (b"short", "expected a head of 24 bytes"),
+]
+
+
+@pytest.mark.parametrize("bad, reason", BAD, ids=[text for _, text in BAD])
+def test_bad_samples_are_an_error_or_counted(tmp_path, bad, reason):
+    path = tmp_path / "train.rec"
+    write_payloads(path, [box_payload([0, *BOX]), bad, box_payload([1, *BOX])])
+    with pytest.raises(ValueError, match=f"train.rec, record 1[,:] ?{reason}"
+                                         f"|train.rec, record 1: .*{reason}"):
+        datasets.RecordDataset(path, classes=("a", "b"))
+    with pytest.warns(UserWarning, match="1 of 3 records are faulty and left "
+                                         "out. The first: train.rec, record 1"):
+        found = datasets.RecordDataset(path, classes=("a", "b"), bad="skip")
+    assert len(found) == 2
+    assert [s.source[-1] for s in found] == ["0", "2"]
+    (source, text), = found.skipped
+    assert source == "train.rec, record 1"
+    assert reason.replace("\\", "") in text
+    assert "2 images" not in repr(found) and "1 skipped" in repr(found)
+
+
+def test_an_unreadable_image_is_an_error_when_read_or_counted(tmp_path):
+    path = tmp_path / "train.rec"
+    label = [2, 5, 0, *BOX]
+    write_payloads(path, [payload(label), payload(label, b"no image"),
+                          payload(label, encoded(photo())[:-50])])
+    found = datasets.RecordDataset(path)
+    match = "train.rec, record 1: expected a whole image"
+    with pytest.raises(ValueError, match=match):
+        found[1]
+    with pytest.raises(ValueError, match=match):
+        found.validate()
+    with pytest.warns(UserWarning, match="2 of 3 records"):
+        found = datasets.RecordDataset(path, bad="skip")
+    assert len(found) == 1 and len(found.skipped) == 2
+    assert found.skipped[1][0] == "train.rec, record 2"
+
+
+def test_sound_records_are_not_warned_about(three, recwarn):
+    assert datasets.RecordDataset(three, bad="skip").skipped == []
+    assert not recwarn.list
+
+
+def test_nothing_but_bad_samples_is_an_error(tmp_path):
+    path = tmp_path / "train.rec"
+    write_payloads(path, [b"short"])
+    with pytest.raises(ValueError, match="found 1 faulty"), \
+            pytest.warns(UserWarning):
+        datasets.RecordDataset(path, bad="skip")
+    write_payloads(path, [])
+    with pytest.raises(ValueError, match="at least one sound record"):
+        datasets.RecordDataset(path)
+
+
+def test_a_truncated_file_cannot_be_skipped_over(three):
+    os.truncate(three, three.stat().st_size - 8)
+    for bad in ("error", "skip"):
+        with pytest.raises(ValueError, match=r"a\.rec, byte \d+: a record"):
+            datasets.RecordDataset(three, bad=bad)
+    with pytest.raises(ValueError, match="bad must be one of error, skip"):
+        datasets.RecordDataset(three, bad="ignore")
+
+
+def test_a_wild_label_does_not_make_a_million_names(tmp_path):
+    path = tmp_path / "a.rec"
+    write_payloads(path, [box_payload([1, *BOX]), box_payload([9e6, *BOX])])
+    with pytest.raises(ValueError, match="label 9000000 is out of range, "
+                                         "expected 0 to 1"):
+        datasets.RecordDataset(path)
+
+
+# --- specs and parts ---------------------------------------------------------
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Replace the sources by ones that note their arguments."""
+    from dsod_d2l.datasets import pikachu, records, standin
+    calls = []
+
+    def noting(name):
+        return lambda *args, **options: calls.append((name, args, options))
+    monkeypatch.setattr(records, "RecordDataset", noting("rec"))
+    monkeypatch.setattr(pikachu, "Pikachu", noting("pikachu"))
+    monkeypatch.setattr(standin, "StandIn", noting("standin"))
+    return calls
+
+
+@pytest.mark.parametrize("spec, split, call", [
+    ("rec:a/b.rec", None, ("rec", ("a/b.rec",), {})),
+    ("rec:c:/b.rec", "val", ("rec", ("c:/b.rec",), {})),
+    ("standin", None, ("standin", (), {"split": "train"})),
+    ("standin", "val", ("standin", (), {"split": "val"})),
+    ("standin:val", "train", ("standin", (), {"split": "val"})),
+    ("pikachu:a/b", None, ("pikachu", ("a/b", "train"), {})),
+    ("pikachu:a/b", "val", ("pikachu", ("a/b", "val"), {})),
+    ("pikachu:a/b:val", "train", ("pikachu", ("a/b", "val"), {})),
+    ("pikachu:c:/b", None, ("pikachu", ("c:/b", "train"), {})),
+    ("pikachu:val", None, ("pikachu", ("val", "train"), {}))])
+def test_specs(opened, spec, split, call):
+    datasets.open_dataset(spec, split)
+    assert opened == [call]
+
+
+def test_options_are_passed_on(opened):
+    datasets.open_dataset("rec:a", bad="skip", cache=True)
+    datasets.open_dataset("standin", bad="skip", cache=True)
+    assert opened == [("rec", ("a",), {"bad": "skip", "cache": True}),
+                      ("standin", (), {"split": "train", "cache": True})]
+
+
+@pytest.mark.parametrize("spec", ["", "rec", "rec:", "pikachu", "pikachu:",
+                                  "standin:test", "voc:folder", "a.rec"])
+def test_unknown_specs_list_the_known_ones(spec):
+    with pytest.raises(ValueError, match="rec:PATH, standin, .*pikachu:FOLDER"
+                                         f".*found {spec!r}"):
+        datasets.open_dataset(spec)
+
+
+def test_a_split_that_is_none():
+    with pytest.raises(ValueError, match="split must be train or val"):
+        datasets.open_dataset("standin", "test")
+
+
+def test_import_is_cheap():
+    code = ("import sys, dsod_d2l.datasets as d\n"
+            "assert not {'mxnet', 'cv2', 'PIL', 'requests'} & set(sys.modules)"
+            "\nassert d.RecordDataset and 'mxnet' not in sys.modules\n"
+            "try:\n    d.nothing\nexcept AttributeError as e: assert 'nothing'"
+            " in str(e)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True,
+                          text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_subset(three):
+    part = datasets.Subset(datasets.RecordDataset(three), [2, 0])
+    assert len(part) == 2 and part.classes[0] == "class 0"
+    assert [s.source for s in part] == ["a.rec, record 2", "a.rec, record 0"]
+    assert repr(part).startswith("Subset(2 of RecordDataset(")
+    with pytest.raises(ValueError, match="indices must lie in 0 to 2, found 3"):
+        datasets.Subset(part.dataset, [0, 3])
+
+
+def test_split_shares_nothing_and_loses_nothing():
+    whole = range(41)
+    rest, slice_ = datasets.split(whole, .1, np.random.default_rng(0))
+    assert len(slice_) == 4
+    assert sorted([*rest.indices, *slice_.indices]) == list(whole)
+    again = datasets.split(whole, .1, np.random.default_rng(0))[1]
+    other = datasets.split(whole, .1, np.random.default_rng(1))[1]
+    assert again.indices.tolist() == slice_.indices.tolist()
+    assert other.indices.tolist() != slice_.indices.tolist()
+
+
+@pytest.mark.parametrize("fraction", [.001, .999])
+def test_split_leaves_no_part_empty(fraction):
+    parts = datasets.split(range(3), fraction, np.random.default_rng(0))
+    assert min(map(len, parts)) == 1
+
+
+def test_split_refuses_what_cannot_be():
+    for fraction in (0, 1, -1, np.nan):
+        with pytest.raises(ValueError, match="fraction must lie between"):
+            datasets.split(range(3), fraction, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="at least two images"):
+        datasets.split(range(1), .5, np.random.default_rng(0))

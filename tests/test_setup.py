@@ -1,0 +1,235 @@
+"""The set-up: requirements, versions, licences, the Makefile and what the tree may not hold."""
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from tools import check_skips, make_env, stamp_repository
+
+ROOT = Path(__file__).resolve().parents[1]
+BINARY = {".png", ".jpg", ".jpeg", ".woff", ".rec", ".idx", ".safetensors"}
+FOREIGN = ("_build", ".venv", ".git", ".pytest_cache", "__pycache__", ".ipynb_checkpoints", "runs")
+
+
+def tree():
+    """Return the project's files: what git tracks, or all that it would not ignore."""
+    asked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT,
+                           capture_output=True, text=True)
+    if asked.returncode == 0 and asked.stdout:
+        files = [ROOT / name for name in asked.stdout.splitlines()]
+    else:
+        files = [file for file in ROOT.rglob("*") if not set(FOREIGN) & set(file.parts)]
+    return [file for file in files if file.is_file()]
+
+
+def texts():
+    """Yield (path, text) of the project's text files, the vendored MathJax aside."""
+    for file in tree():
+        if file.suffix not in BINARY and "mathjax" not in file.parts:
+            yield file.relative_to(ROOT), file.read_text(encoding="utf-8")
+
+
+def requirement_lines(name):
+    """Return the lines of a requirements file that name a package."""
+    lines = (ROOT / name).read_text().splitlines()
+    return [line.partition(" #")[0].strip() for line in lines
+            if line.strip() and not line.startswith("#")]
+
+
+# ---- requirements ------------------------------------------------------------
+
+@pytest.mark.parametrize("name", make_env.REQUIREMENTS)
+def test_every_requirement_is_exact(name):
+    exact = re.compile(r"[A-Za-z0-9._-]+==[\w.]+( ; python_version (<|>=) \"3\.\d+\")?")
+    loose = [line for line in requirement_lines(name) if not exact.fullmatch(line)]
+    assert not loose
+
+
+def test_every_python_gets_each_package_once():
+    from packaging.requirements import Requirement
+
+    for version in ("3.10", "3.11", "3.12", "3.13"):
+        names = [r.name.lower() for r in map(Requirement, requirement_lines("requirements.txt"))
+                 if r.marker is None or r.marker.evaluate({"python_version": version})]
+        assert len(names) == len(set(names))
+        assert ("mxnet" in names) == (version in ("3.10", "3.11"))
+        assert {"numpy", "matplotlib", "pandas", "jupyter-book", "nbval"} <= set(names)
+
+
+def test_the_second_file_completes_the_first():
+    first, second = map(requirement_lines, make_env.REQUIREMENTS)
+    assert [line + ' ; python_version < "3.12"' for line in second] == first[:len(second)]
+
+
+@pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not the .venv that make makes")
+def test_the_environment_has_the_pinned_versions():
+    from importlib.metadata import version
+    from packaging.requirements import Requirement
+
+    pins = [r for r in map(Requirement, requirement_lines("requirements.txt"))
+            if r.marker is None or r.marker.evaluate()]
+    assert not [f"{r}, but {version(r.name)} is installed" for r in pins
+                if version(r.name) not in r.specifier]
+
+
+# ---- the environment -----------------------------------------------------------
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 11), (3, 12), (3, 13)])
+@pytest.mark.parametrize("place", [("Linux", "x86_64", "glibc"), ("Linux", "aarch64", "glibc"),
+                                   ("Darwin", "x86_64", "")])
+def test_fit_pythons_and_platforms(version, place):
+    assert make_env.unfit(version, *place) is None
+
+
+@pytest.mark.parametrize("version, place, said", [
+    ((2, 7), ("Linux", "x86_64", "glibc"), "Python 2.7"),
+    ((3, 9), ("Linux", "x86_64", "glibc"), "Python 3.9"),
+    ((3, 14), ("Linux", "x86_64", "glibc"), "Python 3.14"),
+    ((3, 11), ("Windows", "AMD64", ""), "Windows AMD64"),
+    ((3, 11), ("Darwin", "arm64", ""), "Darwin arm64"),
+    ((3, 11), ("Linux", "riscv64", "glibc"), "Linux riscv64"),
+    ((3, 11), ("Linux", "x86_64", "musl"), "without glibc"),
+])
+def test_unfit_ones_get_one_sentence(version, place, said):
+    sentence = make_env.unfit(version, *place)
+    assert said in sentence and sentence.endswith(".") and "\n" not in sentence
+
+
+def test_another_place_or_requirement_makes_the_stamp_differ(monkeypatch, tmp_path):
+    before = make_env.requirements_digest()
+    assert before == make_env.requirements_digest()
+    monkeypatch.setattr(make_env, "VENV", str(tmp_path))
+    moved = make_env.requirements_digest()
+    monkeypatch.setattr(make_env, "ROOT", str(tmp_path))
+    for name in make_env.REQUIREMENTS:
+        (tmp_path / name).write_text("numpy==0\n")
+    assert len({before, moved, make_env.requirements_digest()}) == 3
+
+
+def test_a_broken_python_is_noticed(tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    assert make_env.python_id(str(broken)) == ""
+    assert make_env.python_id(str(tmp_path / "none")) == ""
+    assert make_env.python_id(sys.executable).startswith("3.")
+
+
+def test_make_alone_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.M).group(1).split()
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == phony
+    assert {"book", "test", "serve"} <= set(phony)
+
+
+def test_an_unknown_python_gets_one_sentence():
+    made = subprocess.run(["make", "-s", "env", "PYTHON=no-such-python"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert made.returncode and 'no command "no-such-python"' in made.stderr
+
+
+# ---- what is said in two places --------------------------------------------------
+
+def test_the_address_of_the_repository_is_stamped():
+    done = subprocess.run([sys.executable, "tools/stamp_repository.py", "--check"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_address_stands_in_the_configuration_alone():
+    address, _ = stamp_repository.repository()
+    place = address.partition("://")[2]
+    holders = {path.as_posix() for path, text in texts() if place in text}
+    stamped = {path for path in holders if re.fullmatch(r"README\.md|book/\d\d_\w+\.ipynb", path)}
+    assert holders - stamped == {"_config.yml"}
+
+
+def test_stamping_follows_the_configuration(tmp_path):
+    (tmp_path / "_config.yml").write_text(
+        "repository: {url: 'https://github.com/a/b/', branch: trunk}\n")
+    readme, chapter = tmp_path / "README.md", tmp_path / "01_x.ipynb"
+    readme.write_text("    git clone https://example.org/old\n")
+    nb = new_notebook(cells=[new_markdown_cell("# Title\n\nText."),
+                             new_code_cell(stamp_repository.SETUP)])
+    nbformat.write(nb, chapter)
+    _, new = stamp_repository.stamped(chapter, tmp_path)
+    title, setup = nbformat.reads(new, 4).cells
+    assert title.source == ("# Title\n\n[Open in Colab](https://colab.research.google.com/github/"
+                            "a/b/blob/trunk/01_x.ipynb)\n\nText.")
+    assert 'REPOSITORY = "https://github.com/a/b"' in setup.source
+    chapter.write_text(new)
+    assert stamp_repository.stamped(chapter, tmp_path) == (new, new)
+    assert stamp_repository.stamped(readme, tmp_path)[1] == "    git clone https://github.com/a/b\n"
+
+
+def test_one_version():
+    import dsod_d2l
+
+    assert f"## {dsod_d2l.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    assert 'version = { attr = "dsod_d2l.__version__" }' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_licences_are_here():
+    assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]
+    assert "Attribution 4.0 International" in (ROOT / "LICENSE-CC-BY-4.0").read_text()[:200]
+    assert "Apache License" in (ROOT / "book/assets/mathjax/LICENSE").read_text()[:200]
+
+
+# ---- what the tree may not hold -----------------------------------------------------
+
+def test_no_absolute_path_and_no_package_index():
+    # The pattern is put together so that it does not find itself.
+    folder = re.compile(r"(?<![\w.:/<*-])/(?:" + "home|Users|root|tmp|work|mnt|opt" + r")/\w")
+    index = re.compile("pypi" + r"\.\w|--(?:extra-)?index-" + "url|files" + r"\.pythonhosted", re.I)
+    found = [f"{path}: {match.group()}" for path, text in texts()
+             for match in (*folder.finditer(text), *index.finditer(text))]
+    assert not found
+
+
+def test_no_file_is_large_or_local():
+    large = [f"{file.relative_to(ROOT)}: {file.stat().st_size}" for file in tree()
+             if file.stat().st_size > 8 * 2**20]
+    local = [file for file in tree() if file.suffix in {".pyc", ".log"}]
+    assert not large and not local
+
+
+def test_the_pictures_are_whole():
+    for file in tree():
+        if file.suffix == ".png":
+            raw = file.read_bytes()
+            size = int.from_bytes(raw[-12:-8], "big")
+            assert raw[:4] == b"\x89PNG" and size == 0 and raw[-8:-4] == b"IEND"
+            assert int.from_bytes(raw[-4:], "big") == zlib.crc32(b"IEND")
+
+
+# ---- the check of skipped tests --------------------------------------------------------
+
+REPORT = """<testsuites><testsuite><testcase classname="tests.test_x" name="a"/>
+<testcase classname="tests.test_x" name="b"><skipped message="{}"/></testcase></testsuite></testsuites>"""
+
+
+@pytest.mark.parametrize("reason, here, fine", [
+    ("needs DSOD_REAL_DATA", {"data": False, "chromium": False}, True),
+    ("needs DSOD_REAL_DATA", {"data": True, "chromium": False}, False),
+    ("Chromium is not installed", {"data": True, "chromium": False}, True),
+    ("Chromium is not installed", {"data": True, "chromium": True}, False),
+    ("no GPU here", {"data": True, "chromium": True}, True),
+    ("the author was tired", {"data": False, "chromium": False}, False),
+])
+def test_a_skip_that_could_have_run_is_an_error(tmp_path, reason, here, fine):
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT.format(reason))
+    (name, why, excused), = check_skips.skipped(report, here)
+    assert (name, why, excused) == ("tests.test_x::b", reason, fine)
+
+
+def test_the_settings_are_yaml():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert config["execute"]["execute_notebooks"] == "off" and not config["launch_buttons"]["thebe"]

@@ -1,0 +1,1 @@
+"""Programs that build, run and check the book."""

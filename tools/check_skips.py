@@ -1,0 +1,55 @@
+"""List the skipped tests of a pytest run; fail where one could have run on this machine.
+
+    python tools/check_skips.py report.xml       (written by pytest --junitxml=report.xml)
+
+A skip is excused when its reason names something that is absent here.
+"""
+import os
+import re
+import shutil
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+# What a reason speaks of, and what excuses it: the name of something that may be here.
+EXCUSES = (
+    (re.compile(r"DSOD_REAL_DATA|real data", re.I), "data"),
+    (re.compile(r"chromium", re.I), "chromium"),
+    (re.compile(r"\bGPU\b"), "gpu"),
+    (re.compile(r"not a (git )?repository|git history", re.I), "git"),
+)
+
+
+def what_is_here():
+    """Return which of the things that tests may ask for this machine has."""
+    folder = os.environ.get("DSOD_REAL_DATA", "")
+    return {"data": bool(folder) and Path(folder).is_dir(),
+            "chromium": any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+            "gpu": False,  # the pinned MXNet is the one for the CPU
+            "git": Path(".git").exists()}
+
+
+def skipped(report, here):
+    """Return (test, reason, excused) for each skipped test of a JUnit report."""
+    found = []
+    for case in ElementTree.parse(report).iter("testcase"):
+        skip = case.find("skipped")
+        if skip is None or skip.get("type") == "pytest.xfail":
+            continue
+        reason = skip.get("message", "")
+        excused = any(pattern.search(reason) and not here.get(thing, False)
+                      for pattern, thing in EXCUSES)
+        found.append((f"{case.get('classname')}::{case.get('name')}", reason, excused))
+    return found
+
+
+def main():
+    found = skipped(sys.argv[1], what_is_here())
+    print(f"{len(found)} tests were skipped.")
+    for name, reason, excused in found:
+        print(f"  {'skipped' if excused else 'COULD HAVE RUN'}: {name}: {reason}")
+    sys.exit(any(not excused for _, _, excused in found))
+
+
+if __name__ == "__main__":
+    main()

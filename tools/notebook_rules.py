@@ -1,0 +1,310 @@
+"""The mechanical rules that every chapter keeps; prints one line per broken rule.
+
+    python tools/notebook_rules.py book/01_anchors.ipynb
+    python tools/notebook_rules.py --all
+
+Each rule is a function that takes a notebook and yields sentences. nbval compares
+what is stored; these rules see to it that enough is stored, and only what is wanted.
+"""
+import argparse
+import ast
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+if __package__ in (None, ""):  # started as a program
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.run_notebooks import ROOT, arguments, parse
+from tools.stamp_repository import setup_cell
+
+MAX_LINES, MAX_COLUMNS, MAX_BYTES = 20, 79, 1_000_000
+PAGE_TAGS = {"hide-input", "hide-output", "hide-cell", "remove-cell", "remove-input",
+             "remove-output"}
+TAGS = PAGE_TAGS | {"raises-exception", "nbval-ignore-output"}
+IGNORED_SHARE, COMPARED_SHARE = 0.1, 0.6
+MIME_TYPES = {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
+# A home, a temporary or a drive's folder; "/9" in a sum or a URL's path is none.
+ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|Users|root|tmp|work|mnt|content|opt|usr|var)/|"
+                      r"\b[A-Z]:\\")
+
+
+def code_cells(nb):
+    """Return (number, cell) of the code cells; numbers count all cells from 1."""
+    return [(i, cell) for i, cell in enumerate(nb.cells, 1) if cell.cell_type == "code"]
+
+
+def tags(cell):
+    """Return the set of a cell's tags."""
+    return set(cell.metadata.get("tags", []))
+
+
+def text_of(out):
+    """Return all the text of one output."""
+    if out.output_type == "stream":
+        return out.text
+    if out.output_type == "error":
+        return "\n".join(out.traceback)
+    return "\n".join(str(value) for mime, value in out.data.items() if mime.startswith("text/"))
+
+
+# ---- the rules -------------------------------------------------------------
+
+def cells_are_short(nb):
+    """A code cell has at most 20 lines of 79 columns, and holds something."""
+    for number, cell in code_cells(nb):
+        lines = cell.source.splitlines()
+        if not cell.source.strip():
+            yield f"cell {number} is empty"
+        if len(lines) > MAX_LINES:
+            yield f"cell {number} has {len(lines)} lines; {MAX_LINES} are allowed"
+        wide = max((len(line) for line in lines), default=0)
+        if wide > MAX_COLUMNS:
+            yield f"cell {number} is {wide} columns wide; {MAX_COLUMNS} are allowed"
+
+
+def tags_are_known(nb):
+    """Tags are those of the page, of nbval, or library:<module>.<name>."""
+    for number, cell in enumerate(nb.cells, 1):
+        for tag in sorted(tags(cell) - TAGS):
+            if not re.fullmatch(r"library:[a-z_0-9]+(\.\w+)+", tag):
+                yield f"cell {number} has the unknown tag {tag!r}"
+
+
+def everything_is_run(nb):
+    """All code cells are executed, in their order, from a fresh kernel."""
+    counts = [cell.execution_count for _, cell in code_cells(nb)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"the code cells are not executed in one go: their counts are {counts}"
+
+
+def outputs_can_be_compared(nb):
+    """No stderr, SVG, widget or unexpected error is stored."""
+    for number, cell in code_cells(nb):
+        for out in cell.outputs:
+            if out.output_type == "stream" and out.name != "stdout":
+                yield f"cell {number} writes to {out.name}: {out.text[:60]!r}"
+            if out.output_type == "error" and "raises-exception" not in tags(cell):
+                yield f"cell {number} ends in an error"
+            for mime in sorted(set(out.get("data", {})) - MIME_TYPES):
+                yield f"cell {number} shows {mime}, which is not compared or not the same each time"
+
+
+def cells_end_well(nb):
+    """No cell ends in a semicolon, which nbval does not honour; only the set-up uses IPython."""
+    for number, cell in code_cells(nb):
+        if cell.source.rstrip().endswith(";"):
+            yield f"cell {number} ends in a semicolon"
+        magic = re.search(r"^[ \t]*[%!]|get_ipython|clear_output", cell.source, re.M)
+        if magic and not is_setup(cell):
+            yield f"cell {number} uses {magic.group().strip()!r}"
+
+
+def pictures_are_described(nb):
+    """A cell that shows a picture says in words what is seen (mystnb.image.alt)."""
+    for number, cell in code_cells(nb):
+        shows = any(mime.startswith("image/") for out in cell.outputs for mime in out.get("data", {}))
+        hidden = {"remove-cell", "remove-output"} & tags(cell)
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        if shows and not hidden and len(alt) < 10:
+            yield f"cell {number} shows a picture without an alternative text"
+
+
+def little_is_ignored(nb):
+    """One code cell in ten may be ignored by nbval; an assert then says what must hold."""
+    cells = code_cells(nb)
+    ignored = [i for i, (_, cell) in enumerate(cells)
+               if {"nbval-ignore-output", "nbval-skip"} & tags(cell)]
+    if len(ignored) > IGNORED_SHARE * len(cells):
+        yield f"{len(ignored)} of {len(cells)} code cells are ignored; one in ten may be"
+    for i in ignored:
+        near = [cell.source for _, cell in cells[i:i + 3]]
+        if not any(has_assert(source) for source in near):
+            yield f"cell {cells[i][0]} is ignored, and no assert follows it"
+    for number, cell in cells:
+        if "NBVAL_" in cell.source or "PYTEST_" in cell.source:
+            yield f"cell {number} steers nbval by a comment; use a tag"
+
+
+def enough_is_compared(nb):
+    """Of the visible cells that do something, six in ten show a text that nbval compares."""
+    doing = [cell for _, cell in code_cells(nb)
+             if not {"remove-cell", "remove-output"} & tags(cell) and not only_defines(cell)]
+    compared = [cell for cell in doing if shows_text(cell)]
+    if len(compared) < COMPARED_SHARE * len(doing):
+        yield (f"{len(compared)} of the {len(doing)} visible cells that do something show a "
+               f"compared text; six in ten should")
+
+
+def paths_are_relative(nb):
+    """Neither sources nor outputs hold an absolute path."""
+    for number, cell in enumerate(nb.cells, 1):
+        texts = [cell.source] + [text_of(out) for out in cell.get("outputs", [])]
+        for found in filter(None, map(ABSOLUTE.search, texts)):
+            yield f"cell {number} holds the absolute path {found.group()!r}..."
+
+
+def markdown_is_plain(nb):
+    """The first cell starts with the one title; no directives, no roles: Colab shows them raw."""
+    first = nb.cells[0]
+    if first.cell_type != "markdown" or not first.source.startswith("# "):
+        yield "the first cell does not start with the title"
+    titles = 0
+    for number, cell in enumerate(nb.cells, 1):
+        if cell.cell_type != "markdown":
+            continue
+        prose = re.sub(r"^(```+)[^\n{]*\n.*?^\1\s*$", "", cell.source, flags=re.M | re.S)
+        titles += len(re.findall(r"^# ", prose, re.M))
+        found = re.search(r"^(?:```+|:::+)\s*\{|\{[a-z:-]+\}`|^\(\w[\w-]*\)=|^<(?:div|script|details)",
+                          prose, re.M)
+        if found:
+            yield f"cell {number} uses {found.group()!r}, which Colab shows raw"
+    if titles != 1:
+        yield f"there are {titles} titles (lines that start with '# '); one is expected"
+
+
+def links_lead_somewhere(nb, folder=ROOT / "book"):
+    """Local links and pictures exist, and pictures have an alternative text."""
+    for number, cell in enumerate(nb.cells, 1):
+        if cell.cell_type != "markdown":
+            continue
+        for mark, text, target in re.findall(r"(!?)\[([^\]]*)\]\(([^)\s]+)[^)]*\)", cell.source):
+            if mark and len(text) < 10:
+                yield f"cell {number} shows the picture {target} without an alternative text"
+            if mark and re.match(r"https?:", target):
+                yield f"cell {number} shows a picture from another host: {target}"
+            local = target.partition("#")[0]
+            if local and not re.match(r"\w+:", local) and not (folder / local).exists():
+                yield f"cell {number} links to {local}, which is not there"
+
+
+def setup_is_the_same(nb):
+    """The first code cell is the set-up cell of all chapters, with its input folded."""
+    cells = code_cells(nb)
+    if not cells or cells[0][1].source != setup_cell() or tags(cells[0][1]) != {"hide-input"}:
+        yield ("the first code cell is not the set-up cell with the tag hide-input "
+               "(tools/stamp_repository.py --new-cell prints it)")
+    for number, cell in cells[1:]:
+        if is_setup(cell):
+            yield f"cell {number} repeats the set-up"
+
+
+def notebook_is_small(nb):
+    """A notebook stays below a megabyte."""
+    size = len(nbformat.writes(nb).encode())
+    if size > MAX_BYTES:
+        yield f"the notebook has {size} bytes; {MAX_BYTES} are allowed"
+
+
+def library_cells_are_the_library(nb, root=ROOT):
+    """A library: cell holds its definition just as the module does, as a syntax tree."""
+    for number, cell in code_cells(nb):
+        for name in library_names(cell):
+            here, there = definition(cell.source, name.rpartition(".")[2]), library_tree(name, root)
+            if here is None:
+                yield f"cell {number} does not define {name}"
+            elif there is None:
+                yield f"cell {number} is tagged {name}, which the library does not define"
+            elif here != there:
+                yield f"cell {number} and the library define {name} differently"
+
+
+# ---- what the rules ask -----------------------------------------------------
+
+def is_setup(cell):
+    """Tell whether a code cell is the set-up cell."""
+    return "google.colab" in cell.source
+
+
+def has_assert(source):
+    """Tell whether the code asserts something."""
+    return any(isinstance(node, ast.Assert) for node in ast.walk(parse(source)))
+
+
+def only_defines(cell):
+    """Tell whether a cell holds nothing but imports, definitions and asserts."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assert)
+    return is_setup(cell) or all(isinstance(node, kinds) for node in parse(cell.source).body)
+
+
+def shows_text(cell):
+    """Tell whether a cell has a text output that nbval compares (a figure's name is none)."""
+    if "nbval-ignore-output" in tags(cell):
+        return False
+    return any(text_of(out).strip() and not text_of(out).startswith("<Figure")
+               for out in cell.outputs)
+
+
+def library_names(cell):
+    """Return the dotted names that a cell's library: tags give."""
+    return [tag.partition(":")[2] for tag in sorted(tags(cell)) if tag.startswith("library:")]
+
+
+class Bare(ast.NodeTransformer):
+    """Takes docstrings and annotations out of a syntax tree."""
+
+    def strip_body(self, node):
+        self.generic_visit(node)
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        node.returns = None
+        return node
+
+    visit_FunctionDef = visit_ClassDef = strip_body
+
+    def visit_arg(self, node):
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node):
+        self.generic_visit(node)
+        node.annotation = ast.Constant(None)
+        if node.value is None:
+            return node
+        return ast.Assign(targets=[node.target], value=node.value)
+
+
+def definition(source, name):
+    """Return the bare syntax tree, as text, of the function or class of that name."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    for node in parse(source).body:
+        if isinstance(node, kinds) and node.name == name:
+            return ast.dump(Bare().visit(node))
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            return ast.dump(node.value)
+    return None
+
+
+def library_tree(name, root=ROOT):
+    """Return the bare syntax tree of `module.name` in the library, or None."""
+    module, _, name = name.rpartition(".")
+    path = root / "dsod_d2l" / Path(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return definition(file.read_text(), name)
+    return None
+
+
+RULES = (cells_are_short, tags_are_known, everything_is_run, outputs_can_be_compared,
+         cells_end_well, pictures_are_described, little_is_ignored, enough_is_compared,
+         paths_are_relative, markdown_is_plain, links_lead_somewhere, setup_is_the_same,
+         notebook_is_small, library_cells_are_the_library)
+
+
+def problems(nb):
+    """Return a sentence for each place where a notebook breaks a rule."""
+    return [sentence for rule in RULES for sentence in rule(nb)]
+
+
+def main():
+    args = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    found = [f"{path.name}: {sentence}" for path in args.files
+             for sentence in problems(nbformat.read(path, 4))]
+    print("\n".join(found) or f"{len(args.files)} notebooks keep all {len(RULES)} rules.")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()

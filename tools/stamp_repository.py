@@ -1,0 +1,103 @@
+"""Write the repository's address, which `_config.yml` alone holds, where readers need it.
+
+    python tools/stamp_repository.py             stamp the notebooks and the README
+    python tools/stamp_repository.py --check     exit 1 if one differs from _config.yml
+    python tools/stamp_repository.py --new-cell  print the set-up cell for a new chapter
+
+A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
+is missing) and in its set-up cell. The README gets it in its `git clone` line.
+"""
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COLAB = "https://colab.research.google.com/github"
+LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
+CLONE = re.compile(r"^(\s*git clone )\S+", re.M)
+IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
+SETUP = '''\
+# The same in every chapter: on your own machine it only imports.
+import sys
+
+if "google.colab" in sys.modules:  # fetch the module and MXNet first
+    REPOSITORY = ""
+    get_ipython().system(f"git clone -q --depth 1 {REPOSITORY} dsod-d2l")
+    get_ipython().system("pip install -q --no-deps"
+                         " -r dsod-d2l/requirements-mxnet.txt")
+    sys.path.insert(0, "dsod-d2l")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import dsod_d2l'''
+
+
+def repository(root=ROOT):
+    """Return (address, branch) from _config.yml."""
+    block = yaml.safe_load((root / "_config.yml").read_text())["repository"]
+    return block["url"].rstrip("/"), block["branch"]
+
+
+def setup_cell(root=ROOT):
+    """Return the source of the set-up cell, stamped."""
+    return IN_CODE.sub(rf'\1"{repository(root)[0]}"', SETUP)
+
+
+def stamp_title(source, link):
+    """Return the first cell's text with the link below its title."""
+    if LINK.search(source):
+        return LINK.sub(link, source, count=1)
+    title, _, rest = source.partition("\n")
+    return f"{title}\n\n{link}\n\n{rest.lstrip()}".rstrip()
+
+
+def stamp_notebook(nb, name, root=ROOT):
+    """Stamp one notebook, given its path in the repository."""
+    address, branch = repository(root)
+    place = address.partition("github.com/")[2]
+    link = f"[Open in Colab]({COLAB}/{place}/blob/{branch}/{name})"
+    nb.cells[0].source = stamp_title(nb.cells[0].source, link)
+    for cell in nb.cells:
+        if cell.cell_type == "code" and "google.colab" in cell.source:
+            cell.source = setup_cell(root)
+    return nb
+
+
+def stamped(path, root=ROOT):
+    """Return (the text that is there, the text that should be) of one file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text, CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
+    nb = nbformat.reads(text, 4)
+    before = nbformat.writes(nb)
+    after = nbformat.writes(stamp_notebook(nb, path.relative_to(root).as_posix(), root))
+    return text, text if before == after else after + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing: say what differs")
+    parser.add_argument("--new-cell", action="store_true", help="print the set-up cell")
+    args = parser.parse_args()
+    if args.new_cell:
+        print(setup_cell())
+        return
+    differ = 0
+    for path in [ROOT / "README.md", *sorted((ROOT / "book").glob("*.ipynb"))]:
+        old, new = stamped(path)
+        if old != new:
+            differ += 1
+            print(f"{path.relative_to(ROOT)}: {'differs' if args.check else 'stamped'}")
+            if not args.check:
+                path.write_text(new, encoding="utf-8")
+    if args.check and differ:
+        sys.exit("Run tools/stamp_repository.py: the address in _config.yml is another one.")
+
+
+if __name__ == "__main__":
+    main()
