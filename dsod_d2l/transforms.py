@@ -63,12 +63,15 @@ def crop(sample, window, size=None, interpolation=None):
     >>> crop(sample, (0, 0, 100, 50)).boxes.tolist()
     [[0.5, 0.0, 1.0, 1.0]]
     """
-    moved, kept = _moved(sample, np.array([window]))
-    image = _cut(sample.image, *(int(value) for value in window))
+    x0, y0, x1, y1 = (int(value) for value in window)
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError("window must have x0 < x1 and y0 < y1, found "
+                         f"{(x0, y0, x1, y1)}.")
+    image = _cut(sample.image, x0, y0, x1, y1)
     if size is not None:
         image = _stretch(image, size, interpolation)
-    kept = kept[0]
-    return sample._replace(image=image, boxes=moved[0][kept],
+    (moved,), (kept,) = _moved(sample, np.array([[x0, y0, x1, y1]]))
+    return sample._replace(image=image, boxes=moved[kept],
                            labels=sample.labels[kept],
                            difficult=sample.difficult[kept])
 
@@ -225,9 +228,6 @@ def _stretch(image, size, interpolation):
 def _cut(image, x0, y0, x1, y1):
     """Return the window of an image, filled up where it leaves the image."""
     height, width = image.shape[:2]
-    if x0 >= x1 or y0 >= y1:
-        raise ValueError("window must have x0 < x1 and y0 < y1, found "
-                         f"{(x0, y0, x1, y1)}.")
     left, top = max(-x0, 0), max(-y0, 0)
     right, bottom = max(x1 - width, 0), max(y1 - height, 0)
     inside = image[max(y0, 0):max(y1, 0), max(x0, 0):max(x1, 0)]

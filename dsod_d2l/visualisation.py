@@ -185,23 +185,25 @@ def plot_precision_recall(ax, curves):
     _finish(ax, "recall", "precision", None not in named)
 
 
-def save_detections(path, image, detections, classes):
+def save_detections(path, image, detections, classes, pixels=False):
     """Write an image with its detections drawn, in its own resolution.
 
     Args:
         path: a .png or .jpg file.
         image: uint8 (H, W, 3).
-        detections: ``Detections``, boxes in fractions of the image.
+        detections: ``Detections``.
         classes: names of the classes.
+        pixels: whether the boxes are in pixels; else in fractions.
     """
     height, width = image.shape[:2]
+    unit = np.array([width, height] * 2) if pixels else 1
     dpi = max(height, width) / SAVED_WIDTH
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
     FigureCanvasAgg(figure)
     ax = figure.add_axes((0, 0, 1, 1))
     draw_image(ax, image)
-    draw_boxes(ax, detections.boxes, detections.labels, detections.scores,
-               classes)
+    draw_boxes(ax, detections.boxes / unit, detections.labels,
+               detections.scores, classes)
     figure.savefig(path, dpi=dpi)
 
 

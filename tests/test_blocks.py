@@ -89,7 +89,9 @@ def test_initial_weights_have_the_published_spread():
 @pytest.mark.parametrize("hybrid", [False, True])
 def test_any_growth_rate_trains(growth, hybrid):
     """A concatenation at any channel has a backward pass on this CPU."""
-    block = blocks.dense_block(32, 3, 32, growth)
+    block = mx.gluon.nn.HybridSequential()
+    block.add(*blocks.dense_block(32, 4, 32, growth),
+              blocks.Transition(32 + 4 * growth, 32))
     block.initialize()
     if hybrid:
         block.hybridize()

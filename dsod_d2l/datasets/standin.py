@@ -181,6 +181,6 @@ def _intact(path, count):
     """Say whether a set was written to its end and is unchanged since."""
     try:
         seal = json.loads(path.with_suffix(".json").read_text())
-        return True
+        return bool(seal == _seal(path, count))
     except (OSError, ValueError):
         return False

@@ -13,7 +13,8 @@ wrong. A class without objects has no AP (nan) and is left out of means.
 
 from .curves import Curve, average_precision, precision_recall
 from .matching import IOU_THRESHOLDS, match_coco, match_voc
-from .report import ClassResult, Evaluation, Truth, evaluate_detections
+from .report import (ClassResult, Evaluation, Truth, evaluate_dataset,
+                     evaluate_detections)
 from .run import evaluate_dataset
 
 __all__ = ["ClassResult", "Curve", "Evaluation", "IOU_THRESHOLDS", "Truth",

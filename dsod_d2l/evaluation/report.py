@@ -102,6 +102,36 @@ def evaluate_detections(detections, truths, num_classes, most=100):
     return _summarise(table, objects, len(truths))
 
 
+def evaluate_dataset(detector, dataset, most=100):
+    """Run a detector on a data set and compare what it finds.
+
+    Args:
+        detector: ``detection.Detector``.
+        dataset: any data set; its images are read a batch at a time.
+        most: see ``evaluate_detections``.
+
+    Returns:
+        ``Evaluation``.
+
+    Raises:
+        ValueError: the detector and the data set differ in their number of
+            classes.
+    """
+    if len(detector.classes) != len(dataset.classes):
+        raise ValueError(f"the detector knows {len(detector.classes)} classes "
+                         f"({', '.join(detector.classes)}), the data set has "
+                         f"{len(dataset.classes)} "
+                         f"({', '.join(dataset.classes)})")
+    detections, truths = [], []
+    for start in range(0, len(dataset), detector.batch_size):
+        stop = min(start + detector.batch_size, len(dataset))
+        samples = [dataset[index] for index in range(start, stop)]
+        detections += detector.detect([one.image for one in samples])
+        truths += [Truth(one.boxes, one.labels, one.difficult)
+                   for one in samples]
+    return evaluate_detections(detections, truths, len(dataset.classes), most)
+
+
 def _without_padding(boxes, labels, difficult=None):
     labels = np.asarray(labels, dtype=int).reshape(-1)
     if difficult is None:

@@ -1,0 +1,166 @@
+"""Files: what comes back is what was saved, and damage is named."""
+
+import errno
+import os
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon
+
+from dsod_d2l import checkpoints, models
+
+SMALL = dict(stem=4, bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
+             predictions=(4, 4, 4), input_size=(65, 80))
+
+
+def small(**changes):
+    net = models.build("dsod_tiny", 2, **{**SMALL, **changes})
+    models.initialise(net)
+    return net
+
+
+def test_a_model_comes_back_from_its_file_alone(tmp_path):
+    net, path = small(), tmp_path / "w.safetensors"
+    x = mx.nd.random.normal(shape=(1, 3, 65, 80))
+    before = [part.asnumpy() for part in net(x)]
+    checkpoints.save_weights(path, net, ("cat", "dog"), result={"AP": 0.5})
+    other, metadata = checkpoints.load_model(path)
+    assert metadata["classes"] == ["cat", "dog"]
+    assert metadata["result"] == {"AP": 0.5}
+    assert other.config == net.config
+    for old, new in zip(before, other(x)):
+        np.testing.assert_array_equal(old, new.asnumpy())
+
+
+def test_views_that_are_not_contiguous_come_back_right(tmp_path):
+    array = np.arange(24, dtype="float32").reshape(2, 3, 4)
+    views = {"turned": array.transpose(2, 0, 1), "strided": array[:, ::2],
+             "scalar": np.float32(3), "fortran": np.asfortranarray(array)}
+    checkpoints.save_tensors(tmp_path / "v.safetensors", views, {})
+    loaded, _ = checkpoints.load_tensors(tmp_path / "v.safetensors")
+    for name, view in views.items():
+        np.testing.assert_array_equal(loaded[name], view)
+        assert loaded[name].shape == np.shape(view)
+
+
+def test_nothing_is_pickled(tmp_path):
+    checkpoints.save_weights(tmp_path / "w.safetensors", small(), ("a", "b"))
+    text = (tmp_path / "w.safetensors").read_bytes()
+    assert int.from_bytes(text[:8], "little") < len(text)
+    assert text[8:9] == b"{"
+
+
+@pytest.mark.parametrize("changes, found", [
+    (dict(growth=8), "shape"), (dict(layers=(1, 1, 2)), "missing"),
+    (dict(num_classes=3), "shape")])
+def test_weights_of_another_network_name_the_first_misfit(tmp_path, changes,
+                                                          found):
+    path = tmp_path / "w.safetensors"
+    checkpoints.save_weights(path, small(), ("a", "b"))
+    tensors, _ = checkpoints.load_tensors(path)
+    net = models.build("dsod_tiny", **{"num_classes": 2, **SMALL, **changes})
+    with pytest.raises(ValueError, match=rf"w.safetensors.*{found}"):
+        checkpoints.fill(net, tensors, str(path))
+
+
+def test_a_tensor_too_many_is_named():
+    net = small()
+    tensors = {**checkpoints.parameter_arrays(net), "extra": np.zeros(2)}
+    with pytest.raises(ValueError, match="no tensor extra"):
+        checkpoints.fill(net, tensors)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: data[:20], lambda data: b"", lambda data: b"\xff" * 64,
+    lambda data: data[:-5], lambda data: b"\x01" + data[1:],
+    lambda data: data.replace(b"dsod_d2l 1", b"something ")])
+def test_a_damaged_or_foreign_file_is_one_clear_error(tmp_path, damage):
+    path = tmp_path / "w.safetensors"
+    checkpoints.save_weights(path, small(), ("a", "b"))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="w.safetensors"):
+        checkpoints.load_model(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.safetensors"):
+        checkpoints.load_model(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
+    path = tmp_path / "w.safetensors"
+    checkpoints.write_atomically(path, b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(checkpoints.os, where, full)
+    with pytest.raises(OSError, match="No space left.*untouched") as caught:
+        checkpoints.write_atomically(path, b"new")
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"),
+                    reason="this system has no /dev/full")
+def test_a_disk_that_is_really_full_is_named(tmp_path, monkeypatch):
+    (tmp_path / "w.safetensors.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="w.safetensors was not written"):
+        checkpoints.write_atomically(tmp_path / "w.safetensors", b"x" * 9)
+
+
+@pytest.mark.parametrize("optimiser, options", [
+    ("sgd", {"momentum": 0.9}), ("sgd", {}), ("adam", {})])
+def test_a_checkpoint_restores_weights_and_optimiser(tmp_path, optimiser,
+                                                     options):
+    def trainer_of(net):
+        return gluon.Trainer(net.collect_params(), optimiser,
+                             {"learning_rate": 0.01, **options}, kvstore=None)
+
+    def go(net, trainer, steps):
+        for seed in steps:
+            mx.random.seed(seed)
+            x = mx.nd.random.normal(shape=(2, 3, 65, 80))
+            with mx.autograd.record():
+                loss = sum((part ** 2).mean() for part in net(x))
+            loss.backward()
+            trainer.step(1)
+
+    one = small()
+    trainer = trainer_of(one)
+    go(one, trainer, range(3))
+    checkpoints.save_checkpoint(tmp_path, 3, one, trainer, {"note": [1]})
+    go(one, trainer, range(3, 6))
+    two = small()
+    other = trainer_of(two)
+    step, facts = checkpoints.load_checkpoint(
+        checkpoints.list_checkpoints(tmp_path)[-1], two, other)
+    assert (step, facts) == (3, {"note": [1]})
+    go(two, other, range(3, 6))
+    for a, b in zip(checkpoints.parameter_arrays(one).values(),
+                    checkpoints.parameter_arrays(two).values()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path):
+    net = small()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", kvstore=None)
+    for step in (5, 20, 100):
+        checkpoints.save_checkpoint(tmp_path, step, net, trainer, {}, keep=2)
+    names = [path.name for path in checkpoints.list_checkpoints(tmp_path)]
+    assert names == ["step-0000020.safetensors", "step-0000100.safetensors"]
+
+
+def test_a_checkpoint_is_no_model(tmp_path):
+    net = small()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", kvstore=None)
+    path = checkpoints.save_checkpoint(tmp_path, 1, net, trainer, {})
+    with pytest.raises(ValueError, match="--resume"):
+        checkpoints.load_model(path)
+
+
+def test_the_number_of_class_names_must_fit(tmp_path):
+    with pytest.raises(ValueError, match="2 classes, found 1"):
+        checkpoints.save_weights(tmp_path / "w.safetensors", small(), ("a",))

@@ -1,0 +1,99 @@
+"""Batches: the same from any number of workers, and errors that arrive."""
+
+import os
+
+import numpy as np
+import pytest
+
+from dsod_d2l import config, targets, transforms
+from dsod_d2l.anchors import anchors_for
+from dsod_d2l.datasets import make_sample
+from dsod_d2l.datasets.loader import BatchMaker, Loader, order
+
+MODEL = config.get("dsod_tiny", input_size=(65, 97))
+
+
+class Blocks:
+    """Ten images of 40 x 60 with zero, one or two objects."""
+
+    classes = ("block",)
+
+    def __init__(self, fault=None):
+        self.fault = fault
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        if index == self.fault:
+            raise ValueError(f"image {index} is broken")
+        rng = np.random.default_rng(index)
+        image = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+        boxes = [[.1, .2, .4, .9], [.5, .3, .9, .8]][:index % 3]
+        return make_sample(image, boxes, [0] * len(boxes),
+                           source=f"image {index}")
+
+
+def batches(workers, dataset=None, start=0, stop=6, **changes):
+    settings = config.TrainConfig(batch_size=4, seed=3, **changes)
+    maker = BatchMaker(dataset or Blocks(), MODEL, settings)
+    return [(batch.images.copy(), batch.classes.copy(), batch.offsets.copy(),
+             list(batch.sources))
+            for batch in Loader(maker, start, stop, workers)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_change_nothing(workers):
+    for mine, theirs in zip(batches(0), batches(workers), strict=True):
+        for one, other in zip(mine, theirs):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_starting_later_gives_the_same_batches():
+    for one, other in zip(batches(0)[4:], batches(1, start=4), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        assert one[3] == other[3]
+
+
+def test_a_batch_holds_what_its_parts_make():
+    images, classes, offsets, sources = batches(0, augment="none")[0]
+    assert images.shape == (4, 65, 97, 3) and images.dtype == np.uint8
+    for row, source in enumerate(sources):
+        sample = transforms.resize(Blocks()[int(source.split()[1])],
+                                   MODEL.input_size)
+        wanted = targets.label_anchors(anchors_for(MODEL), sample.boxes,
+                                       sample.labels)
+        np.testing.assert_array_equal(images[row], sample.image)
+        np.testing.assert_array_equal(classes[row], wanted.classes)
+        np.testing.assert_array_equal(offsets[row], wanted.offsets)
+
+
+def test_every_epoch_sees_every_image_once_in_another_order():
+    drawn = order(10, seed=0, start=0, count=30).reshape(3, 10)
+    assert (np.sort(drawn, axis=1) == np.arange(10)).all()
+    assert (drawn[0] != drawn[1]).any()
+    np.testing.assert_array_equal(order(10, 0, 7, 9), drawn.ravel()[7:16])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_in_a_worker_arrives_with_its_sentence(workers):
+    with pytest.raises(ValueError, match="image 7 is broken"):
+        batches(workers, Blocks(fault=7))
+
+
+def test_a_worker_that_dies_is_an_error_and_not_a_wait():
+    class Deadly(Blocks):
+        def __getitem__(self, index):
+            os._exit(3)
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        batches(1, Deadly())
+
+
+def test_leaving_early_leaves_no_process():
+    import multiprocessing
+    settings = config.TrainConfig(batch_size=4)
+    loop = iter(Loader(BatchMaker(Blocks(), MODEL, settings), 0, 100, 2))
+    next(loop)
+    assert len(multiprocessing.active_children()) == 2
+    loop.close()
+    assert not multiprocessing.active_children()

@@ -1,0 +1,241 @@
+"""Training: the schedule, the step, resuming, and what stops a run."""
+
+import csv
+import json
+import logging
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from dsod_d2l import checkpoints, config, models, training
+from dsod_d2l.datasets import make_sample
+from dsod_d2l.training.diagnosis import diagnose
+
+SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 2, 2), second=16,
+             predictions=(16, 16, 16), input_size=(80, 96))
+
+
+class Squares:
+    """Bright squares on noise, 80 x 96: easy enough for seconds."""
+
+    classes = ("square",)
+
+    def __init__(self, count=16, objects=1):
+        self.count, self.objects = count, objects
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        image = rng.integers(0, 90, (80, 96, 3), dtype=np.uint8)
+        boxes = []
+        for _ in range(self.objects):
+            side = int(rng.integers(16, 30))
+            y, x = rng.integers(0, (80 - side, 96 - side))
+            image[y:y + side, x:x + side] = 255
+            boxes.append([x / 96, y / 80, (x + side) / 96, (y + side) / 80])
+        boxes = np.array(boxes).reshape(-1, 4)
+        return make_sample(image, boxes, [0] * len(boxes),
+                           source=f"square {index}")
+
+
+def settings(**changes):
+    return config.TrainConfig(**{
+        "steps": 6, "batch_size": 4, "optimiser": "adam", "warmup": 2,
+        "learning_rate": 3e-3, "augment": "none", "held_back": 0,
+        "workers": 0, "weight_decay": 0.0, **changes})
+
+
+def small(**changes):
+    mx.random.seed(0)
+    return models.build("dsod_tiny", **{**SMALL, **changes})
+
+
+def test_the_learning_rate_at_each_step():
+    plan = config.TrainConfig(steps=100, warmup=10, learning_rate=1.0,
+                              schedule="multistep", milestones=(0.5, 0.75))
+    rate = [training.learning_rate(step, plan) for step in range(100)]
+    assert rate[:10] == pytest.approx(np.arange(1, 11) / 10)
+    assert rate[49:51] == pytest.approx([1, 0.1])
+    assert rate[74:76] == pytest.approx([0.1, 0.01])
+    plan = config.TrainConfig(steps=100, warmup=0, learning_rate=2.0)
+    assert training.learning_rate(0, plan) == 2
+    assert training.learning_rate(50, plan) == pytest.approx(1)
+    assert 0 < training.learning_rate(99, plan) < 0.01
+    plan = config.TrainConfig(steps=9, warmup=0, schedule="constant")
+    assert training.learning_rate(8, plan) == plan.learning_rate
+
+
+@pytest.mark.parametrize("name, changes", [
+    ("dsod_tiny", {}), ("toy_ssd", dict(body=(16, 32, 32), extra=32)),
+    ("dsod300", dict(stem=16, bottleneck=32, growth=16, layers=(1, 1, 1, 1),
+                     second=16, predictions=(16,) * 4)),
+    ("dsod_gluon", dict(stem=16, bottleneck=16, growth=16,
+                        layers=(1, 1, 1, 1), second=16,
+                        predictions=(16,) * 4))])
+def test_each_family_overfits_four_images(name, changes):
+    mx.random.seed(0)
+    net = models.build(name, 1, input_size=(129, 140), **changes)
+    fitted = training.fit(net, Squares(4), settings(steps=50),
+                          progress=False)
+    loss = fitted.history.column("loss")[1]
+    assert np.mean(loss[-5:]) < 0.35 * np.mean(loss[:5])
+
+
+def arrays_after(net):
+    return list(checkpoints.parameter_arrays(net).values())
+
+
+@pytest.mark.parametrize("changes", [
+    {}, dict(optimiser="sgd", accumulate=2, learning_rate=0.01),
+    dict(augment="light", workers=1, schedule="multistep")])
+def test_a_resumed_run_ends_with_the_same_numbers(tmp_path, changes):
+    plan = settings(checkpoint_every=3, keep_checkpoints=9, **changes)
+    whole = training.fit(small(), Squares(), plan, tmp_path / "a",
+                         progress=False)
+    training.fit(small(), Squares(), plan, tmp_path / "b", progress=False)
+    for path in checkpoints.list_checkpoints(tmp_path / "b/checkpoints")[1:]:
+        path.unlink()                            # as if stopped after step 3
+    mx.random.seed(99)
+    again = training.fit(small(), Squares(), plan, tmp_path / "b",
+                         resume=True, progress=False)
+    for one, other in zip(arrays_after(whole.net), arrays_after(again.net)):
+        np.testing.assert_array_equal(one, other)
+    same = [{k: v for k, v in row.items() if k != "seconds"}
+            for row in whole.history]
+    assert same == [{k: v for k, v in row.items() if k != "seconds"}
+                    for row in again.history]
+
+
+def test_an_accumulated_step_is_the_mean_of_its_passes():
+    plan = settings(batch_size=2, accumulate=2, steps=1, warmup=0,
+                    optimiser="sgd", momentum=0.0, learning_rate=0.5,
+                    clip=None)
+    net, grads = small(), []
+    for number in range(2):                      # each pass on its own
+        run = training.loop.Run(net, Squares(4), plan, None, mx.cpu())
+        for parameter in run.parameters:
+            parameter.zero_grad()
+        run._backward(run.maker.fill(number, run.maker.empty()[0]))
+        grads.append([p.grad().asnumpy().copy() for p in run.parameters])
+    before = [p.data().asnumpy().copy() for p in run.parameters]
+    for parameter in run.parameters:
+        parameter.zero_grad()
+    training.fit(net, Squares(4), plan, progress=False)
+    for old, one, two, parameter in zip(before, *grads, run.parameters):
+        np.testing.assert_allclose(
+            parameter.data().asnumpy(), old - 0.5 * (one + two) / 2,
+            rtol=1e-4, atol=1e-5)
+
+
+def test_a_non_finite_loss_stops_before_the_weights_change(tmp_path):
+    net = small()
+    models.initialise(net)
+    head = net.class_heads[0].scores[0].weight
+    head.set_data(head.data() * float("nan"))
+    learned = [p for p in net.collect_params().values()
+               if p.grad_req != "null"]
+    before = [p.data().asnumpy() for p in learned]
+    with pytest.raises(FloatingPointError, match=r"step 1: .*square [0-3], "):
+        training.fit(net, Squares(4), settings(), tmp_path, progress=False)
+    for parameter, old in zip(learned, before):
+        np.testing.assert_array_equal(parameter.data().asnumpy(), old)
+    assert not (tmp_path / "model.safetensors").exists()
+    assert not checkpoints.list_checkpoints(tmp_path / "checkpoints")
+
+
+def test_clipping_limits_the_step():
+    def moved(clip):
+        net = small()
+        models.initialise(net)
+        before = arrays_after(net)
+        training.fit(net, Squares(4), settings(
+            steps=1, warmup=0, optimiser="sgd", momentum=0.0,
+            learning_rate=1.0, clip=clip), progress=False)
+        grads = [p.grad_req != "null" for p in
+                 net._collect_params_with_prefix().values()]
+        return sum(float(((a - b) ** 2).sum()) for a, b, learned in
+                   zip(before, arrays_after(net), grads) if learned) ** 0.5
+    assert moved(0.01) == pytest.approx(0.01, rel=1e-3)
+    assert moved(None) > 0.1
+
+
+def test_a_run_leaves_its_history_and_best_model(tmp_path):
+    plan = settings(steps=40, held_back=0.25, evaluate_every=20,
+                    checkpoint_every=20)
+    fitted = training.fit(small(), Squares(24), plan, tmp_path,
+                          progress=False)
+    rows = json.loads((tmp_path / "history.json").read_text())
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert {row["step"] for row in rows if "AP" in row} == {20, 40}
+    table = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert float(table[0]["loss"]) == pytest.approx(rows[0]["loss"])
+    assert (tmp_path / "history.png").read_bytes()[:4] == b"\x89PNG"
+    best = max((row["AP"], -row["step"]) for row in rows if "AP" in row)
+    assert (fitted.best["AP"], -fitted.best["step"]) == best
+    net, metadata = checkpoints.load_model(tmp_path / "model.safetensors")
+    assert metadata["best"] == fitted.best
+    for one, other in zip(arrays_after(net), arrays_after(fitted.net)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_held_back_slice_is_never_trained_on():
+    seen = set()
+
+    class Watched(Squares):
+        def __getitem__(self, index):
+            seen.add(int(index))
+            return super().__getitem__(index)
+    run = training.loop.Run(small(), Watched(20), settings(held_back=0.2),
+                            None, mx.cpu())
+    held = set(run.held.indices.tolist())
+    assert len(held) == 4 and not held & set(run.train.indices.tolist())
+    for number in range(8):
+        run.maker.fill(number, run.maker.empty()[0])
+    assert seen == set(range(20)) - held
+
+
+def test_images_without_objects_train():
+    fitted = training.fit(small(), Squares(4, objects=0), settings(steps=2),
+                          progress=False)
+    assert np.isfinite(fitted.history.column("loss")[1]).all()
+
+
+def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="2 classes.*square"):
+        training.fit(small(num_classes=2), Squares(), settings())
+    with pytest.raises(ValueError, match="no checkpoint"):
+        training.fit(small(), Squares(), settings(), tmp_path, resume=True)
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path):
+    training.fit(small(), Squares(), settings(steps=1), tmp_path,
+                 progress=False)
+    with pytest.raises(ValueError, match="other settings"):
+        training.fit(small(), Squares(), settings(steps=2), tmp_path,
+                     resume=True, progress=False)
+
+
+def test_a_run_that_ends_at_zero_says_why(caplog):
+    far = dict(anchors=[config.AnchorSpec(sizes=(0.9,))] * 5)
+    net = small(**far)
+    with caplog.at_level(logging.WARNING):
+        fitted = training.fit(net, Squares(12), settings(
+            steps=1, held_back=0.5), progress=False)
+    assert fitted.best["AP"] == 0
+    assert "no anchor reaches" in caplog.text
+
+
+def test_diagnosis_of_scores_below_the_threshold():
+    from dsod_d2l.config import DetectConfig
+    from dsod_d2l.detection import Detector
+    net = small()
+    models.initialise(net)
+    detector = Detector(net, net.config, ("square",),
+                        DetectConfig(score_threshold=1.0))
+    found = diagnose(detector, Squares(4), settings())
+    assert any("below the threshold" in sentence for sentence in found)
+    assert diagnose(detector, Squares(4, objects=0), settings()) == [
+        "the images judged hold no object"]
