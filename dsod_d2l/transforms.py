@@ -60,17 +60,18 @@ def crop(sample, window, size=None, interpolation=None):
     >>> from dsod_d2l.datasets import make_sample
     >>> image = np.zeros((100, 200, 3), np.uint8)
     >>> sample = make_sample(image, [[0.25, 0.0, 0.5, 1.0]], [0])
-    >>> crop(sample, (0, 0, 100, 50)).boxes.tolist()
+    >>> crop(sample, (0, 0, 100, 80)).boxes.tolist()
     [[0.5, 0.0, 1.0, 1.0]]
     """
-    x0, y0, x1, y1 = (int(value) for value in window)
-    if x0 >= x1 or y0 >= y1:
-        raise ValueError("window must have x0 < x1 and y0 < y1, found "
-                         f"{(x0, y0, x1, y1)}.")
-    image = _cut(sample.image, x0, y0, x1, y1)
-    if size is not None:
-        image = _stretch(image, size, interpolation)
-    (moved,), (kept,) = _moved(sample, np.array([[x0, y0, x1, y1]]))
+    window = np.asarray(window, dtype=int)
+    height, width = sample.image.shape[:2]
+    seen = np.clip(window, 0, [width, height, width, height])
+    if (seen[:2] >= seen[2:]).any():
+        raise ValueError("window must have x0 < x1 and y0 < y1 and meet the "
+                         f"image, found {window.tolist()}.")
+    size = (window[2:] - window[:2])[::-1] if size is None else _sides(size)
+    image, window = _cut(sample.image, window, seen, size, interpolation)
+    moved, kept = _moved(sample, window)
     return sample._replace(image=image, boxes=moved[kept],
                            labels=sample.labels[kept],
                            difficult=sample.difficult[kept])
@@ -97,19 +98,19 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
     Paper: after SSD, section 2.2 (arXiv:1512.02325), which draws patches
     by their overlap with the objects instead.
     """
-    height, width = sample.image.shape[:2]
-    side = np.exp(rng.uniform(*_logs("scale", scale), (tries, 1)))
-    root = np.exp(rng.uniform(*_logs("aspect", aspect), (tries, 1)) / 2)
-    sides = np.hstack([side * root, side / root]) * [width, height]
-    sides = np.maximum(sides.round().astype(int), 1)           # (tries, 2)
-    spare = [width, height] - sides
-    start = rng.integers(np.minimum(spare, 0), np.maximum(spare, 0) + 1)
-    windows = np.hstack([start, start + sides])                # (tries, 4)
+    shape = np.array(sample.image.shape[1::-1])                # width, height
     count = len(sample.boxes)
-    if count:
-        kept = _moved(sample, windows)[1].sum(axis=1)
-        windows = windows[kept >= max(1, keep * count)]
-    return windows[0] if len(windows) else np.array([0, 0, width, height])
+    low, high = np.transpose([_logs("scale", scale), _logs("aspect", aspect)])
+    for side, ratio, *place in rng.uniform(size=(tries, 4)):
+        side, ratio = np.exp(low + (high - low) * (side, ratio))
+        sides = np.rint(shape * (side * ratio**.5, side / ratio**.5))
+        sides = np.maximum(sides, 1)
+        spare = shape - sides          # below 0 where the window is larger
+        start = np.minimum(spare, 0) + np.floor(place * (abs(spare) + 1))
+        window = np.concatenate([start, start + sides]).astype(int)
+        if not count or _moved(sample, window)[1].sum() >= max(1, keep * count):
+            return window
+    return np.concatenate([[0, 0], shape])
 
 
 def random_crop(sample, rng, size=None, **options):
@@ -201,7 +202,7 @@ def _sides(size):
     if min(height, width) < 1:
         raise ValueError("size must be at least 1 pixel high and wide, found "
                          f"{size}.")
-    return int(height), int(width)
+    return np.array([height, width], dtype=int)
 
 
 def _logs(name, bounds):
@@ -213,7 +214,7 @@ def _logs(name, bounds):
 
 
 def _stretch(image, size, interpolation):
-    (height, width), (rows, cols) = _sides(size), image.shape[:2]
+    (height, width), (rows, cols) = _sides(size).tolist(), image.shape[:2]
     if interpolation is None:
         halved = 2 * height <= rows and 2 * width <= cols
         interpolation = "area" if halved else "linear"
@@ -225,27 +226,37 @@ def _stretch(image, size, interpolation):
                       interpolation=INTERPOLATIONS[interpolation])
 
 
-def _cut(image, x0, y0, x1, y1):
-    """Return the window of an image, filled up where it leaves the image."""
-    height, width = image.shape[:2]
-    left, top = max(-x0, 0), max(-y0, 0)
-    right, bottom = max(x1 - width, 0), max(y1 - height, 0)
-    inside = image[max(y0, 0):max(y1, 0), max(x0, 0):max(x1, 0)]
-    if not (left or top or right or bottom):
-        return inside.copy()
-    return cv2.copyMakeBorder(inside, top, bottom, left, right,
-                              cv2.BORDER_CONSTANT, value=FILL)
+def _cut(image, window, seen, size, interpolation):
+    """Return the stretched window, and where exactly it lies, in pixels."""
+    x0, y0, x1, y1 = seen
+    if (seen == window).all():
+        return _stretch(image[y0:y1, x0:x1], size, interpolation), window
+    # Scale what is seen of the image alone, then fill up around it: cheaper
+    # than the other way round. Whole pixels of the result move the window by
+    # a part of a pixel; the boxes follow.
+    scale = size[::-1] / (window[2:] - window[:2])
+    place = np.rint((seen - np.tile(window[:2], 2)) * np.tile(scale, 2))
+    left, top, right, bottom = place.astype(int)
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    part = _stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
+                    interpolation)
+    filled = cv2.copyMakeBorder(part, top, size[0] - bottom, left,
+                                size[1] - right, cv2.BORDER_CONSTANT,
+                                value=FILL)
+    scale = np.array([right - left, bottom - top]) / (seen[2:] - seen[:2])
+    start = seen[:2] - (left, top) / scale
+    return filled, np.concatenate([start, start + size[::-1] / scale])
 
 
-def _moved(sample, windows):
-    """Return boxes in windows (T, 4): clipped (T, M, 4), and which stay."""
+def _moved(sample, window):
+    """Return the boxes in a window, clipped (M, 4), and which stay (M,)."""
     height, width = sample.image.shape[:2]
     corners = sample.boxes * np.array([width, height, width, height])
-    start = np.tile(windows[:, None, :2], 2)                   # (T, 1, 4)
-    sides = np.tile(windows[:, None, 2:] - windows[:, None, :2], 2)
-    moved = (corners[None] - start) / sides                    # (T, M, 4)
-    centre = (moved[..., :2] + moved[..., 2:]) / 2
+    moved = (corners - np.tile(window[:2], 2)) / np.tile(
+        window[2:] - window[:2], 2)
+    centre = (moved[:, :2] + moved[:, 2:]) / 2
     moved = np.clip(moved, 0, 1).astype(np.float32)
+    # A speck may have no area left in float32.
     kept = ((centre > 0) & (centre < 1)
-            & (moved[..., :2] < moved[..., 2:])).all(axis=-1)
+            & (moved[:, :2] < moved[:, 2:])).all(axis=1)
     return moved, kept

@@ -11,7 +11,6 @@ from dsod_d2l import detection as dt
 from dsod_d2l.anchors import anchors_for
 from dsod_d2l.boxes import iou
 from dsod_d2l.config import DetectConfig
-from dsod_d2l.detection import outputs
 from dsod_d2l.targets import encode
 
 
@@ -31,8 +30,8 @@ def random_boxes(rng, count):
 
 
 def test_examples():
-    assert doctest.testmod(outputs).attempted > 5
-    assert doctest.testmod(outputs).failed == 0
+    assert doctest.testmod(dt).attempted > 5
+    assert doctest.testmod(dt).failed == 0
 
 
 def test_softmax_by_hand_and_at_any_size():

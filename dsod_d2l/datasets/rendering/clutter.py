@@ -16,7 +16,7 @@ __all__ = ["distract", "cover", "lamp", "paste"]
 def lamp(rng):
     """Return a Light: mostly flat and full, as in daylight."""
     toward = np.array([rng.normal(0, .5), rng.normal(-.5, .4), 1.])
-    if rng.uniform() < .75:
+    if rng.uniform() < .8:
         ambient, strength = rng.uniform(.82, 1.), rng.uniform(.05, .3)
         tone = np.ones(3)
     else:

@@ -22,7 +22,7 @@ def _face(looks):
     decals = []
     for side in (-1, 1):
         decals += [
-            ((side * .74, -.36, .56), (.25 * cheek, .25 * cheek, .5), CHEEK),
+            ((side * .72, -.34, .6), (.29 * cheek, .29 * cheek, .5), CHEEK),
             ((side * .47, .17, .86), (.17 * eye, .19 * eye, .3), DARK),
             ((side * .42, .25, .88), (.06 * eye, .07 * eye, .3), WHITE)]
     decals += [((0, -.06, 1), (.06, .04, .2), DARK)]
@@ -61,8 +61,8 @@ def _limbs(looks):
                                    ) * reach
         parts += [spike(shoulder, hand, .075, (1., -1., 0.), (-.3, 1),
                         colour=YELLOW)]
-        toe = np.array([side * .155, -.005, .12])
-        parts += [spike((side * .09, .10, .03), toe, .072, (1., -.9, -.1),
+        toe = np.array([side * .15, -.005, .11])
+        parts += [spike((side * .09, .10, .03), toe, .062, (1., -.9, -.1),
                         (-.3, 1), colour=YELLOW)]
     return parts
 
@@ -90,8 +90,8 @@ def creature(rng: np.random.Generator) -> list[Part]:
     wide = u(.92, 1.08)
     parts = [ball((0, .59, .02), (.205 * wide, .185, .18), YELLOW,
                   _face(looks)),
-             ball((0, .36, .01), (.195 * wide, .27, .175), YELLOW, _stripes()),
-             ball((0, .25, .01), (.232 * wide, .21, .195), YELLOW)]
+             ball((0, .36, .01), (.208 * wide, .27, .175), YELLOW, _stripes()),
+             ball((0, .23, .01), (.222 * wide, .185, .185), YELLOW)]
     for side in (-1, 1):
         parts += _ear(side, looks)
     return parts + _limbs(looks) + _tail()

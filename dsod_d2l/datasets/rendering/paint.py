@@ -153,7 +153,7 @@ def enrich(rng, image):
             image = image + mask * (tiled - image)
         else:
             detail = tiled - cv2.blur(tiled, (15, 15))
-            image = image + np.float32(rng.uniform(.2, 1.2)) * mask * detail
+            image = image + np.float32(rng.uniform(.3, 1.5)) * mask * detail
     return np.clip(image, 0, 255)
 
 

@@ -70,7 +70,7 @@ def render_sample(rng, size=256, objects=1) -> Sample:
         np.random.default_rng(int(seed)) for seed in rng.integers(2**62,
                                                                   size=4))
     image = scenery.scene(scene, shape)
-    if scene.uniform() < .65:
+    if scene.uniform() < .7:
         image = enrich(scene, image)
     image = develop(scene, image)
     distract(scene, image)

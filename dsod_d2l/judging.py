@@ -1,4 +1,15 @@
-"""Matching the detections of one class in one image with its objects."""
+"""Judging: which detections of one class in one image are right.
+
+Two ways, both best score first, both with IoU >= threshold and no pixel
+added to any side:
+
+- COCO: a detection takes the object it overlaps most among those still free.
+- VOC: a detection asks for the object it overlaps most, and is wrong if a
+  better one has taken it.
+
+A difficult object is not asked for, and who finds it is neither right nor
+wrong.
+"""
 
 from __future__ import annotations
 

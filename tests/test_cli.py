@@ -1,0 +1,163 @@
+"""The command line, from outside: values, files, and one sentence of error."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dsod_d2l import checkpoints, models
+from dsod_d2l.cli import main
+from dsod_d2l.datasets.recordio import write_records
+
+ROOT = Path(__file__).parents[1]
+
+
+def call(capsys, *arguments):
+    """Run a command in this process; return code, output and errors."""
+    try:
+        code = main([str(one) for one in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    return (code, *capsys.readouterr())
+
+
+def value(capsys, *arguments):
+    code, out, err = call(capsys, *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def picture(seed=0, shape=(60, 90)):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 90, (*shape, 3), dtype=np.uint8)
+    image[10:40, 20:50] = 255
+    return image
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with a small record file, images and untrained weights."""
+    folder = tmp_path_factory.mktemp("cli")
+    items = []
+    for seed in range(8):
+        data = cv2.imencode(".png", picture(seed))[1].tobytes()
+        box = [20 / 90, 10 / 60, 50 / 90, 40 / 60]
+        items.append(([box], [0], data))
+    write_records(folder / "squares.rec", items)
+    (folder / "images").mkdir()
+    for seed in range(2):
+        cv2.imwrite(str(folder / f"images/{seed}.png"), picture(seed))
+    net = models.build("dsod_tiny", 1, input_size=(80, 96), stem=4,
+                       bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
+                       predictions=(4, 4, 4))
+    models.initialise(net)
+    checkpoints.save_weights(folder / "w.safetensors", net, ("square",))
+    return folder
+
+
+@pytest.mark.parametrize("model, classes, parameters, anchors", [
+    ("dsod300", 20, 14_715_804, 8744), ("dsod_gluon", 1, 6_389_104, 5460),
+    ("toy_ssd", 1, 1_010_376, 5444)])
+def test_info_of_a_network(capsys, model, classes, parameters, anchors):
+    got = value(capsys, "info", "--model", model, "--num-classes", classes)
+    assert got["parameters"] == parameters and got["anchors"] == anchors
+    assert set(got) == {"parameters", "anchors", "input", "maps"}
+    if model == "dsod300":
+        assert got["input"] == [300, 300]
+        assert got["maps"] == [[38, 38], [19, 19], [10, 10], [5, 5], [3, 3],
+                               [2, 2]]
+
+
+def test_info_takes_another_input(capsys):
+    got = value(capsys, "info", "--model", "dsod300", "--input", 160, 320)
+    assert got["input"] == [160, 320] and got["maps"][0] == [20, 40]
+
+
+def test_info_of_the_machine(capsys):
+    got = value(capsys, "info")
+    assert got["mxnet"] == "1.9.1" and got["threads"] >= 1
+    assert "Running on" in got["reason"]
+    assert "Running on" in call(capsys, "info")[1]
+
+
+def test_train_evaluate_detect(capsys, here, tmp_path):
+    data, run = f"rec:{here / 'squares.rec'}", tmp_path / "run"
+    options = ["--data", data, "--out", run, "--batch-size", 4, "--workers",
+               0, "--held-back", 0.25, "--augment", "none", "--warmup", 0]
+    trained = value(capsys, "train", *options, "--steps", 2,
+                    "--checkpoint-every", 1)
+    assert trained["steps"] == 2 and Path(trained["weights"]).is_file()
+    again = value(capsys, "train", *options, "--steps", 2,
+                  "--checkpoint-every", 1, "--resume")
+    assert again["best"] == trained["best"]
+    judged = value(capsys, "evaluate", "--weights", trained["weights"],
+                   "--data", data)
+    assert set(judged) == {"AP", "AP50", "AP75", "images"}
+    assert judged["images"] == 8 and 0 <= judged["AP"] <= 1
+    found = value(capsys, "detect", here / "images/0.png", "--weights",
+                  trained["weights"], "--score-threshold", 0.0, "--keep", 3)
+    assert len(found) == 3
+    assert set(found[0]) == {"label", "score", "box"}
+    assert found[0]["label"] == "class 0"
+    for one in found:
+        xmin, ymin, xmax, ymax = one["box"]
+        assert 0 <= xmin < xmax <= 90 and 0 <= ymin < ymax <= 60
+
+
+def test_detect_in_a_folder_draws_every_image(capsys, here, tmp_path):
+    found = value(capsys, "detect", here / "images", "--weights",
+                  here / "w.safetensors", "--out", tmp_path / "drawn",
+                  "--score-threshold", 0.0, "--keep", 2)
+    assert sorted(found) == ["0.png", "1.png"]
+    assert all(len(one) == 2 and one[0]["label"] == "square"
+               for one in found.values())
+    for name in found:
+        assert (tmp_path / "drawn" / name).stat().st_size > 1000
+
+
+def test_tables_are_readable(capsys, here):
+    out = call(capsys, "evaluate", "--weights", here / "w.safetensors",
+               "--data", f"rec:{here / 'squares.rec'}")[1]
+    assert "AP50" in out and "square" in out and "8 images" in out
+    out = call(capsys, "detect", here / "images/0.png", "--weights",
+               here / "w.safetensors", "--score-threshold", 1.0)[1]
+    assert "nothing found" in out
+    out = call(capsys, "info", "--model", "dsod300")[1]
+    assert "14,715,804" in out and "38 x 38" in out
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["info", "--model", "dsod300", "--input", "100"], "at least 129"),
+    (["info", "--model", "resnet"], "invalid choice"),
+    (["info", "--model", "dsod300", "--num-classes", "0"], "at least 1"),
+    (["detect", "{}/nowhere.jpg", "--weights", "{}/w.safetensors"],
+     "nowhere.jpg"),
+    (["detect", "{}/images/0.png", "--weights", "{}/nowhere"], "nowhere"),
+    (["detect", "{}/images/0.png", "--weights", "{}/squares.rec"],
+     "squares.rec"),
+    (["evaluate", "--weights", "{}/w.safetensors", "--data", "voc"],
+     "rec:PATH"),
+    (["train", "--data", "rec:{}/nowhere.rec", "--out", "x"], "nowhere.rec"),
+    (["train", "--data", "rec:{}/squares.rec", "--out", "x",
+      "--learning-rate", "-1"], "learning_rate must be positive"),
+    (["train", "--out", "x"], "--data"),
+    ([], "COMMAND")])
+def test_wrong_use_is_one_sentence(capsys, here, arguments, words):
+    code, out, err = call(capsys, *[text.format(here) for text in arguments])
+    assert code == 2 and out == ""
+    assert words in err and err.count("\n") == 1, err
+
+
+def test_it_runs_as_a_module_and_bears_a_closed_pipe():
+    line = (f"'{sys.executable}' -m dsod_d2l info --model dsod300 --json; "
+            f"echo $? >&2")
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, text=True,
+                          capture_output=True, timeout=120,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert json.loads(done.stdout)["anchors"] == 8744
+    assert done.stderr == "0\n"
