@@ -24,6 +24,7 @@ _YIQ = np.array([[0.299, 0.587, 0.114],
 _RGB = np.linalg.inv(_YIQ)
 _GREY = np.tile(_YIQ[0], (3, 1))
 _MIDDLE = 127.5
+_TWICE = [0, 1, 0, 1]    # x, y -> x, y, x, y
 
 
 def resize(sample, size, interpolation=None):
@@ -235,9 +236,9 @@ def _cut(image, window, seen, size, interpolation):
     # than the other way round. Whole pixels of the result move the window by
     # a part of a pixel; the boxes follow.
     scale = size[::-1] / (window[2:] - window[:2])
-    place = np.rint((seen - np.tile(window[:2], 2)) * np.tile(scale, 2))
-    left, top, right, bottom = place.astype(int)
-    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    place = np.rint((seen - window[_TWICE]) * scale[_TWICE]).astype(int)
+    left, top = np.minimum(place[:2], size[::-1] - 1)
+    right, bottom = np.maximum(place[2:], (left + 1, top + 1))
     part = _stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
                     interpolation)
     filled = cv2.copyMakeBorder(part, top, size[0] - bottom, left,
@@ -252,8 +253,8 @@ def _moved(sample, window):
     """Return the boxes in a window, clipped (M, 4), and which stay (M,)."""
     height, width = sample.image.shape[:2]
     corners = sample.boxes * np.array([width, height, width, height])
-    moved = (corners - np.tile(window[:2], 2)) / np.tile(
-        window[2:] - window[:2], 2)
+    sides = window[2:] - window[:2]
+    moved = (corners - window[_TWICE]) / sides[_TWICE]
     centre = (moved[:, :2] + moved[:, 2:]) / 2
     moved = np.clip(moved, 0, 1).astype(np.float32)
     # A speck may have no area left in float32.

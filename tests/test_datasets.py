@@ -233,7 +233,7 @@ def test_bad_samples_are_an_error_or_counted(tmp_path, bad, reason):
     (source, text), = found.skipped
     assert source == "train.rec, record 1"
     assert reason.replace("\\", "") in text
-    assert "2 images" not in repr(found) and "1 skipped" in repr(found)
+    assert "images=2" in repr(found) and "1 skipped" in repr(found)
 
 
 def test_an_unreadable_image_is_an_error_when_read_or_counted(tmp_path):
@@ -251,6 +251,17 @@ def test_an_unreadable_image_is_an_error_when_read_or_counted(tmp_path):
         found = datasets.RecordDataset(path, bad="skip")
     assert len(found) == 1 and len(found.skipped) == 2
     assert found.skipped[1][0] == "train.rec, record 2"
+
+
+def test_faults_come_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "train.rec"
+    write_payloads(path, [box_payload([0, *BOX]), box_payload([7, *BOX]),
+                          b"short", payload([2, 5, 0, *BOX], b"no image")])
+    with pytest.raises(ValueError, match="record 1, box 0: label 7"):
+        datasets.RecordDataset(path, classes=("a",))
+    with pytest.warns(UserWarning, match="3 of 4 .*record 1, box 0: label 7"):
+        found = datasets.RecordDataset(path, classes=("a",), bad="skip")
+    assert [source[-1] for source, _ in found.skipped] == ["1", "2", "3"]
 
 
 def test_sound_records_are_not_warned_about(three, recwarn):

@@ -137,7 +137,7 @@ def test_missing_index_is_rebuilt_and_written(tmp_path):
     reader = RecordReader(path)
     assert [reader[k] for k in range(len(reader))] == PAYLOADS
     assert index.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.idx", "a.rec"]
+    assert names(tmp_path) == ["a.idx", "a.rec"]
 
 
 def test_missing_index_is_kept_in_memory_where_nothing_can_be_written(
@@ -148,7 +148,7 @@ def test_missing_index_is_kept_in_memory_where_nothing_can_be_written(
 
     def refuse(*_):
         raise PermissionError("read-only")
-    monkeypatch.setattr(recordio, "_replacing", refuse)
+    monkeypatch.setattr(recordio, "replacing", refuse)
     reader = RecordReader(path)
     assert [reader[k] for k in range(len(reader))] == PAYLOADS
     assert not path.with_suffix(".idx").exists()
@@ -290,7 +290,27 @@ def test_a_write_that_fails_leaves_the_old_files(tmp_path):
     with pytest.raises(RuntimeError):
         write_payloads(path, fails())
     assert RecordReader(path)[0] == b"old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.idx", "a.rec"]
+    assert names(tmp_path) == ["a.idx", "a.rec"]
+
+
+def test_a_stop_between_the_two_files_leaves_no_wrong_index(tmp_path,
+                                                            monkeypatch):
+    path = tmp_path / "a.rec"
+    write_payloads(path, [b"old", b"older"])
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(recordio, "_index_text", stop)
+        write_payloads(path, [b"something longer", b"new"])
+    assert names(tmp_path) == ["a.rec"]
+    reader = RecordReader(path)
+    assert [reader[0], reader[1]] == [b"something longer", b"new"]
+
+
+def stop(*_):
+    raise RuntimeError("stopped")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"),
@@ -325,6 +345,9 @@ def test_payloads_too_short_for_their_head():
     lie = struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0) + bytes(8)
     with pytest.raises(ValueError, match="claims a label of 4294967295 numbers"
                                          ", but only 8 bytes"):
+        image_records.unpack(lie, "a record")
+    lie = struct.pack("<IfQQ", 3, 0, 0, 0) + bytes(8)
+    with pytest.raises(ValueError, match="a record: .* a label of 3 numbers"):
         image_records.unpack(lie, "a record")
 
 

@@ -175,11 +175,15 @@ def test_windows_have_the_sides_and_places_asked_for():
     assert (windows[inside, 2:].max(axis=0) == [W, H]).all()
 
 
-def test_larger_windows_hold_the_whole_image():
-    for seed in range(200):
-        x0, y0, x1, y1 = transforms.draw_window(NONE, generator(seed),
-                                                (1., 3.), (1., 1.))
-        assert x0 <= 0 <= W <= x1 and y0 <= 0 <= H <= y1
+def test_larger_windows_hold_the_whole_image_anywhere():
+    windows = np.array([transforms.draw_window(
+        NONE, generator(k), scale=(2, 2), aspect=(1, 1)) for k in range(500)])
+    assert (windows[:, 2:] - windows[:, :2] == [2 * W, 2 * H]).all()
+    assert (windows[:, :2].min(axis=0) <= [-W + 2, -H + 2]).all()
+    assert (windows[:, :2].min(axis=0) >= [-W, -H]).all()
+    assert (windows[:, :2].max(axis=0) <= 0).all()
+    assert (windows[:, :2].max(axis=0) >= -2).all()
+    assert (abs(windows[:, :2].mean(axis=0) * 2 / [W, H] + 1) < .1).all()
 
 
 def test_a_share_of_the_objects_may_go():
@@ -308,10 +312,47 @@ def test_the_same_generator_gives_the_same_sample():
     assert (first.image != other.image).any()
 
 
-def test_a_speck_of_an_object_survives():
+@pytest.mark.parametrize("speck", [[.9999999, .5, 1., .5001],
+                                   [.5, .5, .50000006, .6]])
+def test_a_speck_of_an_object_is_never_turned_into_nothing(speck):
     image = np.zeros((H, W, 3), np.uint8)
-    speck = make_sample(image, [[.9999999, .5, 1., .5001]], [0])
+    sample = make_sample(image, [speck], [0])
     for seed in range(100):
-        found = transforms.light(speck, 64, generator(seed))
+        found = transforms.light(sample, 64, generator(seed))
         assert len(found.boxes) == 1
         box_tools.check_boxes(found.boxes, found.labels, 1, "it")
+
+
+def test_a_zoomed_out_crop_equals_fill_then_stretch():
+    smooth = make_sample(cv2.GaussianBlur(coloured(), (0, 0), 3), ONE.boxes,
+                         [0])
+    window, size = (-25, -12, 125, 78), (45, 75)    # exactly half
+    found = transforms.crop(smooth, window, size)
+    apart = transforms.resize(transforms.crop(smooth, window), size, "linear")
+    np.testing.assert_allclose(found.boxes, apart.boxes, atol=1e-6)
+    inner = np.s_[8:34, 15:60]
+    assert np.abs(found.image[inner].astype(int) - apart.image[inner]).max() <= 8
+
+
+@pytest.mark.parametrize("window", [(-10, -20, 150, 70), (-33, 5, 140, 47),
+                                    (40, 11, 163, 101), (-501, -77, 103, 301)])
+@pytest.mark.parametrize("size", [(64, 64), (37, 91)])
+def test_zoomed_out_boxes_follow_the_pixels(window, size):
+    found = transforms.crop(ONE, window, size)
+    assert found.image.shape[:2] == size and len(found.boxes) == 1
+    check(found, pixels=1, least=190)
+    # Where rounding moves the picture, it is by half a pixel at most.
+    x0, y0, x1, y1 = window
+    exact = (ONE.boxes[0] * [W, H, W, H] - [x0, y0, x0, y0]) / [
+        x1 - x0, y1 - y0, x1 - x0, y1 - y0]
+    apart = np.abs(found.boxes[0] - exact.clip(0, 1)) * (size[::-1] * 2)
+    assert (apart <= .51).all()
+
+
+def test_a_window_that_barely_meets_the_image():
+    found = transforms.crop(ONE, (99, 59, 5000, 5000), 32)
+    assert found.image.shape == (32, 32, 3) and len(found.boxes) == 0
+    found = transforms.crop(ONE, (-5000, -5000, 1, 1), 32)
+    assert found.image.shape == (32, 32, 3)
+    with pytest.raises(ValueError, match="meet the image"):
+        transforms.crop(ONE, (100, 0, 120, 60))

@@ -11,13 +11,14 @@ import importlib
 from .base import Sample, make_sample
 
 __all__ = ["Pikachu", "RecordDataset", "Sample", "StandIn", "Subset",
-           "make_sample", "open_dataset", "split"]
+           "example", "make_sample", "open_dataset", "split"]
 
 FORMS = ("rec:PATH", "standin", "standin:train", "standin:val",
          "pikachu:FOLDER", "pikachu:FOLDER:train", "pikachu:FOLDER:val")
 SPLITS = ("train", "val")
 _HOMES = {"Pikachu": "pikachu", "RecordDataset": "records",
-          "StandIn": "standin", "Subset": "subsets", "split": "subsets"}
+          "StandIn": "standin", "Subset": "subsets", "split": "subsets",
+          "example": "examples"}
 
 
 def __getattr__(name):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
+
+from .files import check_sha1
 
 CHUNK = 1 << 16
 
@@ -42,18 +43,6 @@ def fetch(url, path, sha1, timeout=20, progress=None):
         raise
     os.replace(part, path)
     return path
-
-
-def check_sha1(path, expected):
-    """Return the path if the file has the SHA-1, else raise a ValueError."""
-    digest = hashlib.sha1()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != expected.lower():
-        raise ValueError(f"{path}: expected SHA-1 {expected}, found "
-                         f"{digest.hexdigest()}.")
-    return Path(path)
 
 
 def _receive(url, part, timeout, progress):

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _ORIENTATION = 0x0112
+_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def read_image(path):
@@ -54,7 +55,7 @@ def decode(data, source="an image"):
     """
     picture = _open(data, source)
     if _is_plain(picture, data):
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
         if pixels is not None:
             return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
     try:
@@ -97,8 +98,8 @@ def _orientation(picture):
 
 
 def _is_plain(picture, data):
-    # OpenCV fills up a JPEG that was cut short without a word; one that ends
-    # in the end marker was not.
+    # Some versions of OpenCV fill up a JPEG that was cut short without a
+    # word; one that ends in the end marker was not cut.
     return (picture.format == "JPEG" and picture.mode in ("RGB", "L")
             and data.endswith(b"\xff\xd9") and _orientation(picture) == 1)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .fetch import check_sha1, fetch
+from .fetch import fetch
+from .files import check_sha1
 from .records import RecordDataset
 
 ADDRESS = ("https://apache-mxnet.s3-accelerate.amazonaws.com/"

@@ -9,12 +9,12 @@ reader puts the number back. An `.idx` file lists ``key<TAB>offset``.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from pathlib import Path
 
 from . import image_records
+from .files import replacing
 
 MAGIC = 0xced7230a
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -169,7 +169,7 @@ def _read_index(index, size):
 def _offer_index(index, keys, offsets):
     """Write a rebuilt index, unless its folder does not allow it."""
     try:
-        with _replacing(index) as file:
+        with replacing(index) as file:
             file.write(_index_text(keys, offsets))
     except OSError:
         pass    # the offsets stay in memory; the next opening scans again
@@ -178,20 +178,6 @@ def _offer_index(index, keys, offsets):
 def _index_text(keys, offsets):
     rows = (f"{key}\t{offset}\n" for key, offset in zip(keys, offsets))
     return "".join(rows).encode()
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Yield a file that takes the place of `path` once it is written in full."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_payloads(path, payloads):
@@ -209,13 +195,13 @@ def write_payloads(path, payloads):
     if path.suffix != ".rec":
         raise ValueError(f"path must end in .rec, found {str(path)!r}.")
     index, offsets = path.with_suffix(".idx"), []
-    with _replacing(path) as file:
+    with replacing(path) as file:
         for payload in payloads:
             offsets.append(file.tell())
             _write_payload(file, payload)
         # Whoever opens the new file before its index is there scans it.
         index.unlink(missing_ok=True)
-    with _replacing(index) as file:
+    with replacing(index) as file:
         file.write(_index_text(range(len(offsets)), offsets))
     return len(offsets)
 

@@ -1,0 +1,215 @@
+"""Visualisation: where things are drawn, and that they can be read."""
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from dsod_d2l import visualisation as vis
+from dsod_d2l.detection import Detections
+from dsod_d2l.evaluation import Curve
+
+HEIGHT, WIDTH = 120, 200
+BOXES = np.array([[.1, .2, .5, .7], [.0, .0, .2, .3], [.9, .6, 1.0, 1.0]])
+
+
+@pytest.fixture
+def ax():
+    figure = Figure(figsize=(5, 4), dpi=80)
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+@pytest.fixture
+def picture(ax):
+    vis.draw_image(ax, np.full((HEIGHT, WIDTH, 3), 255, np.uint8))
+    return ax
+
+
+def test_examples():
+    assert doctest.testmod(vis).failed == 0
+
+
+def test_an_image_lies_with_its_corner_at_the_origin(ax):
+    assert vis.draw_image(ax, np.zeros((HEIGHT, WIDTH, 3)), "title") is None
+    assert ax.get_xlim() == (0, WIDTH) and ax.get_ylim() == (HEIGHT, 0)
+    assert ax.get_title() == "title"
+
+
+def test_boxes_are_drawn_in_pixels_of_the_image(picture):
+    assert vis.draw_boxes(picture, BOXES) is None
+    first = picture.patches[0]
+    assert first.get_xy() == pytest.approx((20, 24))
+    assert first.get_width() == pytest.approx(80)
+    assert first.get_height() == pytest.approx(60)
+    assert not picture.texts
+
+
+def test_without_an_image_the_axes_are_the_image(ax):
+    vis.draw_boxes(ax, BOXES)
+    assert ax.get_ylim() == (1, 0)
+    assert ax.patches[0].get_xy() == pytest.approx((.1, .2))
+
+
+def test_the_frame_of_a_box_is_where_the_box_is():
+    """Seen in the pixels that are written."""
+    figure = Figure(figsize=(2, 1.2), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    vis.draw_image(axes, np.full((HEIGHT, WIDTH, 3), 255, np.uint8))
+    vis.draw_boxes(axes, BOXES[:1], [1])
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    blue = np.array(to_rgb(vis.PALETTE[1])) * 255
+    rows, columns = np.nonzero(np.abs(pixels - blue).sum(axis=2) < 20)
+    assert abs(rows[columns > 60].min() - 24) <= 2
+    assert abs(rows.max() - 84) <= 2
+    assert abs(columns.min() - 20) <= 2 and abs(columns.max() - 100) <= 2
+
+
+def test_labels_name_class_and_score_and_the_best_lies_on_top(picture):
+    vis.draw_boxes(picture, BOXES, [1, 0, 1], [.5, .987, .2], ["cat", "dog"])
+    assert [text.get_text() for text in picture.texts] == [
+        "dog 20%", "dog 50%", "cat 99%"]
+    vis.draw_boxes(picture, BOXES[:1], [1])
+    vis.draw_boxes(picture, BOXES[:1], scores=[.25])
+    assert [text.get_text() for text in picture.texts[3:]] == ["1", "25%"]
+
+
+@pytest.mark.parametrize("box", [
+    [0, 0, .1, .1], [.9, 0, 1, .1], [.9, .9, 1, 1], [0, .9, .1, 1],
+    [-.5, -.5, 1.5, 1.5], [.95, .4, 1, .5]])
+def test_labels_stay_inside_the_axes(picture, box):
+    vis.draw_boxes(picture, [box], [0], [.5], ["a rather long name"])
+    picture.figure.canvas.draw()
+    text = picture.texts[0].get_window_extent()
+    room = picture.get_window_extent()
+    assert text.x0 >= room.x0 and text.x1 <= room.x1
+    assert text.y0 >= room.y0 and text.y1 <= room.y1
+
+
+def test_no_boxes_draw_nothing(picture):
+    vis.draw_boxes(picture, np.zeros((0, 4)), [], [], ["a"])
+    vis.draw_anchors(picture, np.zeros((0, 4)))
+    vis.draw_matches(picture, BOXES, [], [-1, -1, -1])
+    assert not picture.patches and not picture.texts
+
+
+def test_one_colour_per_class_and_another_line_when_they_repeat(picture):
+    count = len(vis.PALETTE)
+    vis.draw_boxes(picture, np.tile(BOXES[0], (count + 1, 1)),
+                   range(count + 1))
+    looks = [(patch.get_edgecolor(), patch.get_linestyle())
+             for patch in picture.patches]
+    assert len(set(looks)) == count + 1
+    assert looks[0][0] == looks[count][0]
+
+
+@pytest.mark.parametrize("colour", vis.PALETTE)
+def test_labels_contrast_with_their_background(colour):
+    def luminance(name):
+        rgb = np.array(to_rgb(name))
+        linear = np.where(rgb <= .04045, rgb / 12.92,
+                          ((rgb + .055) / 1.055) ** 2.4)
+        return linear @ [.2126, .7152, .0722]
+    dark, light = sorted([luminance(colour),
+                          luminance(vis.text_colour(colour))])
+    assert (light + .05) / (dark + .05) >= 4.5        # WCAG 2, level AA
+
+
+def test_anchors_are_one_collection(picture):
+    vis.draw_anchors(picture, np.tile(BOXES, (500, 1)), centres=True)
+    loops = picture.collections[0].get_paths()
+    assert len(loops) == 1500 and not picture.patches
+    np.testing.assert_allclose(loops[0].vertices[:4],
+                               [[20, 24], [100, 24], [100, 84], [20, 84]])
+    np.testing.assert_allclose(picture.lines[0].get_xydata()[0], [60, 54])
+    assert picture.get_xlim() == (0, WIDTH)
+
+
+def test_anchors_have_the_colour_of_their_object(picture):
+    vis.draw_matches(picture, BOXES, BOXES[:2] + .01, [1, -1, 0])
+    styles = [(patch.get_linestyle(), patch.get_edgecolor()[:3])
+              for patch in picture.patches]
+    first, second = (to_rgb(colour) for colour in vis.PALETTE[:2])
+    assert styles == [("dashed", first), ("solid", first),
+                      ("dashed", second), ("solid", second)]
+    assert picture.patches[0].get_xy() == pytest.approx((180, 72))
+
+
+HISTORY = [{"step": 1, "classification": 3.0, "localisation": 2.0},
+           {"step": 2, "classification": 1.5, "localisation": 1.0, "AP": .5},
+           {"step": 3, "classification": 1.0, "localisation": .5}]
+
+
+def test_history_by_step(ax):
+    assert vis.plot_history(ax, HISTORY) is None
+    np.testing.assert_allclose(ax.lines[0].get_xydata(),
+                               [[1, 3], [2, 1.5], [3, 1]])
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["classification", "localisation"]
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+
+
+def test_history_where_a_name_is_rare_or_missing(ax):
+    vis.plot_history(ax, HISTORY, ["AP"], logarithmic=True)
+    assert ax.lines[0].get_xydata().tolist() == [[2, .5]]
+    assert ax.lines[0].get_marker() == "o" and ax.get_ylabel() == "AP"
+    with pytest.raises(ValueError, match="no line of the history has 'AP7'"):
+        vis.plot_history(ax, HISTORY, ["AP7"])
+
+
+def test_precision_over_recall(ax):
+    curve = Curve(np.array([.1, .2]), np.array([1, .5]))
+    vis.plot_precision_recall(ax, curve)
+    assert ax.lines[0].get_xydata().tolist() == [[.1, 1], [.2, .5]]
+    assert ax.get_legend() is None
+    vis.plot_precision_recall(ax, {"cat": curve, "dog": curve})
+    assert len(ax.get_legend().get_texts()) == 2
+
+
+@pytest.mark.parametrize("size", [(123, 457), (480, 321), (30, 20)])
+def test_a_saved_image_has_the_size_of_the_original(tmp_path, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    found = Detections(np.array([0]), np.array([.9]), BOXES[:1])
+    path = tmp_path / "found.png"
+    assert vis.save_detections(path, image, found, ["cat"]) is None
+    saved = cv2.imread(str(path))[..., ::-1]
+    assert saved.shape == image.shape
+    far = (slice(int(size[0] * .8), None), slice(int(size[1] * .6), None))
+    np.testing.assert_array_equal(saved[far], image[far])
+    assert (saved != image).any()
+
+
+def test_a_saved_image_takes_boxes_in_pixels(tmp_path):
+    image = np.zeros((60, 90, 3), np.uint8)
+    found = Detections(np.array([0]), np.array([.9], np.float32),
+                       BOXES[:1].astype(np.float32))
+    pixels = found._replace(boxes=found.boxes * [90, 60, 90, 60])
+    vis.save_detections(tmp_path / "a.png", image, found, ["cat"])
+    vis.save_detections(tmp_path / "b.png", image, pixels, ["cat"],
+                        pixels=True)
+    assert (tmp_path / "a.png").read_bytes() == (
+        tmp_path / "b.png").read_bytes()
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(picture):
+    before = dict(matplotlib.rcParams)
+    vis.draw_boxes(picture, BOXES, [0, 1, 2])
+    vis.draw_anchors(picture, BOXES)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_matplotlib_is_not_loaded_with_the_package():
+    code = ("import sys, dsod_d2l, dsod_d2l.detection, dsod_d2l.evaluation\n"
+            "sys.exit('matplotlib' in sys.modules or 'mxnet' in sys.modules)")
+    subprocess.run([sys.executable, "-c", code], check=True,
+                   cwd=Path(__file__).resolve().parent.parent)
