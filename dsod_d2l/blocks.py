@@ -50,10 +50,9 @@ def conv_norm_relu(in_channels, channels, kernel=3, stride=1, bias=False):
 def join(F, maps, aligned):
     """Concatenate maps along their channels.
 
-    The backward pass of a concatenation fails in MXNet 1.9.1's oneDNN when
-    a part starts at a channel that is no multiple of 16. A slice that keeps
-    everything takes it off that path, at the price of a copy, so it is put
-    in only where ``aligned`` is False.
+    Where a part starts at a channel that is no multiple of 16, the backward
+    pass of MXNet 1.9.1 fails. A slice that keeps everything avoids that, at
+    the price of a copy: it is put in only where ``aligned`` is False.
     """
     joined = F.concat(*maps, dim=1)
     if aligned:
@@ -155,11 +154,10 @@ def dense_block(in_channels, layers, bottleneck, growth, bias=False):
 class Transition(nn.HybridBlock):
     """Mix the channels of a dense block, and halve the map if asked to.
 
-    Without pooling it lets a network have more dense blocks than scales.
-
     Args:
         in_channels, channels: widths before and after.
-        pool: whether the map is halved (rounded up).
+        pool: whether the map is halved (rounded up); without, a network can
+            have more dense blocks than scales.
 
     Paper: DSOD, section 3.2.2 (arXiv:1708.01241).
     """

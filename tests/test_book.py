@@ -192,6 +192,13 @@ def test_the_digest_follows_imports_and_code_alone(tmp_path):
         assert run_notebooks.digest(nb, package(tmp_path, **{**files, **change})) != before
 
 
+def test_a_package_that_imports_by_name_counts_whole(tmp_path):
+    package(tmp_path, __init__="def __getattr__(name):\n    return import_module(name)\n", b="")
+    nb = new_notebook(cells=[new_code_cell("import dsod_d2l")])
+    reached = [file.stem for file in run_notebooks.library_files(nb, tmp_path)]
+    assert reached == ["__init__", "b", "c"]
+
+
 @pytest.mark.parametrize("source", ["import dsod_d2l.a", "from dsod_d2l import a",
                                     "import dsod_d2l\ndsod_d2l.a.f(1)", "%time\nimport dsod_d2l.a"])
 def test_every_way_to_import_is_seen(tmp_path, source):

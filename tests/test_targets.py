@@ -145,7 +145,7 @@ def test_an_image_without_objects_is_all_background(boxes, labels):
 def test_padding_counts_for_nothing_wherever_it_stands():
     boxes = np.array([[.5, 0, 1, .4], [0, 0, 1, .9]], np.float32)
     plain = tg.label_anchors(ANCHORS, boxes, np.array([1, 4]))
-    pad = np.zeros((1, 4), np.float32)
+    pad = ANCHORS[2:3]           # padding may hold any box, even an anchor's
     for rows, labels in (((boxes, pad, pad), [1, 4, -1, -1]),
                          ((pad, boxes), [-1, 1, 4]),
                          ((boxes[:1], pad, boxes[1:]), [1, -1, 4])):

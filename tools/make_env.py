@@ -79,6 +79,8 @@ def create():
                or lacks_venv())
     if problem:
         sys.exit(problem)
+    if os.path.exists(STAMP):
+        os.remove(STAMP)  # first, so that a half-removed .venv does not look complete
     shutil.rmtree(VENV, ignore_errors=True)
     print("Making .venv with Python %s." % platform.python_version())
     subprocess.check_call([sys.executable, "-m", "venv", VENV])

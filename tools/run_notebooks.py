@@ -89,7 +89,11 @@ def library_files(nb, root=ROOT):
                 continue
             files[name] = file
             inside = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting |= imported(parse(file.read_text()), inside)
+            source = file.read_text()
+            waiting |= imported(parse(source), inside)
+            if file.name == "__init__.py" and "import_module(" in source:
+                # It imports its modules by name, when asked: any may be meant.
+                waiting |= {f"{name}.{module.stem}" for module in file.parent.glob("[a-z]*.py")}
     return sorted(files.values())
 
 

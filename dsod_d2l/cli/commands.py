@@ -11,9 +11,8 @@ from .. import config as configs
 from .. import datasets, runtime
 
 
-
 def info(options):
-    """Describe a network, or this machine: the first thing to put in a question."""
+    """Describe a network, or this machine (what to paste in a question)."""
     if not options.model:
         found = runtime.describe()
         return found, _pairs(found)
@@ -136,7 +135,8 @@ def _draw(options, detector, by_file, several):
         source = Path(options.image) / name if several else options.image
         target = Path(options.out) / name if several else Path(options.out)
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_detections(target, read_image(source), found, detector.classes)
+        save_detections(target, read_image(source), found, detector.classes,
+                        pixels=True)
 
 
 def _detector(options):
