@@ -161,7 +161,7 @@ def _restore_distutils():
     """Stand in for ``distutils.version`` where Python has none."""
     if importlib.util.find_spec("distutils") is not None:
         return
-    package = types.ModuleType("distutils", "Stands in for the removed module.")
+    package = types.ModuleType("distutils", "Stands in for the old module.")
     package.__path__ = []
     module = types.ModuleType("distutils.version")
     module.StrictVersion = module.LooseVersion = _Version

@@ -109,7 +109,8 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
         spare = shape - sides          # below 0 where the window is larger
         start = np.minimum(spare, 0) + np.floor(place * (abs(spare) + 1))
         window = np.concatenate([start, start + sides]).astype(int)
-        if not count or _moved(sample, window)[1].sum() >= max(1, keep * count):
+        kept = _moved(sample, window)[1].sum()
+        if not count or kept >= max(1, keep * count):
             return window
     return np.concatenate([[0, 0], shape])
 

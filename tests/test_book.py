@@ -31,9 +31,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 REQUIRED = {
     "01_anchors": {"boxes.corner_to_centre", "boxes.centre_to_corner", "boxes.area", "boxes.iou",
                    "anchors.map_anchors", "anchors.all_anchors"},
-    "02_predictors": {"blocks.ClassPredictor", "blocks.BoxPredictor"},
+    "02_predictors": {"blocks.Predictor"},
     "03_downsampling": {"blocks.DownSample"},
-    "04_dense_blocks": {"blocks.Stem", "blocks.DenseLayer", "blocks.DenseBlock",
+    "04_dense_blocks": {"blocks.Stem", "blocks.DenseLayer", "blocks.dense_block",
                         "blocks.Transition", "blocks.DensePrediction"},
     "05_pikachu": {"boxes.mirror"},
     "06_targets": {"targets.match", "targets.encode", "targets.decode", "targets.label_anchors"},
@@ -79,6 +79,11 @@ def test_a_chapter_shows_its_part_of_the_library(chapter):
     path, nb = chapter
     shown = {name for _, cell in rules.code_cells(nb) for name in rules.library_names(cell)}
     assert not REQUIRED[path.stem] - shown
+
+
+def test_what_chapters_must_show_is_in_the_library():
+    names = sorted(set().union(*REQUIRED.values()))
+    assert not [name for name in names if rules.library_tree(name) is None]
 
 
 def test_each_definition_is_shown_once():

@@ -175,14 +175,17 @@ def sanitise_patterns():
 
 
 def comparable(cell, patterns):
-    """Return a cell's outputs as the text that nbval would compare."""
-    outputs = json.loads(json.dumps(cell.outputs))
+    """Return a cell's outputs: the text that nbval would compare, and the pictures."""
+    outputs, pictures = json.loads(json.dumps(cell.outputs)), []
     for out in outputs:
         out.pop("execution_count", None)
+        # Apart: a pattern would search a picture's base64 for minutes.
+        pictures += [out["data"].pop(kind) for kind in sorted(out.get("data", {}))
+                     if kind.startswith("image/")]
     text = json.dumps(outputs, sort_keys=True, ensure_ascii=False)
     for regex, replacement in patterns:
         text = re.sub(regex, replacement, text)
-    return text
+    return text, pictures
 
 
 def keep_equal(new, old):

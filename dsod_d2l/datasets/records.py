@@ -98,7 +98,7 @@ class RecordDataset:
         return found, faults
 
     def _misplaced(self, known):
-        """Return {position: error} of boxes and labels that cannot be right."""
+        """Return {position: error} of boxes and labels that are wrong."""
         faults = {}
         for position in self._objects.keys() - known:
             boxes, labels, _ = self._objects[position]
