@@ -33,10 +33,10 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "weights"
 COMMON = {"optimiser": "adam", "learning_rate": 2e-3, "weight_decay": 0.0,
           "batch_size": 16}
 RUNS = {
-    "real": {"steps": 2000, "held_back": 0.1, "evaluate_every": 200},
+    "real": {"steps": 2000, "held_back": 0.1, "evaluate_every": 5},
     "quick": {"steps": 60, "held_back": 0.0, "batch_size": 8, "warmup": 5,
               "schedule": "constant"},
-    "transfer": {"steps": 1000, "held_back": 0.1, "evaluate_every": 200},
+    "transfer": {"steps": 1000, "held_back": 0.1, "evaluate_every": 5},
 }
 GOAL = 0.95      # AP50 of the quick run
 STRIDE = 2       # steps between its looks

@@ -292,6 +292,21 @@ class Detector:
         return found
 
 
+def detect(source, weights, **options):
+    """Find the objects in images with the network of a weights file.
+
+    Args:
+        source: see ``Detector.detect``; images of any size, or a folder.
+        weights: a file that training wrote.
+        options: of ``Detector``, such as ``detect_config``.
+
+    Returns:
+        As ``Detector.detect``, with boxes in pixels of the original image.
+    """
+    return Detector.from_weights(weights, **options).detect(source,
+                                                            pixels=True)
+
+
 def _image_files(folder):
     files = [file for file in sorted(Path(folder).iterdir())
              if file.suffix.lower() in SUFFIXES]

@@ -99,8 +99,10 @@ def evaluate(options):
                  result.AP75, result.voc07, result.voc12))
     table = tabulate(rows, ("class", "objects", "detections", "AP", "AP50",
                             "AP75", "VOC07", "VOC12"), floatfmt=".3f")
-    skipped = getattr(dataset, "skipped", [])
-    note = f", {len(skipped)} faulty ones left out" if skipped else ""
+    skipped = len(getattr(dataset, "skipped", []))
+    note = f", {skipped} faulty ones left out" if skipped else ""
+    if options.bad == "skip":
+        value["skipped"] = skipped
     return value, f"{result.images} images{note}\n{table}"
 
 

@@ -53,7 +53,9 @@ class TrainConfig:
     augment: name of the augmentation, a key of ``transforms.RECIPES``.
     held_back: fraction of the training set on which the best model is
         chosen; 0: the last model is kept.
-    evaluate_every, checkpoint_every: in steps; 0: only at the end.
+    evaluate_every: epochs between evaluations, on what was held back; 0:
+        only at the end.
+    checkpoint_every: steps between checkpoints; 0: only at the end.
     keep_checkpoints: how many of the newest to keep.
     workers: data workers; None: one.
     """
@@ -76,7 +78,7 @@ class TrainConfig:
     localisation_weight: float = 1.0
     augment: str = "light"
     held_back: float = 0.1
-    evaluate_every: int = 0
+    evaluate_every: float = 0.0
     checkpoint_every: int = 0
     keep_checkpoints: int = 2
     workers: int | None = None
@@ -87,7 +89,7 @@ class TrainConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         whole(self, 1, "steps", "batch_size", "accumulate",
               "keep_checkpoints")
-        whole(self, 0, "warmup", "evaluate_every", "checkpoint_every", "seed")
+        whole(self, 0, "warmup", "checkpoint_every", "seed")
         if self.workers is not None:
             whole(self, 0, "workers")
         choices = {"optimiser": ("sgd", "adam"),
@@ -101,7 +103,7 @@ class TrainConfig:
             positive(self, "clip")
         between(self, 0, 1, "milestones", "momentum", "match_threshold")
         between(self, 0, inf, "weight_decay", "negative_ratio",
-                "localisation_weight")
+                "localisation_weight", "evaluate_every")
         require(list(self.milestones) == sorted(self.milestones),
                 f"milestones must rise, found {self.milestones}")
         between(self, 0, 1, "held_back")

@@ -204,9 +204,7 @@ class Run:
     def after_step(self, row):
         """Evaluate, save and record where the settings ask for it."""
         settings, last = self.settings, self.step == self.settings.steps
-        due = settings.evaluate_every and (
-            self.step % settings.evaluate_every == 0)
-        if self.held is not None and (due or last):
+        if self.held is not None and (last or self._due()):
             result = evaluate_dataset(self.detector(), self.held)
             row["AP"], row["AP50"] = result.AP, result.AP50
             if self.best is None or result.AP > self.best["AP"]:
@@ -215,6 +213,14 @@ class Run:
         every = settings.checkpoint_every
         if self.folder and ((every and self.step % every == 0) or last):
             self._save()
+
+    def _due(self):
+        """Say whether this step has ended one more period of evaluation."""
+        settings = self.settings
+        images = settings.batch_size * settings.accumulate
+        period = settings.evaluate_every * len(self.train) / images
+        return period > 0 and (self.step // period
+                               > (self.step - 1) // period)
 
     def _keep_best(self, result):
         self.best = {"step": self.step, "AP": result.AP, "AP50": result.AP50}
