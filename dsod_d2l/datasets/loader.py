@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
-import os
+import pickle
 import sys
-import traceback
 import warnings
 from typing import NamedTuple
 
@@ -109,9 +108,17 @@ def _work(maker, buffers, jobs, done):
         try:
             done.send((slot, maker.fill(number, batches[slot]).sources, None))
         except Exception as error:
-            done.send((slot, [], (type(error), str(error),
-                                  traceback.format_exc())))
+            done.send((slot, [], _portable(error)))
             return
+
+
+def _portable(error):
+    """Return an error that can be sent: itself, or its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 class Loader:
@@ -190,10 +197,7 @@ class _Worker:
             raise RuntimeError("a data worker ended without a word, exit "
                                f"code {self.process.exitcode}") from None
         if error:
-            kind, message, trace = error
-            print(trace, file=sys.stderr) if os.environ.get(
-                "DSOD_DEBUG") else None
-            raise kind(message)
+            raise error
         return self.batches[slot]._replace(sources=sources)
 
     def close(self):
