@@ -307,7 +307,7 @@ def test_offsets_are_those_of_d2l(d2l):
     given, found = d2l
     np.testing.assert_allclose(
         tg.encode(given["boxes"][given["one"]], given["anchors"]),
-        found["encode"], atol=2e-4)              # it adds 1e-6 in the logarithm
+        found["encode"], atol=2e-4)           # it adds 1e-6 in the logarithm
     np.testing.assert_allclose(
         tg.decode(given["offsets"], given["anchors"]), found["decode"],
         atol=1e-5)

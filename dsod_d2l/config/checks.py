@@ -23,7 +23,8 @@ def whole(config, least, *names):
 
 def between(config, least, most, *names):
     """Require fields that are numbers from ``least`` to ``most``."""
-    words = f"of at least {least}" if most == inf else f"from {least} to {most}"
+    words = (f"of at least {least}" if most == inf
+             else f"from {least} to {most}")
     for name in names:
         for value in _items(getattr(config, name)):
             require(isinstance(value, Real) and least <= value <= most
