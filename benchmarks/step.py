@@ -107,18 +107,24 @@ def train(job):
         graph.hybridize(static_alloc=True, static_shape=True)
     trainer = gluon.Trainer(net.collect_params(), "sgd",
                             {"learning_rate": 1e-3, "momentum": .9})
-    losses = []
 
-    def step():
+    def gradients():
         with autograd.record():
             loss = sum(graph(*batch))
         loss.backward()
+        return loss
+
+    def step():
+        gradients()
         trainer.step(1)
         mx.nd.waitall()
-        losses.append(float(loss.asscalar()))
 
-    seconds = common.clock(step, job["steps"])
-    return {"seconds": seconds, "loss": losses[0], "later": losses[1]}
+    loss = float(gradients().asscalar())
+    squares = sum(float((parameter.grad() ** 2).sum().asscalar())
+                  for parameter in net.collect_params().values()
+                  if parameter.grad_req != "null")
+    return {"loss": loss, "gradient": squares ** .5,
+            "seconds": common.clock(step, job["steps"])}
 
 
 def inference(job):
@@ -236,7 +242,7 @@ def check(answers, folder):
     plain, found = answers["default"][0], {}
     for name in SETTINGS[1:]:
         other = answers[name][0]
-        for value in ("loss", "later") if "train" in other else ():
+        for value in ("loss", "gradient") if "train" in other else ():
             found[f"train, {value}: {name}"] = common.agree(
                 f"{value} of {name}", plain["train"][value],
                 other["train"][value], TOLERANCE)

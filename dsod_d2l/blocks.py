@@ -22,7 +22,7 @@ def convolution(in_channels, channels, kernel=1, stride=1, bias=False,
 
 
 def halving_pool():
-    """Return a 2 x 2 max pooling of stride 2 that rounds sizes up."""
+    """Return a 2 x 2 max pooling that rounds up, as a stride of 2 does."""
     return nn.MaxPool2D(2, 2, ceil_mode=True)
 
 
@@ -51,8 +51,9 @@ def join(F, maps, aligned):
     """Concatenate maps along their channels.
 
     Where a part starts at a channel that is no multiple of 16, the backward
-    pass of MXNet 1.9.1 fails. A slice that keeps everything avoids that, at
-    the price of a copy: it is put in only where ``aligned`` is False.
+    pass of MXNet 1.9.1 fails ("could not construct a sub-memory"). A slice
+    that keeps everything avoids that, at the price of a copy: it is put in
+    only where ``aligned`` is False.
     """
     joined = F.concat(*maps, dim=1)
     if aligned:

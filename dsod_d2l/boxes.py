@@ -86,8 +86,7 @@ def iou(first, second):
     shared = np.maximum(np.minimum(xmax, right) - np.maximum(xmin, left), 0)
     shared *= np.maximum(np.minimum(ymax, bottom) - np.maximum(ymin, top), 0)
     union = area(first) + area(second)[:, None] - shared
-    shared /= np.maximum(union, np.finfo(union.dtype).tiny)
-    return shared.T
+    return (shared / np.maximum(union, np.finfo(np.float32).tiny)).T
 
 
 def clip(boxes):

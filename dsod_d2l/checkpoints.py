@@ -134,7 +134,7 @@ def save_weights(path, net, classes, **metadata):
 
     Args:
         path: a .safetensors file.
-        net: a ``models.Detector``.
+        net: a ``models.Network``.
         classes: names of its foreground classes.
         metadata: further JSON-ready facts to keep, such as a result.
     """

@@ -143,3 +143,7 @@ def test_check_boxes_names_file_and_row(boxes, labels, words):
 def test_check_boxes_is_content_with_good_ones_and_with_none():
     bx.check_boxes(np.array([WHOLE, WHOLE]), np.array([0, 2]), 3, "a.rec")
     bx.check_boxes(np.zeros((0, 4)), np.zeros(0, int), 3, "a.rec")
+
+
+def test_iou_takes_whole_numbers():
+    assert bx.iou([[0, 0, 4, 4]], [[2, 0, 6, 4]]).tolist() == [[8 / 24]]

@@ -281,10 +281,9 @@ def library_tree(name, root=ROOT):
     """Return the bare syntax tree of `module.name` in the library, or None."""
     module, _, name = name.rpartition(".")
     path = root / "dsod_d2l" / Path(*module.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return definition(file.read_text(), name)
-    return None
+    files = [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else path.glob("*.py")
+    trees = [definition(file.read_text(), name) for file in files]
+    return next((tree for tree in trees if tree is not None), None)
 
 
 RULES = (cells_are_short, tags_are_known, everything_is_run, outputs_can_be_compared,

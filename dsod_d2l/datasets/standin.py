@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .recordio import write_records
 from .records import RecordDataset
@@ -84,7 +84,7 @@ class StandIn(RecordDataset):
         job = functools.partial(_picture, self.seed, self.split, self.size,
                                 self.number)
         with tqdm(total=count, desc=f"rendering {self.split}",
-                  unit="picture", leave=False) as bar:
+                  unit="picture", leave=False, disable=None) as bar:
             with _results(job, count, workers) as items:
                 write_records(path, items, progress=lambda done: bar.update())
         # The seal comes last: a set without it counts as half-written.

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 
 from .. import config as configs
-from .detector import Detector, count_parameters, initialise
 from .dsod import DSOD
 from .dsod_gluon import GluonDSOD
+from .network import Network, count_parameters, initialise
 from .toy_ssd import ToySSD
 
-__all__ = ["DSOD", "Detector", "GluonDSOD", "ToySSD", "build",
+__all__ = ["DSOD", "GluonDSOD", "Network", "ToySSD", "build",
            "count_parameters", "initialise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD}
@@ -30,7 +30,7 @@ def build(name_or_config, num_classes=None, **changes):
         changes: fields of the configuration to change.
 
     Returns:
-        A ``Detector``, with its configuration as ``.config``.
+        A ``Network``, with its configuration as ``.config``.
 
     Raises:
         ValueError: the name is not known or the configuration not legal.

@@ -6,10 +6,10 @@ from mxnet.gluon import nn
 
 from ..blocks import (DensePrediction, PooledReuse, Stem, Transition,
                       dense_block, halving_pool, is_aligned, join)
-from .detector import Detector
+from .network import Network
 
 
-class DSOD(Detector):
+class DSOD(Network):
     """DS/A-B-k-theta: a stem, dense blocks, and densely made maps.
 
     Args:

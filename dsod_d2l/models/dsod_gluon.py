@@ -7,10 +7,10 @@ from mxnet.gluon import nn
 from ..blocks import (DensePrediction, PooledReuse, Transition,
                       conv_norm_relu, convolution, dense_block, halving_pool,
                       is_aligned, join)
-from .detector import Detector
+from .network import Network
 
 
-class GluonDSOD(Detector):
+class GluonDSOD(Network):
     """DSOD(32, 6, 48, 1, 1): biases everywhere, a stem of 1 x 1 convolutions.
 
     Args:

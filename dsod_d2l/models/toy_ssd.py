@@ -5,10 +5,18 @@ from __future__ import annotations
 from mxnet.gluon import nn
 
 from ..blocks import DownSample
-from .detector import Detector
+from .network import Network
 
 
-class ToySSD(Detector):
+def halving_chain(in_channels, widths):
+    """Return one halving unit after the other, with these widths."""
+    chain = nn.HybridSequential()
+    for before, after in zip([in_channels, *widths], widths):
+        chain.add(DownSample(before, after))
+    return chain
+
+
+class ToySSD(Network):
     """A small SSD for one look at the whole: body, maps, heads.
 
     Args:
@@ -17,18 +25,13 @@ class ToySSD(Detector):
 
     def __init__(self, config):
         super().__init__(config)
+        width, extra = config.body[-1], config.extra
+        further = len(config.anchors) - 2
         self.stages = nn.HybridSequential()
-        body, width = nn.HybridSequential(), 3
-        for channels in config.body:
-            body.add(DownSample(width, channels))
-            width = channels
-        self.stages.add(body)
-        widths = [width]
-        for _ in range(len(config.anchors) - 2):
-            self.stages.add(DownSample(widths[-1], config.extra))
-            widths.append(config.extra)
-        self.stages.add(nn.GlobalMaxPool2D())
-        self.add_heads([*widths, widths[-1]])
+        self.stages.add(halving_chain(3, config.body),
+                        *halving_chain(width, [extra] * further),
+                        nn.GlobalMaxPool2D())
+        self.add_heads([width] + [extra] * (further + 1))
 
     def features(self, F, x):
         """Return the five maps."""

@@ -14,7 +14,7 @@ class TrainingGraph(HybridBlock):
     a quarter of its size and is spread over all cores.
 
     Args:
-        net: a ``models.Detector``.
+        net: a ``models.Network``.
         settings: ``TrainConfig``.
 
     Returns (forward of images uint8 (B, H, W, 3), classes (B, N) and

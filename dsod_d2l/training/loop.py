@@ -42,7 +42,7 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
     """Train a network from scratch, or go on where a run was stopped.
 
     Args:
-        net: a ``models.Detector``; it is initialised if it is not yet.
+        net: a ``models.Network``; it is initialised if it is not yet.
         dataset: the training set. A slice of it (``settings.held_back``) is
             not trained on: the best model is chosen there.
         settings: ``TrainConfig``.

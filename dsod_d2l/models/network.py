@@ -8,7 +8,7 @@ from mxnet.gluon import nn
 from ..blocks import ChannelNorm, Predictor
 
 
-class Detector(nn.HybridBlock):
+class Network(nn.HybridBlock):
     """A network that predicts from several feature maps.
 
     A family builds its stages in ``__init__``, calls ``add_heads`` with the
