@@ -2,9 +2,9 @@
 
 Everything is done by the library's NumPy functions ("ours"), and by MXNet's
 operators, d2l's functions or pycocotools where they do the same, each in a
-process of its own. The results are compared before any time is believed.
-Where an implementation does something else, its time stands alone, and
-``NOTES`` says what differs.
+process of its own and on one core each (MXNet's on all cores as well). The
+results are compared before any time is believed. Where an implementation
+does something else, its time stands alone, and ``NOTES`` says what differs.
 """
 
 from __future__ import annotations
@@ -286,8 +286,8 @@ def pycocotools(job):
     return {"ap": run}
 
 
-IMPLEMENTATIONS = {"ours": ours, "mxnet": mxnet, "d2l": d2l,
-                   "pycocotools": pycocotools}
+IMPLEMENTATIONS = {"ours": ours, "mxnet": mxnet, "mxnet, all cores": mxnet,
+                   "d2l": d2l, "pycocotools": pycocotools}
 
 
 # ------------------------------------------------------------------ measuring
@@ -329,35 +329,51 @@ def check(names, folder):
     return found
 
 
+def present(name, quick):
+    """Say whether an implementation is installed, and wanted."""
+    if name == "mxnet, all cores":
+        return not quick and common.cores() > 1
+    return name in ("ours", "mxnet") or find_spec(name) is not None
+
+
+def summed_up(answers):
+    """Return {task: {implementation: figures}} from all rounds."""
+    figures = {}
+    for task in answers["ours"][0]:
+        mine = [one[task] for one in answers["ours"]]
+        figures[task] = {}
+        for name, rounds in answers.items():
+            if task in rounds[0]:
+                seconds = [one[task] for one in rounds]
+                figures[task][name] = {
+                    "milliseconds": common.spread(np.multiply(1e3, seconds)),
+                    "times_ours": common.ratio(seconds, mine)}
+    return figures
+
+
 def measure(options):
     """Measure all implementations; return the payload and the text."""
     quick = options.quick
     job = {"boxes": 200 if quick else 2000, "images": 20 if quick else 1000,
            "budget": 0 if quick else 1.0, "most": 200, "slow": not quick,
            "folder": options.folder}
-    names = [name for name in IMPLEMENTATIONS
-             if name in ("ours", "mxnet") or find_spec(name)]
-    answers = common.rounds({name: lambda name=name: common.child(
-        "measure_one", {**job, "name": name}, common.cores())
-        for name in names}, options.rounds)
+    names = [name for name in IMPLEMENTATIONS if present(name, quick)]
+
+    def ask(name):
+        threads = common.cores() if name.endswith("all cores") else 1
+        return lambda: common.child("measure_one", {**job, "name": name},
+                                    threads)
+
+    answers = common.rounds({name: ask(name) for name in names},
+                            options.rounds)
     differences = check(names, options.folder)
-    rows, figures = [], {}
-    for task in answers["ours"][0]:
-        mine = [one[task] for one in answers["ours"]]
-        figures[task] = {}
-        for name in names:
-            if task not in answers[name][0]:
-                continue
-            seconds = [one[task] for one in answers[name]]
-            figures[task][name] = {
-                "milliseconds": common.spread(np.multiply(1e3, seconds)),
-                "times_ours": common.ratio(seconds, mine)}
-            rows.append((task, name, *figures[task][name].values(),
-                         differences.get(f"{task}, {name}", "")))
+    figures = summed_up(answers)
+    rows = [(task, name, *values.values(),
+             differences.get(f"{task}, {name}", ""))
+            for task, one in figures.items() for name, values in one.items()]
     payload = {"config": {"model": "dsod300", "anchors": 8744,
                           "classes": CLASSES, "boxes_of_nms": job["boxes"],
-                          "images_of_ap": job["images"],
-                          "threads": common.cores()},
+                          "images_of_ap": job["images"]},
                "seed": SEED, "figures": figures,
                "differences": differences, "notes": NOTES}
     return payload, common.table(rows, ("task", "implementation",

@@ -164,7 +164,7 @@ def jobs(options):
 
     def ask(name, **changes):
         return lambda: common.child(name, {**job, **changes},
-                                    common.cores())
+                                    1 if quick else common.cores())
 
     lone = {f"{workers} workers, {augment}": ask(
         "alone", workers=workers, augment=augment)
@@ -192,7 +192,7 @@ def measure(options):
     """Measure all settings; return the payload and the text."""
     job, lone, trained = jobs(options)
     if job["root"]:
-        common.child("render", job)
+        common.child("render", job, 1)
     answers = common.rounds({**lone, **trained}, options.rounds)
     speeds = {name: [one["images_per_second"] for one in values]
               for name, values in answers.items()}

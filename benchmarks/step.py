@@ -193,19 +193,24 @@ def count(job):
                                                         job["side"]))}
 
 
+def threads(setting, quick=False):
+    """Return the number of threads of a setting."""
+    if setting == "default" or quick:
+        return max(common.cores() // 2, 1)
+    return common.cores()
+
+
 def jobs(options):
-    """Return what to do, and on how many threads: {name: function}."""
+    """Return the job, and what to do: {name: function}."""
     quick = options.quick
     job = {"side": 160 if quick else 256, "batch": 2 if quick else 4,
            "steps": 1 if quick else 5, "times": 2 if quick else 12,
            "folder": options.folder, "shapes": SHAPES[-1:] if quick
            else SHAPES}
-    threads = {"default": max(common.cores() // 2, 1)}
 
     def ask(name, setting):
-        return lambda: common.child(
-            name, {**job, "setting": setting},
-            threads.get(setting, common.cores()))
+        return lambda: common.child(name, {**job, "setting": setting},
+                                    threads(setting, quick))
 
     asked = {setting: ask("network", setting) for setting in SETTINGS}
     return job, {**asked, "convolutions": ask("convolutions", "graph")}
@@ -259,14 +264,14 @@ def check(answers, folder):
 def measure(options):
     """Measure all settings; return the payload and the text."""
     job, settings = jobs(options)
-    work = common.child("count", job)["multiply_adds"]
+    work = common.child("count", job, 1)["multiply_adds"]
     answers = common.rounds(settings, options.rounds)
     agreement = check(answers, options.folder)
     tasks, speeds = figures(answers, work, job["batch"])
     payload = {"config": {"model": MODEL, "side": job["side"],
                           "batch": job["batch"], "threads": {
-                              "default": max(common.cores() // 2, 1),
-                              "others": common.cores()}},
+                              name: threads(name, options.quick)
+                              for name in SETTINGS}},
                "seed": SEED, "multiply_adds_per_image": work,
                "figures": tasks, "convolution_gigaflops": speeds,
                "differences": agreement}

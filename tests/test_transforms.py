@@ -362,3 +362,22 @@ def test_crop_drops_a_box_that_float32_would_flatten():
     sample = make_sample(np.zeros((H, W, 3), np.uint8),
                          [[.5, .5, .50000006, .6]], [0])
     assert len(transforms.crop(sample, (-200, 0, 101, H)).boxes) == 0
+
+
+def test_shifted_moves_whole_pixels_and_keeps_every_object():
+    rng = generator(0)
+    height, width = 64, 96
+    image = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+    boxes = [[0, 0, 8 / width, 8 / height], [.5, .5, .75, .875]]
+    sample = make_sample(image, boxes, [0, 1])
+    moves = set()
+    for _ in range(40):
+        found = transforms.shifted(sample, (height, width), rng)
+        assert found.labels.tolist() == [0, 1]
+        x0, y0, x1, y1 = (found.boxes[1] * ([width, height] * 2)).round(4)
+        assert x0 % 1 == y0 % 1 == 0
+        moves.add((x0, y0))
+        cut = found.image[int(y0):int(y1), int(x0):int(x1)]
+        whole = image[32:56, 48:72]
+        assert (cut == whole).all() or (cut == whole[:, ::-1]).all()
+    assert len(moves) > 10
