@@ -197,10 +197,10 @@ def light(sample, size, rng):
 
 
 def shifted(sample, size, rng, reach=0.125):
-    """Move by whole pixels, and mirror: no pixel is interpolated.
+    """Move by whole pixels: nothing is mirrored, and no pixel interpolated.
 
-    For pictures that are well framed already, and boxes that are exact. The
-    centres of all objects stay in the picture.
+    For boxes that are exact, or drawn with a habit that a mirror would turn
+    round. The centres of all objects stay in the picture.
     """
     sample, (height, width) = resize(sample, size), _sides(size)
     sides = np.array([width, height])
@@ -209,8 +209,7 @@ def shifted(sample, size, rng, reach=0.125):
     high = np.floor(centres.min(axis=0, initial=np.inf) - 1)
     low = np.ceil(centres.max(axis=0, initial=-np.inf) + 1 - sides)
     x, y = rng.integers(np.clip(low, -limit, 0), np.clip(high, 0, limit) + 1)
-    sample = crop(sample, (x, y, x + width, y + height))
-    return random_mirror(sample, rng)
+    return crop(sample, (x, y, x + width, y + height))
 
 
 RECIPES = {"none": plain, "light": light, "shifted": shifted}

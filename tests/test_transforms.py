@@ -379,5 +379,5 @@ def test_shifted_moves_whole_pixels_and_keeps_every_object():
         moves.add((x0, y0))
         cut = found.image[int(y0):int(y1), int(x0):int(x1)]
         whole = image[32:56, 48:72]
-        assert (cut == whole).all() or (cut == whole[:, ::-1]).all()
+        assert (cut == whole).all()
     assert len(moves) > 10
