@@ -21,9 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+# Before MXNet: it reads the number of threads when it is loaded.
+import dsod_d2l                                               # noqa: E402,F401
+
 import mxnet as mx                                            # noqa: E402
 
-import dsod_d2l                                               # noqa: E402,F401
 from benchmarks import common                                 # noqa: E402
 from dsod_d2l import checkpoints, config, datasets, models, training  # noqa: E402
 from dsod_d2l.detection import Detector                       # noqa: E402
