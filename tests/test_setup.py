@@ -233,3 +233,9 @@ def test_a_skip_that_could_have_run_is_an_error(tmp_path, reason, here, fine):
 def test_the_settings_are_yaml():
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert config["execute"]["execute_notebooks"] == "off" and not config["launch_buttons"]["thebe"]
+
+
+def test_the_readme_states_what_was_measured():
+    done = subprocess.run([sys.executable, "tools/write_measured.py", "--check"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,69 @@
+"""The committed weights and results: they load, and say what they did."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dsod_d2l import checkpoints, config, datasets
+from dsod_d2l.detection import Detector
+from dsod_d2l.evaluation import evaluate_dataset
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+WEIGHTS = sorted((DATA / "weights").glob("*.safetensors"))
+RESULTS = sorted((DATA / "results").glob("*.json"))
+REAL = os.environ.get("DSOD_REAL_DATA")
+
+
+def test_there_are_weights_and_results():
+    assert {path.stem for path in WEIGHTS} >= {"dsod_tiny_pikachu",
+                                               "dsod_tiny_standin"}
+    assert {path.stem for path in RESULTS} >= {
+        "pikachu_real", "pikachu_quick", "pikachu_transfer", "step",
+        "loader", "geometry"}
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+def test_weights_are_small_and_whole(path):
+    assert path.stat().st_size < 8e6
+    net, metadata = checkpoints.load_model(path)
+    assert net.config == config.get("dsod_tiny")
+    assert metadata["classes"] == ["pikachu"]
+    assert {"train", "figures", "commit"} <= set(metadata)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_result_says_how_it_was_made(path):
+    found = json.loads(path.read_text())
+    assert found["command"].startswith("python benchmarks/")
+    assert len(found["commit"]) == 40 and found["dirty"] is False
+    assert not found["quick"]
+    assert {"figures", "config", "seed", "date", "machine",
+            "versions"} <= set(found)
+
+
+def test_the_stand_in_weights_find_the_stand_in():
+    detector = Detector.from_weights(
+        DATA / "weights" / "dsod_tiny_standin.safetensors")
+    result = evaluate_dataset(detector, datasets.open_dataset("standin:val"))
+    stored = json.loads((DATA / "results/pikachu_transfer.json").read_text())
+    stored = stored["figures"]["on stand-in validation"]
+    assert result.AP50 == pytest.approx(stored["AP50"], abs=0.01)
+    assert result.AP50 >= 0.9
+
+
+@pytest.mark.skipif(not REAL, reason="DSOD_REAL_DATA is not set")
+@pytest.mark.parametrize("name, run, least", [
+    ("pikachu", "real", {"AP": 0.8, "AP50": 0.95}),
+    ("standin", "transfer", {"AP50": 0.5})])
+def test_the_weights_give_the_stated_figures_on_real_pictures(name, run,
+                                                              least):
+    detector = Detector.from_weights(
+        DATA / "weights" / f"dsod_tiny_{name}.safetensors")
+    result = evaluate_dataset(detector, datasets.open_dataset(
+        f"pikachu:{REAL}/pikachu:val"))
+    stored = json.loads((DATA / f"results/pikachu_{run}.json").read_text())
+    for figure, value in stored["figures"]["on real validation"].items():
+        assert getattr(result, figure) == pytest.approx(value, abs=0.01)
+    assert all(getattr(result, key) >= value for key, value in least.items())

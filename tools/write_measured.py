@@ -1,0 +1,96 @@
+"""Write the table of measured figures in README.md from data/results.
+
+    python tools/write_measured.py            write it
+    python tools/write_measured.py --check    only say whether it is up to date
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+START, END = "<!-- measured -->", "<!-- /measured -->"
+
+
+def result(name, root=ROOT):
+    """Return the result that benchmarks/<name>.py wrote."""
+    return json.loads((root / "data" / "results" / f"{name}.json").read_text())
+
+
+def times(spread):
+    """Return a ratio as text, with its range over the rounds."""
+    return f"{spread['median']:.2f} × ({spread['least']:.2f} to {spread['most']:.2f})"
+
+
+def rows(root=ROOT):
+    """Return (what, figure, command) of every line of the table."""
+    quick, real, transfer = (result(f"pikachu_{run}", root)
+                             for run in ("quick", "real", "transfer"))
+    step, loader, geometry = (result(name, root) for name in ("step", "loader", "geometry"))
+    fast, long, far = quick["figures"], real["figures"], transfer["figures"]
+    train, infer, one = (step["figures"][task] for task in ("train", "inference", "inference_one"))
+    yield ("`dsod_tiny` from scratch on 720 to 800 real Pikachu pictures: until AP50 passes 0.95 on 100 others",
+           f"{fast['seconds']} s, {fast['steps']} steps (AP50 {fast['on real validation']['AP50']:.3f})", quick)
+    found = long["on real validation"]
+    yield (f"the same after {long['seconds'] / 60:.1f} minutes",
+           f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}, AP75 {found['AP75']:.3f}", real)
+    found = far["on real validation"]
+    yield ("trained on the rendered stand-in alone, judged on the real pictures",
+           f"AP50 {found['AP50']:.3f}, AP {found['AP']:.3f}", transfer)
+    yield ("training step of `dsod_gluon`, 256 px, batch 4, against imperative MXNet with its defaults",
+           times(train["total"]), step)
+    yield ("of that: threads, and then hybridizing",
+           f"{times(train['gains']['threads'])}, {times(train['gains']['graph'])}", step)
+    yield ("inference of `dsod_gluon`, batch 4, against the same", times(infer["total"]), step)
+    gains = infer["gains"]
+    yield ("of that: threads, hybridizing, graph fusion",
+           ", ".join(times(gains[name]) for name in ("threads", "graph", "fused")), step)
+    yield ("inference, one image", times(one["total"]), step)
+    yield ("share of the machine's best convolution: training step, inference",
+           ", ".join(f"{task['share_of_best_convolution']['median']:.0%}" for task in (train, infer)), step)
+    shares = loader["figures"]["of_training_in_memory"]
+    name = "training, 1 worker, kept images"
+    yield ("training with the loader (one worker, images kept decoded) against float batches in memory",
+           times(shares[name]), loader)
+    speeds = loader["figures"]["images_per_second"]
+    yield ("the loader alone, one worker, light augmentation",
+           f"{speeds['1 workers, light']['median']:.0f} images/s", loader)
+    for task, words in (("targets, 1", "targets of 8744 anchors, one object"),
+                        ("targets, 20", "targets of 8744 anchors, 20 objects"),
+                        ("nms", "non-maximum suppression"),
+                        ("detections", "outputs to detections, 20 classes"), ("ap", "average precision")):
+        found = geometry["figures"][task]
+        others = ", ".join(f"{other} {one['times_ours']['median']:.2g} times"
+                           for other, one in found.items() if other != "ours" and "times_ours" in one)
+        yield (f"{words}: time of others, in times of ours",
+               f"{others} ({found['ours']['milliseconds']['median']:.3g} ms)", geometry)
+
+
+def table(root=ROOT):
+    """Return the table in Markdown."""
+    lines = ["| what | figure | command |", "| --- | --- | --- |"]
+    lines += [f"| {what} | {figure} | `{found['command']}` |" for what, figure, found in rows(root)]
+    found = result("step", root)["machine"]
+    lines += ["", f"On {found['cores']} cores of an {found['architecture']} CPU with {found['cpu_level']}, "
+              "no GPU. Ratios are medians over rounds within one run, with the least and the most; "
+              "each setting ran in a process of its own. `data/results` has the configuration, seed, "
+              "commit and versions of each line."]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    wanted = f"{before}{START}\n{table()}\n{END}{after}"
+    if args.check and text != wanted:
+        sys.exit("README.md does not state what data/results holds: run tools/write_measured.py")
+    README.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
