@@ -216,9 +216,9 @@ def command():
 
 
 def commit():
-    """Return the commit, and whether anything but results has changed."""
+    """Return the commit, and whether the code that runs differs from it."""
     head = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--", ".", ":!data/results")
+    changes = _git("status", "--porcelain", "--", "dsod_d2l", "benchmarks")
     return {"commit": head or None,
             "dirty": None if changes is None else bool(changes)}
 
