@@ -1,4 +1,4 @@
-"""Benchmarks: every script runs, its implementations agree, nobody is timed."""
+"""Benchmarks: every script runs, and its implementations agree."""
 
 import importlib.util
 import json
