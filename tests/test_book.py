@@ -42,8 +42,10 @@ REQUIRED = {
     "07_losses": {"losses.cross_entropy", "losses.focal_loss", "losses.smooth_l1",
                   "losses.hard_negatives", "losses.DetectionLoss"},
     "08_training": {"training.graph.TrainingGraph", "training.schedule.learning_rate"},
-    "09_detection": {"detection.nms", "detection.detections_from_outputs"},
-    "10_evaluation": {"evaluation.precision_recall", "evaluation.average_precision"},
+    "09_detection": {"detection.outputs.softmax", "detection.outputs.nms",
+                     "detection.outputs.detections_from_outputs"},
+    "10_evaluation": {"evaluation.precision_recall", "evaluation.average_precision",
+                      "judging.match_voc"},
 }
 
 
