@@ -147,8 +147,12 @@ def test_the_address_stands_in_the_configuration_alone():
     address, _ = stamp_repository.repository()
     place = address.partition("://")[2]
     holders = {path.as_posix() for path, text in texts() if place in text}
-    stamped = {path for path in holders if re.fullmatch(r"README\.md|book/\d\d_\w+\.ipynb", path)}
+    stamped = {path for path in holders if
+               re.fullmatch(r"README\.md|CITATION\.cff|book/\d\d_\w+\.ipynb", path)}
     assert holders - stamped == {"_config.yml"}
+    pages = stamp_repository.site().partition("://")[2].rstrip("/")
+    assert {path.as_posix() for path, text in texts() if pages in text} == {
+        "_config.yml", "CITATION.cff"}
 
 
 def test_stamping_follows_the_configuration(tmp_path):

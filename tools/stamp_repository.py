@@ -1,11 +1,12 @@
-"""Write the repository's address, which `_config.yml` alone holds, where readers need it.
+"""Write the addresses that `_config.yml` alone holds where readers need them.
 
     python tools/stamp_repository.py             stamp the notebooks and the README
     python tools/stamp_repository.py --check     exit 1 if one differs from _config.yml
     python tools/stamp_repository.py --new-cell  print the set-up cell for a new chapter
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
-is missing) and in its set-up cell. The README gets it in its `git clone` line.
+is missing) and in its set-up cell. The README gets it in its `git clone` line, and
+CITATION.cff together with the address of the pages.
 """
 import argparse
 import re
@@ -18,7 +19,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 COLAB = "https://colab.research.google.com/github"
 LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
-CLONE = re.compile(r"^(\s*git clone )\S+", re.M)
+CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
+SITE = re.compile(r"^(url: )\S+", re.M)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 SETUP = '''\
 # The same in every chapter: on your own machine it only imports.
@@ -41,6 +43,12 @@ def repository(root=ROOT):
     """Return (address, branch) from _config.yml."""
     block = yaml.safe_load((root / "_config.yml").read_text())["repository"]
     return block["url"].rstrip("/"), block["branch"]
+
+
+def site(root=ROOT):
+    """Return the address of the published pages from _config.yml, with a slash behind it."""
+    block = yaml.safe_load((root / "_config.yml").read_text()).get("html", {})
+    return block.get("baseurl", "").rstrip("/") + "/"
 
 
 def setup_cell(root=ROOT):
@@ -72,7 +80,8 @@ def stamped(path, root=ROOT):
     """Return (the text that is there, the text that should be) of one file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
-        return text, CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
+        new = CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
+        return text, SITE.sub(rf"\g<1>{site(root)}", new) if path.suffix == ".cff" else new
     nb = nbformat.reads(text, 4)
     before = nbformat.writes(nb)
     after = nbformat.writes(stamp_notebook(nb, path.relative_to(root).as_posix(), root))
@@ -88,7 +97,7 @@ def main():
         print(setup_cell())
         return
     differ = 0
-    for path in [ROOT / "README.md", *sorted((ROOT / "book").glob("*.ipynb"))]:
+    for path in [ROOT / "README.md", ROOT / "CITATION.cff", *sorted((ROOT / "book").glob("*.ipynb"))]:
         old, new = stamped(path)
         if old != new:
             differ += 1
