@@ -271,28 +271,17 @@ def test_every_chapter_has_a_digit_to_compare(chapter):
 
 # ---- the pages ---------------------------------------------------------------------------
 
-@pytest.fixture(scope="session")
-def pages(tmp_path_factory):
-    """Build the book away from the tree; return the folder of its pages."""
-    out = tmp_path_factory.mktemp("book")
-    built = subprocess.run(
-        [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", ".",
-         "-n", "-W", "--keep-going", "-q", "--path-output", str(out)],
-        cwd=ROOT, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
-    return out / "_build" / "html"
-
-
 class References(HTMLParser):
     """Collects what a page loads by itself, and the local pages that it links to."""
 
     def __init__(self, page):
         super().__init__()
-        self.loads, self.links, self.images = [], [], []
+        self.loads, self.links, self.images, self.places = [], [], [], set()
         self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
+        self.places.add(found.get("id"))
         if tag == "a":
             self.links.append(found.get("href") or "")
         elif tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload", "prefetch"):
@@ -326,6 +315,29 @@ def test_what_pages_load_and_link_to_is_there(pages):
                 if not (page.parent / unquote(parts.path)).exists():
                     missing.append(f"{page.name}: {url}")
     assert not missing
+
+
+def lost_places(page):
+    """Return the links of a page to a place, in it or in another page, that is not there."""
+    lost = []
+    for url in References(page).links:
+        parts = urlsplit(url)
+        there = page.parent / unquote(parts.path) if parts.path else page
+        if parts.fragment and not parts.netloc and there.suffix == ".html":
+            if unquote(parts.fragment) not in References(there).places | {"top"}:
+                lost.append(f"{page.name}: {url}")
+    return lost
+
+
+def test_links_to_a_place_in_a_page_find_it(pages):
+    assert not [link for page in listed_pages(pages) for link in lost_places(page)]
+
+
+def test_a_lost_place_is_noticed(tmp_path):
+    (tmp_path / "b.html").write_text('<h2 id="there">x</h2>')
+    page = tmp_path / "a.html"
+    page.write_text('<a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="#no">3</a>')
+    assert lost_places(page) == ["a.html: b.html#gone", "a.html: #no"]
 
 
 def test_every_picture_has_an_alternative_text(pages):
