@@ -9,12 +9,12 @@ import pytest
 
 from dsod_d2l import config
 from dsod_d2l.anchors import anchors_for
-from dsod_d2l.config import (AnchorSpec, DetectConfig, TrainConfig, presets,
-                             networks)
+from dsod_d2l.config import (AnchorSpec, DetectConfig, TrainConfig, ablation,
+                             ablations, forms, networks)
 
 
 def test_examples():
-    for module in (networks, presets):
+    for module in (ablations, forms, networks):
         assert doctest.testmod(module).failed == 0
 
 
@@ -25,6 +25,10 @@ def test_examples():
     ("dsod300", 300, 8744),
     ("dsod300", 256, 6132),
     ("dsod300", 320, 9602),
+    ("dsod512", 512, 24564),
+    ("grp_dsod320", 320, 9602),
+    ("grp_dsod320", 300, 8744),
+    ("grp_dsod320_star", 320, 17078),
 ])
 def test_published_numbers_of_anchors(name, size, count):
     preset = config.get(name, input_size=size)
@@ -35,6 +39,8 @@ def test_published_numbers_of_anchors(name, size, count):
     ("dsod300", 300, [38, 19, 10, 5, 3, 2]),
     ("dsod300", 256, [32, 16, 8, 4, 2, 1]),
     ("dsod300", 320, [40, 20, 10, 5, 3, 2]),
+    ("dsod512", 512, [64, 32, 16, 8, 4, 2, 1]),
+    ("grp_dsod320", 320, [40, 20, 10, 5, 3, 2]),
     ("toy_ssd", 256, [32, 16, 8, 4, 1]),
     ("dsod_tiny", 256, [32, 16, 8, 4, 2]),
 ])
@@ -58,9 +64,96 @@ def test_distinct_changes_sizes_but_no_count():
     assert found.anchor_count == plain.anchor_count == 5460
 
 
+def centres(config_):
+    """Return the centres of all anchors, in fractions of the image."""
+    boxes = anchors_for(config_)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def test_the_authors_steps_put_twelve_anchors_outside():
+    authors = config.get("dsod300")
+    assert [round(row.step * 300) for row in authors.anchors] == [
+        8, 16, 32, 64, 100, 300]
+    assert config.get("dsod300", authors=True) == authors
+    outside = (centres(authors)[-16:] > 1).any(axis=1)     # the 2 x 2 map
+    assert outside.sum() == 12
+    even = config.get("dsod300", even_steps=True)
+    assert (centres(even) < 1).all() and even.anchor_count == 8744
+    np.testing.assert_allclose(
+        centres(even)[-16:], np.repeat([[.25, .25], [.75, .25], [.25, .75],
+                                        [.75, .75]], 4, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(config.PRESETS))
+@pytest.mark.parametrize("size", [(300, 512), (640, 257), (257, 257)])
+def test_at_another_size_every_centre_lies_in_the_image(name, size):
+    middle = centres(config.get(name, input_size=size))
+    assert (middle > 0).all() and (middle < 1).all()
+
+
+def test_steps_of_ones_own_are_kept_at_another_size():
+    rows = config.get("dsod300").anchors
+    resized = config.get("dsod300", input_size=320, anchors=rows)
+    assert resized.anchors == rows
+
+
+def pixels(config_):
+    """Return least and greatest size of each row, and step, in pixels."""
+    side = config_.input_size[0]
+    return [(least * side, mean ** 2 / least * side, row.step * side)
+            for row in config_.anchors for least, mean in [row.sizes]]
+
+
+def test_the_authors_grp_cuts_sizes_to_whole_pixels():
+    want = [(32, 64, 8), (64, 118, 16), (118, 172, 32), (172, 227, 64),
+            (227, 281, 100), (281, 336, 320)]
+    for name in ("grp_dsod320", "grp_dsod320_star"):
+        found = config.get(name, authors=True)
+        np.testing.assert_allclose(pixels(found), want, rtol=1e-9)
+        assert (found.up, found.gate_init) == ("frozen", "zero")
+        ours = config.get(name)
+        assert (ours.up, ours.gate_init) == ("nearest", "xavier")
+        assert ours.anchors[2].sizes[0] * 320 == pytest.approx(118.4)
+        assert found.anchor_count == ours.anchor_count
+    with pytest.raises(ValueError, match="toy_ssd has no form of the auth"):
+        config.get("toy_ssd", authors=True)
+
+
+def test_sizes_for_coco_and_512():
+    coco = config.get("dsod300_coco", authors=True)
+    np.testing.assert_allclose(
+        pixels(coco), [(21, 45, 8), (45, 99, 16), (99, 153, 32),
+                       (153, 207, 64), (207, 261, 100), (261, 315, 300)])
+    wide = config.get("dsod512")
+    np.testing.assert_allclose(
+        [row.sizes[0] for row in wide.anchors],
+        [.07, .15, .3, .45, .6, .75, .9])
+    np.testing.assert_allclose(
+        [row.sizes[1] ** 2 / row.sizes[0] for row in wide.anchors],
+        [.15, .3, .45, .6, .75, .9, 1.05])
+    assert [row.per_cell for row in wide.anchors] == [4, 6, 6, 6, 6, 4, 4]
+
+
+def test_the_rows_of_the_ablation_change_one_thing_each():
+    rows = list(ablation().values())
+    assert len(rows) == 8 and len({row.name for row in rows}) == 8
+    changed = [{field.name for field in dataclasses.fields(one)
+                if getattr(one, field.name) != getattr(two, field.name)}
+               - {"name"} for one, two in zip(rows, rows[1:])]
+    assert changed == [{"layers"}, {"compression"}, {"bottleneck"}, {"stem"},
+                       {"growth", "bottleneck"}, {"stem_style"},
+                       {"prediction"}]
+    first = rows[0]
+    assert (first.stem, first.bottleneck, first.growth, first.compression,
+            len(first.layers)) == (32, 12, 16, 0.5, 3)
+    assert dataclasses.replace(rows[-1], name="dsod300") == config.get(
+        "dsod300")
+
+
 @pytest.mark.parametrize("name, least", [
     ("dsod300", 129), ("dsod_gluon", 129), ("dsod_tiny", 65),
-    ("toy_ssd", 128)])
+    ("toy_ssd", 128), ("dsod512", 257), ("grp_dsod320", 129),
+    ("grp_dsod_tiny", 65)])
 def test_the_least_side_is_legal_and_one_less_is_not(name, least):
     preset = config.get(name, input_size=(least, least + 50))
     shapes = preset.map_shapes()
@@ -74,7 +167,7 @@ def test_the_least_side_is_legal_and_one_less_is_not(name, least):
 
 @pytest.mark.parametrize("name", list(config.PRESETS))
 def test_there_and_back_through_json(name):
-    preset = config.get(name, num_classes=3, input_size=(272, 320))
+    preset = config.get(name, num_classes=3, input_size=(272, 321))
     text = json.dumps(preset.to_dict())
     again = config.from_dict(json.loads(text))
     assert again == preset and type(again) is type(preset)
@@ -135,10 +228,15 @@ BAD_MODEL = {
     "mean": ((0, 0), (0, 0, 300)),
     "std": ((1, 1), (1, 1, 0)),
 }
-BAD_DSOD = {**BAD_MODEL, "stem": (0, 1.5), "bottleneck": (0,),
+BAD_DENSE = {**BAD_MODEL, "stem": (0, 1.5), "bottleneck": (0,),
             "growth": (-1,), "compression": (0, 1.1), "second": (0,),
             "layers": ((6, 8), (6, 0, 8), (6, 8, 1.5)), "l2_scale": (0,),
             "predictions": ((8, 0, 8, 8), (8, 8)), "head_norm": (1, "no")}
+BAD_DSOD = {**BAD_DENSE, "stem_style": ("stem", None),
+            "prediction": ("ssd",)}
+BAD_GRP = {**BAD_DENSE, "first_reuse": (0,), "gate_ratio": (0, 1.5),
+           "pyramid": ((8, 0, 8, 8, 8), (8, 8)), "up": ("bilinear",),
+           "gate_init": ("zeros",)}
 BAD_TOY = {**BAD_MODEL, "anchors": ((),), "body": ((), (16, 0)), "extra": (0,)}
 BAD_TRAIN = {
     "steps": (0, 1.5), "batch_size": (0,), "accumulate": (0,),
@@ -161,7 +259,8 @@ def cases(make, bad):
 
 @pytest.mark.parametrize("make, field, value", [
     *cases(lambda **changes: config.get("dsod300", **changes), BAD_DSOD),
-    *cases(lambda **changes: config.get("dsod_gluon", **changes), BAD_DSOD),
+    *cases(lambda **changes: config.get("dsod_gluon", **changes), BAD_DENSE),
+    *cases(lambda **changes: config.get("grp_dsod320", **changes), BAD_GRP),
     *cases(lambda **changes: config.get("toy_ssd", **changes), BAD_TOY),
     *cases(TrainConfig, BAD_TRAIN), *cases(DetectConfig, BAD_DETECT)])
 def test_every_field_is_checked(make, field, value):
@@ -174,7 +273,8 @@ def test_every_field_is_checked(make, field, value):
 def test_no_field_is_forgotten_above():
     checked_elsewhere = {"name", "augment"}    # any name; by transforms
     for cls, bad in ((networks.DSODConfig, BAD_DSOD), (TrainConfig, BAD_TRAIN),
-                     (networks.GluonDSODConfig, BAD_DSOD),
+                     (networks.GluonDSODConfig, BAD_DENSE),
+                     (networks.GRPConfig, BAD_GRP),
                      (networks.ToySSDConfig, BAD_TOY),
                      (DetectConfig, BAD_DETECT)):
         fields = {field.name for field in dataclasses.fields(cls)}

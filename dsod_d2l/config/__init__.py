@@ -4,11 +4,14 @@ Configurations are frozen: ``dataclasses.replace`` or ``get(name, field=...)``
 makes a changed copy, and each copy is checked anew.
 """
 
-from .networks import (AnchorSpec, DSODConfig, GluonDSODConfig, ModelConfig,
-                       ToySSDConfig, from_dict, paired_sizes)
-from .presets import PRESETS, get
+from .ablations import ablation
+from .base import AnchorSpec, ModelConfig, paired_sizes
+from .forms import get
+from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, ToySSDConfig,
+                       from_dict)
+from .presets import PRESETS
 from .running import DetectConfig, TrainConfig
 
-__all__ = ["AnchorSpec", "DSODConfig", "DetectConfig", "GluonDSODConfig",
-           "ModelConfig", "PRESETS", "ToySSDConfig", "TrainConfig",
-           "from_dict", "get", "paired_sizes"]
+__all__ = ["AnchorSpec", "DSODConfig", "DetectConfig", "GRPConfig",
+           "GluonDSODConfig", "ModelConfig", "PRESETS", "ToySSDConfig",
+           "TrainConfig", "ablation", "from_dict", "get", "paired_sizes"]

@@ -1,0 +1,121 @@
+"""What all networks have: anchors, an input, classes, checked at birth."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .checks import between, positive, require, whole
+
+
+@dataclass(frozen=True)
+class AnchorSpec:
+    """The anchors of one feature map.
+
+    sizes: in fractions of the image height; the first is combined with
+        every ratio, the others with the first ratio only.
+    ratios: width / height.
+    step: distance between centres in fractions of the image height; None
+        where it is the image divided by the map.
+    """
+
+    sizes: tuple[float, ...]
+    ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
+    step: float | None = None
+
+    def __post_init__(self):
+        for name in ("sizes", "ratios"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            require(getattr(self, name), f"{name} of an AnchorSpec needs at "
+                    "least one number, found none")
+        positive(self, "sizes", "ratios")
+        if self.step is not None:
+            positive(self, "step")
+
+    @property
+    def per_cell(self):
+        """Number of anchors at each cell."""
+        return len(self.sizes) + len(self.ratios) - 1
+
+
+def paired_sizes(sizes, last):
+    """Pair every size with the geometric mean of itself and the next one.
+
+    Args:
+        sizes: one size per feature map.
+        last: the size that would follow the last one.
+
+    Returns:
+        Tuple of (s_k, sqrt(s_k * s_(k+1))).
+
+    Paper: SSD, section 2.2 (arXiv:1512.02325).
+    """
+    following = (*sizes[1:], last)
+    return tuple((s, (s * t) ** 0.5) for s, t in zip(sizes, following))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What all networks share; ``family`` says which class builds it.
+
+    num_classes: foreground classes, without background.
+    input_size: (height, width) in pixels.
+    anchors: one AnchorSpec per feature map, finest map first.
+    mean, std: per channel (R, G, B), subtracted from and dividing the
+        pixels 0 to 255.
+    """
+
+    family: ClassVar[str] = ""
+    name: str
+    num_classes: int = 1
+    input_size: tuple[int, int] = (256, 256)
+    anchors: tuple[AnchorSpec, ...]
+    variances: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
+    mean: tuple[float, ...] = (123.68, 116.78, 103.94)
+    std: tuple[float, ...] = (58.4, 57.1, 57.4)
+
+    def __post_init__(self):
+        size = self.input_size
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        object.__setattr__(self, "input_size", size)
+        whole(self, 1, "num_classes", "input_size")
+        for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+            require(len(getattr(self, field)) == length, f"{field} needs "
+                    f"{length} numbers, found {getattr(self, field)}")
+        between(self, 0, 255, "mean")
+        positive(self, "variances", "std")
+        rows = tuple(row if isinstance(row, AnchorSpec) else AnchorSpec(**row)
+                     for row in self.anchors)
+        object.__setattr__(self, "anchors", rows)
+        require(len(size) == 2 and min(size) >= self.least_side,
+                 f"{self.name} needs an input of at least {self.least_side} "
+                 f"pixels on each side for its {len(rows)} feature maps, "
+                 f"found {' x '.join(map(str, size))}")
+        require(len(rows) == len(self.map_shapes()), f"{self.name} has "
+                 f"{len(self.map_shapes())} feature maps, found {len(rows)} "
+                 "AnchorSpec rows")
+
+    @property
+    def least_side(self):
+        """Smallest side at which every map is smaller than the one before."""
+        return 2 ** (len(self.anchors) + 1) + 1
+
+    def sides(self, side):
+        """Return the length of one image side on every feature map."""
+        raise TypeError(f"{type(self).__name__} has no feature maps")
+
+    def map_shapes(self):
+        """Return (rows, columns) of every feature map, finest first."""
+        return list(zip(*(self.sides(side) for side in self.input_size)))
+
+    @property
+    def anchor_count(self):
+        """Number of anchors N of one image."""
+        return sum(rows * columns * spec.per_cell for (rows, columns), spec
+                   in zip(self.map_shapes(), self.anchors))
+
+    def to_dict(self):
+        """Return a JSON-ready dictionary; ``from_dict`` reads it back."""
+        return {"family": self.family, **dataclasses.asdict(self)}
