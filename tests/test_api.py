@@ -16,11 +16,13 @@ PACKAGE = Path(dsod_d2l.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Each layer imports from itself and from those above it.
 LAYERS = [{"runtime"}, {"config", "boxes"}, {"anchors"}, {"targets"},
-          {"blocks", "losses"}, {"models"}, {"transforms", "datasets"},
+          {"blocks", "plain", "pyramid", "losses"}, {"models"},
+          {"transforms", "datasets"},
           {"detection", "judging", "evaluation", "visualisation"},
           {"checkpoints", "training"}, {"cli", "__main__"}]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-MXNET = {"blocks", "losses", "models", "training", "checkpoints"}
+MXNET = {"blocks", "plain", "pyramid", "losses", "models", "training",
+         "checkpoints"}
 
 
 def room(path):

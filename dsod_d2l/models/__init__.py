@@ -12,13 +12,15 @@ import dataclasses
 from .. import config as configs
 from .dsod import DSOD
 from .dsod_gluon import GluonDSOD
+from .grp_dsod import GRPDSOD
 from .network import Network, count_parameters, initialise
 from .toy_ssd import ToySSD
 
-__all__ = ["DSOD", "GluonDSOD", "Network", "ToySSD", "build",
+__all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "ToySSD", "build",
            "count_parameters", "initialise"]
 
-NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD}
+NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
+            "grp_dsod": GRPDSOD}
 
 
 def build(name_or_config, num_classes=None, **changes):

@@ -7,7 +7,7 @@ from mxnet.gluon import nn
 from ..blocks import (DensePrediction, PooledReuse, Transition,
                       conv_norm_relu, convolution, dense_block, halving_pool,
                       is_aligned, join)
-from .network import Network
+from .network import Network, dense_stages
 
 
 class GluonDSOD(Network):
@@ -26,7 +26,7 @@ class GluonDSOD(Network):
                       convolution(stem, 2 * stem, 1, bias=True),
                       halving_pool())
         one, two, *later = config.layers
-        width = 2 * stem
+        width = config.stem_width
         self.to_first = nn.HybridSequential()
         self.to_first.add(self._block(width, one))
         width, kept = self._grown(width, one)
@@ -58,7 +58,7 @@ class GluonDSOD(Network):
     def _grown(self, width, layers):
         """Return a block's width, and what a transition keeps of it."""
         width += layers * self.config.growth
-        return width, int(width * self.config.compression)
+        return width, self.config.kept(width)
 
     def features(self, F, x):
         """Return the six maps; the first one before its transition."""
@@ -68,3 +68,9 @@ class GluonDSOD(Network):
         for prediction in self.predictions:
             maps.append(prediction(maps[-1]))
         return maps
+
+    def named_stages(self):
+        """See ``Network.named_stages``."""
+        return [("stem", self.stem), ("reuse of map 1", self.reuse),
+                *dense_stages([*self.to_first, *self.to_second]),
+                *[("dense prediction", block) for block in self.predictions]]

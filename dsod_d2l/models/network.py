@@ -44,6 +44,10 @@ class Network(nn.HybridBlock):
         """Return the list of feature maps, finest first."""
         raise TypeError(f"{type(self).__name__} defines no feature maps")
 
+    def named_stages(self):
+        """Return (name, block) of every stage before the heads."""
+        raise TypeError(f"{type(self).__name__} names no stages")
+
     def hybrid_forward(self, F, x):
         """Return class scores and offsets of all anchors."""
         maps = self.features(F, x)
@@ -52,6 +56,16 @@ class Network(nn.HybridBlock):
         scores = [head(one) for head, one in zip(self.class_heads, maps)]
         offsets = [head(one) for head, one in zip(self.box_heads, maps)]
         return F.concat(*scores, dim=1), F.concat(*offsets, dim=1)
+
+
+def dense_stages(chain):
+    """Name dense blocks and the transitions behind them, in pairs."""
+    named = []
+    for k in range(len(chain) // 2):
+        block, transition = chain[2 * k:2 * k + 2]
+        named += [(f"dense block {k + 1}, layers: {len(block)}", block),
+                  (f"transition {k + 1}", transition)]
+    return named
 
 
 def count_parameters(net, trainable=True):

@@ -40,3 +40,9 @@ class ToySSD(Network):
             x = stage(x)
             maps.append(x)
         return maps
+
+    def named_stages(self):
+        """See ``Network.named_stages``."""
+        body, *further, last = self.stages
+        return [*[("halving", unit) for unit in [*body, *further]],
+                ("global pool", last)]
