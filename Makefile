@@ -49,9 +49,11 @@ lab: data  ## open the notebooks in JupyterLab
 notebooks: data  ## run every notebook anew and store its outputs
 	$(BIN) tools/run_notebooks.py --all
 
-check: env  ## say which stored outputs are stale, and which notebook rules are broken
+check: env  ## check outputs, notebook rules, spelling and links, and run nothing
 	$(BIN) tools/run_notebooks.py --all --check
 	$(BIN) tools/notebook_rules.py --all
+	$(BIN) tools/check_spelling.py
+	$(BIN) tools/check_links.py
 	$(BIN) tools/stamp_repository.py --check
 
 stamp: env  ## write the repository's address of _config.yml into notebooks and README
