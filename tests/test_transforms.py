@@ -1,4 +1,8 @@
-"""transforms: boxes follow the pixels, no image loses its last object."""
+"""transforms: boxes follow the pixels, no image loses its last object.
+
+The pipeline of SSD is tested in test_distortion, test_patches and
+test_letterbox.
+"""
 
 import cv2
 import numpy as np
@@ -198,14 +202,6 @@ def test_a_share_of_the_objects_may_go():
     assert all_three == {3}
 
 
-def test_expand():
-    found = transforms.expand(SEVERAL, generator(1), (2., 2.))
-    assert found.image.shape == (2 * H, 2 * W, 3) and len(found.boxes) == 3
-    np.testing.assert_allclose(box_tools.area(found.boxes),
-                               box_tools.area(SEVERAL.boxes) / 4, rtol=1e-4)
-    check(found, least=200)
-
-
 @pytest.mark.parametrize("name", ["scale", "aspect"])
 @pytest.mark.parametrize("bounds", [(0, 1), (2, 1), (-1, 1), (.5, np.nan)])
 def test_ranges_are_checked(name, bounds):
@@ -285,7 +281,16 @@ def test_compose_goes_in_order():
     np.testing.assert_array_equal(found.boxes, by_hand.boxes)
 
 
-@pytest.mark.parametrize("name", transforms.RECIPES)
+def test_random_resize_takes_all_interpolations():
+    sample, rng = make_sample(coloured(), [], []), generator()
+    known = {transforms.resize(sample, (90, 130), name).image.tobytes()
+             for name in transforms.INTERPOLATIONS}
+    found = {transforms.random_resize(sample, rng, (90, 130)).image.tobytes()
+             for _ in range(80)}
+    assert found <= known and len(found) == len(known) >= 4   # area is linear
+
+
+@pytest.mark.parametrize("name", set(transforms.RECIPES) - {"ssd"})
 @pytest.mark.parametrize("sample", [SEVERAL, ONE, NONE])
 def test_recipes(name, sample):
     rng = generator()

@@ -1,0 +1,48 @@
+"""Bring a picture to another size; the boxes, as fractions, stay."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR,
+                  "area": cv2.INTER_AREA, "cubic": cv2.INTER_CUBIC,
+                  "lanczos": cv2.INTER_LANCZOS4}
+
+
+def resize(sample, size, interpolation=None):
+    """Stretch the image to a size; boxes are fractions and stay as they are.
+
+    Args:
+        sample: Sample.
+        size: (height, width) in pixels, or one number for both.
+        interpolation: "nearest", "linear", "area" or "cubic". Default: area
+            where both sides shrink to a half or less, else linear.
+    """
+    return sample._replace(image=_stretch(sample.image, size, interpolation))
+
+
+def _sides(size):
+    height, width = (size, size) if np.ndim(size) == 0 else size
+    if min(height, width) < 1:
+        raise ValueError("size must be at least 1 pixel high and wide, found "
+                         f"{size}.")
+    return np.array([height, width], dtype=int)
+
+
+def _stretch(image, size, interpolation):
+    (height, width), (rows, cols) = _sides(size).tolist(), image.shape[:2]
+    if interpolation is None:
+        halved = 2 * height <= rows and 2 * width <= cols
+        interpolation = "area" if halved else "linear"
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of "
+                         f"{', '.join(INTERPOLATIONS)}, found "
+                         f"{interpolation!r}.")
+    return cv2.resize(image, (width, height),
+                      interpolation=INTERPOLATIONS[interpolation])
+
+
+def random_resize(sample, rng, size):
+    """Stretch the image, with one of the interpolations at random."""
+    return resize(sample, size, rng.choice(list(INTERPOLATIONS)))
