@@ -102,6 +102,10 @@ def test_train_evaluate_detect(capsys, here, tmp_path):
     found = value(capsys, "detect", here / "images/0.png", "--weights",
                   trained["weights"], "--score-threshold", 0.0, "--keep", 3)
     assert len(found) == 3
+    boxed = value(capsys, "detect", here / "images/0.png", "--weights",
+                  trained["weights"], "--score-threshold", 0.0, "--keep", 3,
+                  "--letter-box")
+    assert boxed and boxed != found
     assert set(found[0]) == {"label", "score", "box"}
     assert found[0]["label"] == "class 0"
     for one in found:

@@ -249,7 +249,7 @@ BAD_TRAIN = {
     "evaluate_every": (-1,), "checkpoint_every": (-1,),
     "keep_checkpoints": (0,), "workers": (-1,), "seed": (-1,)}
 BAD_DETECT = {"score_threshold": (-0.1, 1.1), "nms_threshold": (-0.1, 1.1),
-              "candidates": (0, 1.5), "keep": (0,)}
+              "candidates": (0, 1.5), "keep": (0,), "letter_box": (1, "no")}
 
 
 def cases(make, bad):

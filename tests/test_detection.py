@@ -223,6 +223,39 @@ def test_an_array_of_any_size(detector):
             pixels.boxes[0], expected(101) * (size[::-1] * 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(50, 80), (200, 90), (96, 128)])
+def test_a_letter_box_gives_boxes_in_the_original_picture(monkeypatch, size):
+    """A rectangle is found by its pixels in the batch, wherever that is."""
+    import mxnet as mx
+    height, width = size
+    image = np.zeros((*size, 3), np.uint8)
+    box = np.array([width // 5, height // 4, width // 2, height // 2])
+    image[box[1]:box[3], box[0]:box[2]] = 255
+
+    def find(batch):
+        bright = batch[0, 2] * TINY.std[2] + TINY.mean[2] > 128
+        rows, columns = np.nonzero(bright)
+        found = np.array([columns.min() / 128, rows.min() / 96,
+                          (columns.max() + 1) / 128, (rows.max() + 1) / 96])
+        beside = [0, 0, 1, 0.01] if height < width else [0, 0, 0.01, 1]
+        return [dt.Detections(np.array([0, 1]), np.array([.9, .8]),
+                              np.array([found, beside]))]
+
+    detector = dt.Detector(Bright(), TINY, ("cat", "dog"), ctx=mx.cpu(),
+                           detect_config=DetectConfig(letter_box=True))
+    monkeypatch.setattr(detector, "detect_batch", find)
+    found = detector.detect(image, pixels=True)
+    pixel = max(height / 96, width / 128)
+    assert np.abs(found.boxes[0] - box).max() <= pixel
+    # What lies in the filling alone is dropped; without filling there is none.
+    assert found.labels.tolist() == [0] if size != (96, 128) else [0, 1]
+    batch = dt.to_batch([image], TINY, letter_box=True)
+    rows, columns = np.nonzero(batch[0, 2] * 8 + 30 > 200)
+    sides = np.ptp(columns) + 1, np.ptp(rows) + 1
+    assert abs(sides[0] / sides[1] - (box[2] - box[0]) / (box[3] - box[1])
+               ) < .12                                   # not distorted
+
+
 def test_a_list_goes_through_in_batches_and_keeps_its_order(detector):
     found = detector.detect([plain(red) for red in (60, 70, 80, 90, 99)])
     assert detector.net.batches == [(2, 3, 96, 128)] * 2 + [(1, 3, 96, 128)]

@@ -53,6 +53,14 @@ def small(**changes):
     return models.build("dsod_tiny", **{**SMALL, **changes})
 
 
+@pytest.mark.parametrize("augment, boxed", [("letter-box", True),
+                                            ("light", False)])
+def test_a_run_judges_as_it_trains(augment, boxed):
+    run = training.loop.Run(small(), Squares(2), settings(augment=augment),
+                            None, mx.cpu())
+    assert run.detector().detect_config.letter_box is boxed
+
+
 def test_the_learning_rate_at_each_step():
     plan = config.TrainConfig(steps=100, warmup=10, learning_rate=1.0,
                               schedule="multistep", milestones=(0.5, 0.75))

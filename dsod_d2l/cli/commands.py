@@ -146,7 +146,8 @@ def _detector(options):
     context, _ = runtime.device(options.device)
     settings = configs.DetectConfig(
         score_threshold=options.score_threshold, keep=options.keep,
-        nms_threshold=options.nms_threshold, candidates=options.candidates)
+        nms_threshold=options.nms_threshold, candidates=options.candidates,
+        letter_box=options.letter_box)
     return Detector.from_weights(options.weights, detect_config=settings,
                                  ctx=context)
 

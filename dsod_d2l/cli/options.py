@@ -83,6 +83,9 @@ def _detection(parser, threshold):
         default = getattr(DetectConfig, name)
         parser.add_argument("--" + name.replace("_", "-"), default=default,
                             type=type(default), help=f"default {default:g}")
+    parser.add_argument("--letter-box", action="store_true",
+                        help="fit images in undistorted, for networks "
+                        "trained with --augment letter-box")
 
 
 def _from_field(parser, field):

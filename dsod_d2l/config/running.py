@@ -18,6 +18,8 @@ class DetectConfig:
         than this IoU is dropped.
     candidates: boxes per class that enter the suppression, best first.
     keep: detections per image, over all classes.
+    letter_box: fit images into the network's input without distorting them;
+        for networks that were trained so. Else they are stretched.
 
     The defaults are the authors' (DSOD, evaluation script).
     """
@@ -26,10 +28,13 @@ class DetectConfig:
     nms_threshold: float = 0.45
     candidates: int = 400
     keep: int = 200
+    letter_box: bool = False
 
     def __post_init__(self):
         between(self, 0, 1, "score_threshold", "nms_threshold")
         whole(self, 1, "candidates", "keep")
+        require(isinstance(self.letter_box, bool), "letter_box must be True "
+                f"or False, found {self.letter_box!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import boxes as box_tools
 from .. import transforms
 from ..anchors import anchors_for
 from ..config import DetectConfig
@@ -14,12 +15,13 @@ from ..datasets.images import SUFFIXES, read_image
 from .outputs import detections_from_outputs, in_pixels
 
 
-def to_batch(images, config):
+def to_batch(images, config, letter_box=False):
     """Return images as the network wants them.
 
     Args:
         images: list of uint8 (H, W, 3) RGB arrays of any size.
         config: ``ModelConfig``; its input size, mean and std.
+        letter_box: fit images in without distorting them; else stretch.
 
     Returns:
         float32 (B, 3, height, width) array, normalised.
@@ -28,6 +30,7 @@ def to_batch(images, config):
         ValueError: an image has another type or shape.
     """
     height, width = config.input_size
+    bring = transforms.letter_box if letter_box else transforms.resize
     batch = np.empty((len(images), height, width, 3), dtype=np.float32)
     for row, image in enumerate(images):
         if (image.dtype != np.uint8 or image.ndim != 3
@@ -35,7 +38,7 @@ def to_batch(images, config):
             raise ValueError(f"image {row}: expected a uint8 (H, W, 3) array, "
                              f"found {image.dtype} {image.shape}")
         sample = make_sample(image, (), ())
-        batch[row] = transforms.resize(sample, config.input_size).image
+        batch[row] = bring(sample, config.input_size).image
     batch -= np.array(config.mean, dtype=np.float32)
     batch /= np.array(config.std, dtype=np.float32)
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
@@ -115,7 +118,11 @@ class Detector:
             images = [source if isinstance(source, np.ndarray)
                       else read_image(source)
                       for source in sources[start:start + self.batch_size]]
-            results = self.detect_batch(to_batch(images, self.config))
+            boxed = self.detect_config.letter_box
+            results = self.detect_batch(to_batch(images, self.config, boxed))
+            if boxed:
+                results = [_out_of_box(result, image, self.config.input_size)
+                           for result, image in zip(results, images)]
             if pixels:
                 results = [in_pixels(result, image.shape)
                            for result, image in zip(results, images)]
@@ -136,6 +143,14 @@ def detect(source, weights, **options):
     """
     return Detector.from_weights(weights, **options).detect(source,
                                                             pixels=True)
+
+
+def _out_of_box(found, image, size):
+    """Return detections in the picture; those in the filling are dropped."""
+    boxes = transforms.undo_letter_box(found.boxes, image.shape, size)
+    kept = box_tools.area(boxes) > 0
+    return found._replace(labels=found.labels[kept],
+                          scores=found.scores[kept], boxes=boxes[kept])
 
 
 def _image_files(folder):

@@ -14,6 +14,7 @@ from mxnet import autograd, gluon
 from tqdm import tqdm
 
 from .. import checkpoints, datasets, models
+from ..config import DetectConfig
 from ..datasets.loader import BatchMaker, Loader
 from ..detection import Detector
 from ..evaluation import evaluate_dataset
@@ -239,7 +240,9 @@ class Run:
 
     def detector(self):
         """Return a ``Detector`` of the network as it is now."""
-        return Detector(self.net, self.net.config, self.classes, ctx=self.ctx)
+        boxed = self.settings.augment == "letter-box"
+        return Detector(self.net, self.net.config, self.classes,
+                        DetectConfig(letter_box=boxed), self.ctx)
 
     def best_text(self):
         """Return the best AP so far, for the progress bar."""

@@ -16,13 +16,14 @@ from .letterbox import letter_box, letter_box_frame, undo_letter_box
 from .mirroring import mirror, random_mirror
 from .patches import (collect_patches, draw_patch, draw_patches, meets,
                       patch_window, random_patch)
-from .recipes import RECIPES, Compose, light, plain, shifted, ssd, ssd_window
+from .recipes import (RECIPES, Compose, boxed, light, plain, shifted, ssd,
+                      ssd_window)
 from .resizing import INTERPOLATIONS, _sides, _stretch, random_resize, resize
 
 __all__ = [
-    "FILL", "INTERPOLATIONS", "RECIPES", "Compose", "change_brightness",
-    "change_contrast", "change_hsv", "collect_patches", "colour_matrix",
-    "crop", "distort", "draw_expansion", "draw_patch", "draw_patches",
+    "FILL", "INTERPOLATIONS", "RECIPES", "Compose", "boxed",
+    "change_brightness", "change_contrast", "change_hsv", "collect_patches",
+    "colour_matrix", "crop", "distort", "draw_expansion", "draw_patch", "draw_patches",
     "draw_window", "expand", "letter_box", "letter_box_frame", "light",
     "meets", "mirror", "patch_window", "photometric", "plain", "random_crop",
     "random_mirror", "random_patch", "random_resize", "resize", "shifted",

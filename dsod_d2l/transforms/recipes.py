@@ -8,6 +8,7 @@ from .colours import photometric
 from .cropping import _TWICE, FILL, _moved, crop, random_crop
 from .distortion import distort
 from .expansion import draw_expansion
+from .letterbox import letter_box
 from .mirroring import random_mirror
 from .patches import draw_patch, patch_window
 from .resizing import INTERPOLATIONS, _sides, resize
@@ -38,6 +39,17 @@ def light(sample, size, rng):
     """Crop or zoom out a little, mirror, and change colours mildly."""
     sample = random_crop(sample, rng, size, scale=(0.6, 1.3),
                          aspect=(0.8, 1.25), keep=0.5)
+    return photometric(random_mirror(sample, rng), rng)
+
+
+def boxed(sample, size, rng):
+    """As ``light``, but nothing is stretched: the view fits in undistorted.
+
+    Whoever trains so must detect so: ``DetectConfig(letter_box=True)``.
+    """
+    sample = random_crop(sample, rng, scale=(0.6, 1.3), aspect=(1, 1),
+                         keep=0.5)
+    sample = letter_box(sample, size)
     return photometric(random_mirror(sample, rng), rng)
 
 
@@ -101,4 +113,5 @@ def ssd(sample, size, rng, rule="any"):
     return random_mirror(sample, rng)
 
 
-RECIPES = {"none": plain, "light": light, "shifted": shifted, "ssd": ssd}
+RECIPES = {"none": plain, "light": light, "shifted": shifted,
+           "letter-box": boxed, "ssd": ssd}
