@@ -16,7 +16,7 @@ import dsod_d2l  # noqa: F401  (prepares MXNet for this Python)
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("geometry", "loader", "step")
+SCRIPTS = ("augmentation", "geometry", "loader", "step")
 
 
 def load(name, monkeypatch):
@@ -84,7 +84,7 @@ def test_all_figures_are_positive_numbers(result):
 def test_the_implementations_agree(result):
     facts = json.loads(result[0])
     found = facts["differences"]
-    if facts["benchmark"] == "loader":
+    if facts["benchmark"] in ("augmentation", "loader"):
         assert found.pop("batches_equal") is True
     differences = list(numbers(found))
     assert len(differences) >= 5 and max(differences) <= 1e-4

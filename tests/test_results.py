@@ -21,7 +21,7 @@ def test_there_are_weights_and_results():
                                                "dsod_tiny_standin"}
     assert {path.stem for path in RESULTS} >= {
         "pikachu_real", "pikachu_quick", "pikachu_transfer", "step",
-        "loader", "geometry"}
+        "loader", "geometry", "augmentation"}
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

@@ -57,6 +57,12 @@ def rows(root=ROOT):
     speeds = loader["figures"]["images_per_second"]
     yield ("the loader alone, one worker, light augmentation",
            f"{speeds['1 workers, light']['median']:.0f} images/s", loader)
+    augmented = result("augmentation", root)
+    speeds = augmented["figures"]["images_per_second"]
+    yield ("pictures of 500 × 375 pixels, read, augmented by the whole pipeline of SSD to 300 × 300, and labelled: "
+           "one worker, two workers",
+           ", ".join(f"{speeds[f'{count} workers, ssd']['median']:.0f}" for count in (1, 2)) + " images/s",
+           augmented)
     for task, words in (("targets, 1", "targets of 8744 anchors, one object"),
                         ("targets, 20", "targets of 8744 anchors, 20 objects"),
                         ("nms", "non-maximum suppression"),
