@@ -192,6 +192,19 @@ def test_ssd_keeps_boxes_on_their_objects(plain_colours, size):
     assert {(0, 1, 2), (0,), (1,), (2,), ()} <= seen
 
 
+def test_without_stretching_the_steps_and_the_window_give_the_same_bytes():
+    for seed in range(60):
+        rng, same = generator(seed), generator(seed)
+        canvas = transforms.expand(APART, rng, probability=0.5)
+        steps = transforms.random_patch(canvas, rng)
+        window = transforms.ssd_window(APART, same)
+        if (window[2:] > 0).all() and (window[:2] < [W, H]).all():
+            once = transforms.crop(APART, window)
+            np.testing.assert_array_equal(once.image, steps.image)
+            np.testing.assert_array_equal(once.labels, steps.labels)
+            np.testing.assert_allclose(once.boxes, steps.boxes, atol=1e-6)
+
+
 def test_ssd_equals_its_steps_one_after_the_other():
     smooth = np.linspace(0, 200, H * W * 3).reshape(H, W, 3).astype(np.uint8)
     sample = make_sample(smooth, APART.boxes, APART.labels)

@@ -53,8 +53,8 @@ def change_hsv(image, saturation=1.0, hue=0.0):
     tables = [_table(np.rint(_BYTES + hue) % HUES),
               _table(_BYTES * saturation), _table(_BYTES)]
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    hsv = cv2.LUT(hsv, np.stack(tables, axis=-1)[None])
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    cv2.LUT(hsv, np.stack(tables, axis=-1)[None], dst=hsv)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv)
 
 
 def shuffle_channels(image, order):
