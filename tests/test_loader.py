@@ -1,6 +1,8 @@
 """Batches: the same from any number of workers, and errors that arrive."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -47,6 +49,20 @@ def test_workers_change_nothing(workers):
     for mine, theirs in zip(batches(0), batches(workers), strict=True):
         for one, other in zip(mine, theirs):
             np.testing.assert_array_equal(one, other)
+
+
+def test_workers_start_beside_threads_of_opencv():
+    # In a process of its own: a worker that hangs would hang the test.
+    code = ("import cv2, numpy as np, test_loader\n"
+            "large = np.zeros((2000, 2000, 3), np.uint8)\n"
+            "cv2.setNumThreads(2)\n"
+            "for _ in range(8):\n"
+            "    cv2.GaussianBlur(large, (9, 9), 3)\n"
+            "    assert len(test_loader.batches(1, stop=2)) == 2\n"
+            "assert cv2.getNumThreads() == 2")
+    path = os.pathsep.join([os.path.dirname(__file__), os.getcwd()])
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60,
+                   env={**os.environ, "PYTHONPATH": path})
 
 
 def test_starting_later_gives_the_same_batches():

@@ -7,6 +7,7 @@ batch holds depends on the seed and its number alone, not on the workers.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import multiprocessing
 import pickle
@@ -14,6 +15,7 @@ import sys
 import warnings
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from .. import anchors, runtime, targets, transforms
@@ -112,6 +114,21 @@ def _work(maker, buffers, jobs, done):
             return
 
 
+@contextlib.contextmanager
+def _without_threads():
+    """Let OpenCV's threads rest: a process forked beside them would hang.
+
+    Only the thread that forks lives on in the child; a lock that another
+    one held stays locked there for ever.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)        # ends the others at once
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def _portable(error):
     """Return an error that can be sent: itself, or its text."""
     try:
@@ -148,7 +165,8 @@ class Loader:
             for number in range(self.start, self.stop):
                 yield self.maker.fill(number, batch)
             return
-        crew = [_Worker(self.maker) for _ in range(self.workers)]
+        with _without_threads():
+            crew = [_Worker(self.maker) for _ in range(self.workers)]
         try:
             yield from self._collect(crew)
         finally:
