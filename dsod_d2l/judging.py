@@ -1,7 +1,8 @@
 """Judging: which detections of one class in one image are right.
 
-Two ways, both best score first, both with IoU >= threshold and no pixel
-added to any side:
+One class in one image, where the two ways can be read; ``evaluation`` does
+the same for whole data sets. Both go best score first, and both ask for an
+IoU >= threshold:
 
 - COCO: a detection takes the object it overlaps most among those still free.
 - VOC: a detection asks for the object it overlaps most, and is wrong if a
@@ -37,7 +38,8 @@ def match_coco(overlaps, difficult, thresholds=IOU_THRESHOLDS):
     free = np.ones((len(thresholds), overlaps.shape[1]), dtype=bool)
     found = np.full((len(thresholds), len(overlaps)), -1)
     every = np.arange(len(thresholds))
-    for row in np.flatnonzero(overlaps.max(axis=1) >= thresholds.min()):
+    highest = overlaps.max(axis=1, initial=0)
+    for row in np.flatnonzero(highest >= thresholds.min()):
         fit = free & (overlaps[row] >= thresholds)               # (T, M)
         # Of equal overlaps COCO takes the last: read from the end.
         liking = np.where(fit, overlaps[row] - difficult, -2)[:, ::-1]
@@ -45,7 +47,7 @@ def match_coco(overlaps, difficult, thresholds=IOU_THRESHOLDS):
         taken = fit[every, best]
         found[taken, row] = best[taken]
         free[every[taken], best[taken]] = False
-    ignored = (found >= 0) & difficult[found]
+    ignored = np.append(difficult, False)[found]
     return (found >= 0) & ~ignored, ignored
 
 
@@ -63,11 +65,13 @@ def match_voc(overlaps, difficult, threshold=0.5):
     >>> match_voc(overlaps, np.array([False, False]))[0].tolist()
     [True, False]
     """
+    correct = np.zeros(len(overlaps), dtype=bool)
+    if not overlaps.size:
+        return correct, correct.copy()
     wanted = overlaps.argmax(axis=1)
     near = overlaps.max(axis=1) >= threshold
     ignored = near & difficult[wanted]
     right = np.flatnonzero(near & ~ignored)
     _, first = np.unique(wanted[right], return_index=True)
-    correct = np.zeros(len(overlaps), dtype=bool)
     correct[right[first]] = True
     return correct, ignored

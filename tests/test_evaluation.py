@@ -1,16 +1,14 @@
-"""Evaluation: by hand, against slow oracles, and against pycocotools."""
+"""Evaluation: by hand. Other programs judge in test_evaluation_oracles."""
 
-import contextlib
 import doctest
-import io
 import json
 
 import numpy as np
 import pytest
 
 from dsod_d2l import evaluation as ev
-from dsod_d2l.boxes import iou
 from dsod_d2l.detection import Detections
+from dsod_d2l.evaluation import curve, tables
 
 LEFT, RIGHT, LOW = [0, 0, .25, .5], [.5, 0, .75, .5], [0, .5, 1, 1]
 
@@ -30,8 +28,9 @@ def truth(*rows):
 
 
 def test_examples():
-    assert doctest.testmod(ev).attempted > 4
-    assert doctest.testmod(ev).failed == 0
+    for module in (curve, tables):
+        assert doctest.testmod(module).attempted
+        assert doctest.testmod(module).failed == 0
 
 
 # ------------------------------------------------------------ the curve
@@ -179,155 +178,6 @@ def test_only_the_best_of_each_class_and_image_count():
 def test_wrong_input_is_named(detections, truths, words):
     with pytest.raises(ValueError, match=words):
         ev.evaluate_detections(detections, truths, 2)
-
-
-# --------------------------------------------------- against other evaluators
-
-def random_set(seed, images=40, classes=4, difficult=0.15):
-    """Return detections near and far from the objects, with equal scores."""
-    rng = np.random.default_rng(seed)
-    detections, truths = [], []
-    for image in range(images):
-        objects, count = rng.poisson(5), rng.integers(0, 60)
-        labels = rng.integers(0, classes, objects)
-        low = rng.uniform(0, .7, (objects, 2))
-        boxes = np.concatenate(
-            [low, low + rng.uniform(.05, .3, (objects, 2))], 1)
-        low = rng.uniform(0, .7, (count, 2))
-        spots = np.concatenate([low, low + rng.uniform(.05, .3, (count, 2))],
-                               1)
-        names = rng.integers(0, classes, count)
-        if objects:
-            at, near = rng.integers(0, objects, count), rng.random(count) < .6
-            spots[near] = boxes[at][near] + rng.normal(0, .02, (near.sum(), 4))
-            names[near] = labels[at][near]
-        spots[:, 2:] = np.maximum(spots[:, 2:], spots[:, :2] + .01)
-        detections.append(Detections(names, rng.random(count).round(2), spots))
-        truths.append((boxes, labels, rng.random(objects) < difficult))
-    return detections, truths
-
-
-def coco(detections, truths, classes):
-    """Return AP, AP50 and AP75 of pycocotools, or skip the test.
-
-    An object that is difficult is one out of the range of areas there.
-    """
-    tools = pytest.importorskip("pycocotools.coco", reason="no pycocotools")
-    from pycocotools.cocoeval import COCOeval
-    unit, objects, results = np.array([640, 480, 640, 480]), [], []
-
-    def as_xywh(box):
-        x0, y0, x1, y1 = box * unit
-        return [x0, y0, x1 - x0, y1 - y0]
-
-    for image, (one, (boxes, labels, difficult)) in enumerate(
-            zip(detections, truths)):
-        objects += [dict(id=0, image_id=image, category_id=int(label),
-                         bbox=as_xywh(box), area=1e12 if hard else 9.,
-                         iscrowd=0)
-                    for box, label, hard in zip(boxes, labels, difficult)]
-        results += [dict(image_id=image, category_id=int(label),
-                         bbox=as_xywh(box), score=float(score))
-                    for label, score, box in zip(*one)]
-    for number, row in enumerate(objects):
-        row["id"] = number + 1
-    with contextlib.redirect_stdout(io.StringIO()):
-        data = tools.COCO()
-        data.dataset = {
-            "images": [{"id": image} for image in range(len(truths))],
-            "annotations": objects,
-            "categories": [{"id": label} for label in range(classes)]}
-        data.createIndex()
-        run = COCOeval(data, data.loadRes(results), "bbox")
-        run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
-        run.params.maxDets = [100]
-        run.evaluate()
-        run.accumulate()
-    table = run.eval["precision"][:, :, :, 0, 0]     # threshold, recall, class
-    table = table[:, :, (table > -1).all(axis=(0, 1))]
-    return table.mean(), table[0].mean(), table[5].mean()
-
-
-@pytest.mark.parametrize("seed, options", [
-    (0, {}), (1, {"difficult": 0}), (2, {"classes": 1}),
-    (3, {"images": 1}), (4, {"classes": 30}), (5, {"difficult": 0.9})])
-def test_coco_numbers_are_those_of_pycocotools(seed, options):
-    detections, truths = random_set(seed, **options)
-    classes = options.get("classes", 4)
-    result = ev.evaluate_detections(detections, truths, classes)
-    assert 0 < result.AP < result.AP50
-    np.testing.assert_allclose([result.AP, result.AP50, result.AP75],
-                               coco(detections, truths, classes), atol=1e-9)
-
-
-def test_coco_numbers_of_more_than_a_hundred_detections():
-    detections, truths = random_set(7, images=6, classes=1)
-    crowd = [Detections(*(np.tile(column, (4, 1))[:len(column) * 4]
-                          if column.ndim > 1 else np.tile(column, 4)
-                          for column in one)) for one in detections]
-    assert max(len(one.labels) for one in crowd) > 150
-    result = ev.evaluate_detections(crowd, truths, 1)
-    np.testing.assert_allclose([result.AP, result.AP50, result.AP75],
-                               coco(crowd, truths, 1), atol=1e-9)
-
-
-def slow_voc(detections, truths, label, style):
-    """VOC's AP of one class, one detection after the other."""
-    rows = [(-score, image, row) for image, one in enumerate(detections)
-            for row, score in enumerate(one.scores)
-            if one.labels[row] == label]
-    order = sorted(rows, key=lambda row: row[0])
-    taken, right, wrong, curve = set(), 0, 0, []
-    total = sum((labels == label)[~hard].sum() for _, labels, hard in truths)
-    for _, image, row in order:
-        boxes, labels, hard = truths[image]
-        mine = np.flatnonzero(labels == label)
-        overlaps = [iou(detections[image].boxes[[row]], boxes[[one]])[0, 0]
-                    for one in mine]
-        best = max(range(len(mine)), key=overlaps.__getitem__, default=None)
-        if best is None or overlaps[best] < .5:
-            wrong += 1
-        elif hard[mine[best]]:
-            continue
-        elif (image, best) in taken:
-            wrong += 1
-        else:
-            taken.add((image, best))
-            right += 1
-        curve.append((right / total, right / (right + wrong)))
-    if style == "voc07":
-        return np.mean([max((p for r, p in curve if r >= tenth / 10),
-                            default=0) for tenth in range(11)])
-    area, before = 0.0, 0.0
-    for at, (recall, _) in enumerate(curve):
-        area += (recall - before) * max(p for _, p in curve[at:])
-        before = recall
-    return area
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_voc_numbers_are_those_of_the_slow_one(seed):
-    detections, truths = random_set(seed + 20, images=25, classes=3)
-    result = ev.evaluate_detections(detections, truths, 3)
-    for row in result.classes:
-        for name, style in (("voc07", "voc07"), ("voc12", "area")):
-            assert getattr(row, name) == pytest.approx(
-                slow_voc(detections, truths, row.label, style), abs=1e-12)
-    assert result.voc07 == pytest.approx(
-        np.mean([row.voc07 for row in result.classes]))
-
-
-def test_the_order_of_the_detections_of_an_image_is_of_no_account():
-    detections, truths = random_set(9)
-    rng = np.random.default_rng(0)
-    detections = [one._replace(scores=rng.permutation(999)[:len(one.labels)]
-                               / 999) for one in detections]
-    mixed = []
-    for one in detections:
-        order = rng.permutation(len(one.labels))
-        mixed.append(Detections(*(column[order] for column in one)))
-    assert (ev.evaluate_detections(mixed, truths, 4)
-            == ev.evaluate_detections(detections, truths, 4))
 
 
 class FakeDetector:

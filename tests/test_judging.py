@@ -56,3 +56,11 @@ def test_voc_takes_any_threshold():
     overlaps = np.array([[.4, .1]])
     assert match_voc(overlaps, NONE)[0].tolist() == [False]
     assert match_voc(overlaps, NONE, 0.4)[0].tolist() == [True]
+
+
+def test_without_objects_nothing_is_right_and_nothing_is_left_out():
+    for objects in ((3, 0), (0, 2), (0, 0)):
+        overlaps, none = np.zeros(objects), np.zeros(objects[1], bool)
+        for part in (*match_voc(overlaps, none), *match_coco(overlaps, none)):
+            assert part.shape[-1] == objects[0] and part.dtype == bool
+            assert not part.any()

@@ -4,6 +4,7 @@
 
 A skip is excused when its reason names something that is absent here.
 """
+import importlib.util
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ EXCUSES = (
     (re.compile(r"DSOD_REAL_DATA|real data", re.I), "data"),
     (re.compile(r"chromium", re.I), "chromium"),
     (re.compile(r"\bGPU\b"), "gpu"),
+    (re.compile(r"gluoncv"), "gluoncv"),
     (re.compile(r"not a (git )?repository|git history", re.I), "git"),
 )
 
@@ -25,6 +27,7 @@ def what_is_here():
     folder = os.environ.get("DSOD_REAL_DATA", "")
     return {"data": bool(folder) and Path(folder).is_dir(),
             "chromium": any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+            "gluoncv": importlib.util.find_spec("gluoncv") is not None,
             "gpu": False,  # the pinned MXNet is the one for the CPU
             "git": Path(".git").exists()}
 

@@ -1,0 +1,18 @@
+"""Evaluation: how good detections are, as average precision (AP).
+
+Detections are judged class by class and image by image (see ``judging``),
+then all of a class are put in the order of their scores. A class without
+objects has no AP (nan) and is left out of means.
+"""
+
+from .curve import (RECALL_POINTS, Curve, average_precision,
+                    precision_recall)
+from .measure import (SIZES, evaluate_dataset, evaluate_detections,
+                      run_detector)
+from .results import FIGURES, STYLES, ClassResult, Evaluation
+from .tables import Truth
+
+__all__ = ["ClassResult", "Curve", "Evaluation", "FIGURES", "RECALL_POINTS",
+           "SIZES", "STYLES", "Truth", "average_precision",
+           "evaluate_dataset", "evaluate_detections", "precision_recall",
+           "run_detector"]

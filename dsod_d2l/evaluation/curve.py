@@ -1,0 +1,70 @@
+"""The precision-recall curve of one class, and the area under it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Exact tenths, so that a recall of 3 / 10 reaches 0.3; COCO's hundredths
+# are those of its own evaluator, rounding included.
+RECALL_POINTS = {"voc07": np.arange(11) / 10,
+                 "coco": np.linspace(0, 1, 101)}
+
+
+class Curve(NamedTuple):
+    """Recall and precision after each detection, best score first."""
+
+    recall: np.ndarray
+    precision: np.ndarray
+
+
+def precision_recall(scores, correct, objects):
+    """Return the precision-recall curve of one class.
+
+    Args:
+        scores: (D,) scores of the detections of all images.
+        correct: (D,) bool, True where a detection found its object.
+        objects: number of objects that were to be found, at least 1.
+
+    Returns:
+        ``Curve`` of two (D,) arrays; equal scores keep their order.
+
+    >>> curve = precision_recall(np.array([0.7, 0.9]), [True, False], 4)
+    >>> curve.recall.tolist(), curve.precision.tolist()
+    ([0.0, 0.25], [0.0, 0.5])
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    right = np.cumsum(np.asarray(correct)[order])
+    return Curve(right / objects, right / np.arange(1, len(order) + 1))
+
+
+def average_precision(recall, precision, style="coco"):
+    """Return the area under a precision-recall curve, as a fraction.
+
+    Every style first lets the precision at a recall be the best one at that
+    recall or a higher one.
+
+    Args:
+        recall: (D,) array that never falls.
+        precision: (D,) array.
+        style: "voc07", mean at the 11 recalls 0, .1 to 1; "area", under all
+            points (VOC since 2010); "coco", mean at 101 recalls.
+
+    Raises:
+        ValueError: there is no such style.
+
+    >>> recall, precision = np.array([0.5, 0.5, 1.0]), np.array([1, .5, .5])
+    >>> average_precision(recall, precision, "area")
+    0.75
+    >>> round(average_precision(recall, precision, "voc07"), 4)  # 6 + 5 / 2
+    0.7727
+    """
+    best = np.maximum.accumulate(np.append(precision, 0)[::-1])[::-1]
+    if style == "area":
+        return float((np.diff(recall, prepend=0) * best[:-1]).sum())
+    if style not in RECALL_POINTS:
+        raise ValueError("style must be one of area, "
+                         f"{', '.join(RECALL_POINTS)}, found {style!r}")
+    at = np.searchsorted(recall, RECALL_POINTS[style], side="left")
+    return float(best[at].mean())

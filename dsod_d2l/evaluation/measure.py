@@ -1,0 +1,188 @@
+"""From detections and objects to average precision."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..judging import IOU_THRESHOLDS
+from . import matching
+from .curve import average_precision, precision_recall
+from .results import (BY_SIZE, FIGURES, NAN, RECALLS, STYLES, ClassResult,
+                      Evaluation, mean_of)
+from .tables import Found, Truth, Wanted, area_of, places, tables
+
+# COCO's ranges of area in pixels; both ends belong to a range.
+SIZES = ((0, 1e10), (0, 32 ** 2), (32 ** 2, 96 ** 2), (96 ** 2, 1e10))
+
+
+def evaluate_detections(detections, truths, num_classes, most=100,
+                        strict=False, pixel=False):
+    """Compare the detections of a data set with its objects.
+
+    Args:
+        detections: one ``Detections`` per image, boxes as fractions.
+        truths: one ``Truth`` per image, or a tuple of boxes, labels and
+            difficult; a label of -1 is padding.
+        num_classes: number of foreground classes.
+        most: detections per image and class that count, best first.
+        strict: whether VOC asks for an IoU above .5, as its own program
+            does, rather than of at least .5.
+        pixel: whether VOC counts the last pixel of a box as part of it,
+            which makes each side one pixel longer. Changes VOC alone.
+
+    Returns:
+        ``Evaluation``. Figures by size where every truth tells the size of
+        its image.
+
+    Raises:
+        ValueError: the numbers of images differ, an image has a label out
+            of range or a score that is not a number, or pixel is asked for
+            where sizes are not known.
+    """
+    truths = list(truths)
+    found, wanted, sized = tables(detections, truths, num_classes, most)
+    if pixel and not sized:
+        raise ValueError("pixel needs the size of each image, found a truth "
+                         "without one")
+    judged = _judge(found, wanted, num_classes, sized,
+                    np.nextafter(0.5, 1) if strict else 0.5, int(pixel))
+    classes = tuple(_one_class(judged, label) for label in range(num_classes))
+    return Evaluation(**{name: mean_of(getattr(row, name) for row in classes)
+                         for name in FIGURES},
+                      images=len(truths),
+                      objects=sum(row.objects for row in classes),
+                      classes=classes)
+
+
+def evaluate_dataset(detector, dataset, most=100, **rules):
+    """Run a detector on a data set and compare what it finds.
+
+    Args:
+        detector: ``detection.Detector``.
+        dataset: any data set; its images are read a batch at a time.
+        most, rules: see ``evaluate_detections``.
+
+    Returns:
+        ``Evaluation``.
+
+    Raises:
+        ValueError: the detector and the data set differ in their number of
+            classes.
+    """
+    detections, truths = run_detector(detector, dataset)
+    return evaluate_detections(detections, truths, len(dataset.classes),
+                               most, **rules)
+
+
+def run_detector(detector, dataset):
+    """Return what a detector finds in a data set, and what there is.
+
+    Args:
+        detector, dataset: see ``evaluate_dataset``.
+
+    Returns:
+        (detections, truths): a ``Detections`` and a ``Truth`` per image.
+    """
+    if len(detector.classes) != len(dataset.classes):
+        raise ValueError(f"the detector knows {len(detector.classes)} classes "
+                         f"({', '.join(detector.classes)}), the data set has "
+                         f"{len(dataset.classes)} "
+                         f"({', '.join(dataset.classes)})")
+    detections, truths = [], []
+    for start in range(0, len(dataset), detector.batch_size):
+        stop = min(start + detector.batch_size, len(dataset))
+        samples = [dataset[index] for index in range(start, stop)]
+        detections += detector.detect([one.image for one in samples])
+        truths += [Truth.of(one) for one in samples]
+    return detections, truths
+
+
+class _Judged(NamedTuple):
+    """The tables with what was decided; A ranges of area, T thresholds."""
+
+    found: Found
+    wanted: Wanted
+    right: np.ndarray       # (D, A, T)
+    ignored: np.ndarray     # (D, A, T)
+    voc: np.ndarray         # (2, D): right, ignored
+    counts: np.ndarray      # (M, A): objects that are asked for
+    place: np.ndarray       # (D,): among those of its image and class
+
+
+def _judge(found, wanted, num_classes, sized, threshold, pixel):
+    """Return ``_Judged``; threshold and pixel are those of VOC."""
+    pairs, voc = [], np.zeros((2, len(found.image)), dtype=bool)
+    for label in range(num_classes):
+        mine, theirs = _slice(found, label), _slice(wanted, label)
+        parts = (Found(*(column[mine] for column in found)),
+                 Wanted(*(column[theirs] for column in wanted)))
+        near = matching.all_pairs(*parts, crowds=True)
+        keep = near.overlaps >= IOU_THRESHOLDS[0]
+        pairs.append((near.found[keep] + mine.start,
+                      near.wanted[keep] + theirs.start, near.overlaps[keep]))
+        voc[:, mine] = matching.voc(*parts, threshold, pixel)
+    sizes = SIZES if sized else SIZES[:1]
+    out = _outside(wanted.areas, sizes) | (wanted.difficult
+                                           | wanted.crowd)[:, None]
+    got, right = matching.coco(
+        matching.Pairs(*map(np.concatenate, zip(*pairs))), found, wanted,
+        out, IOU_THRESHOLDS)
+    ignored = np.where(got, ~right,
+                       _outside(area_of(found.boxes), sizes)[..., None])
+    return _Judged(found, wanted, right, ignored, voc, ~out,
+                   places(found.labels, found.image))
+
+
+def _slice(table, label):
+    """Return the slice of one class."""
+    return slice(*np.searchsorted(table.labels, [label, label + 1]))
+
+
+def _outside(areas, sizes):
+    """Return (rows, A) bool, True where an area is out of a range."""
+    low, high = np.array(sizes, dtype=float).T
+    return (areas[:, None] < low) | (areas[:, None] > high)
+
+
+def _one_class(judged, label):
+    """Return the ``ClassResult`` of one class."""
+    rows = _slice(judged.found, label)
+    objects = judged.counts[_slice(judged.wanted, label)].sum(axis=0)
+    order = np.argsort(-judged.found.scores[rows], kind="stable")
+    scores = judged.found.scores[rows][order]
+    right, ignored = judged.right[rows][order], judged.ignored[rows][order]
+    curves = [[_curve(scores, right[:, a, t], ignored[:, a, t], count)
+               for t in range(right.shape[2])] for a, count in
+              enumerate(objects)]
+    areas = [[average_precision(*curve) for curve in row if curve]
+             for row in curves]
+    voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
+    figures = dict.fromkeys(FIGURES, NAN)
+    if objects[0]:
+        figures.update(zip(STYLES, (
+            mean_of(areas[0]), areas[0][0], areas[0][5],
+            average_precision(*voc, style="voc07"),
+            average_precision(*voc, style="area"))))
+    figures.update(zip(BY_SIZE, [mean_of(row) for row in areas[1:]]))
+    figures.update(_recalls(right, objects, judged.place[rows][order]))
+    return ClassResult(label=label, objects=int(objects[0]),
+                       detections=len(scores), **figures)
+
+
+def _curve(scores, right, ignored, objects):
+    """Return the ``Curve`` of what counts; None without objects."""
+    if not objects:
+        return None
+    return precision_recall(scores[~ignored], right[~ignored], objects)
+
+
+def _recalls(right, objects, place):
+    """Return the highest recalls by name."""
+    values = [right[place < most, 0].sum(axis=0) / max(objects[0], 1)
+              for most in (1, 10)]
+    values += list(right.sum(axis=0) / np.maximum(objects, 1)[:, None])
+    there = [objects[0]] * 2 + list(objects)
+    return {name: float(value.mean()) if count else NAN
+            for name, value, count in zip(RECALLS, values, there)}

@@ -1,0 +1,161 @@
+"""The tables: all detections and all objects of a data set, in two arrays.
+
+Both are in the order class, image; detections then by score. So a class is a
+slice, and what may belong together is a slice of a slice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Truth(NamedTuple):
+    """The objects of one image.
+
+    boxes: (M, 4) corner boxes, fractions of the image.
+    labels: (M,); -1 is padding.
+    difficult: (M,) bool, objects that are not asked for.
+    crowd: (M,) bool, boxes around many objects: not asked for, and who lies
+        in one is not counted.
+    areas: (M,) areas in pixels, where something better is known than the
+        box, such as COCO's outlines.
+    size: (height, width) of the image in pixels, for COCO's sizes.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray | None = None
+    crowd: np.ndarray | None = None
+    areas: np.ndarray | None = None
+    size: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, sample):
+        """Return what a ``Sample`` says of its objects; areas are not kept."""
+        return cls(sample.boxes, sample.labels, sample.difficult,
+                   getattr(sample, "crowd", None),
+                   size=sample.image.shape[:2])
+
+    def whole(self):
+        """Return it without padding and without anything left out."""
+        labels = np.asarray(self.labels, dtype=int).reshape(-1)
+        boxes = np.asarray(self.boxes, dtype=float).reshape(-1, 4)
+        unit = np.ones(4) if self.size is None else np.tile(
+            np.array(self.size[::-1], dtype=float), 2)
+        real = labels != -1
+        areas = (area_of(boxes * unit) if self.areas is None
+                 else np.asarray(self.areas, dtype=float).reshape(-1))
+        flags = [np.zeros(len(labels), dtype=bool) if flag is None
+                 else np.asarray(flag, dtype=bool).reshape(-1)
+                 for flag in (self.difficult, self.crowd)]
+        return Truth(boxes[real], labels[real], flags[0][real],
+                     flags[1][real], areas[real], self.size)
+
+
+class Found(NamedTuple):
+    """The detections of a data set, a row each; boxes in pixels."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+
+
+class Wanted(NamedTuple):
+    """The objects of a data set, a row each; boxes in pixels."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    difficult: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+
+
+def area_of(boxes):
+    """Return width times height, as COCO's evaluator computes it."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def tables(detections, truths, num_classes, most):
+    """Return the two tables of a data set.
+
+    Args:
+        detections: one ``Detections`` per image.
+        truths: one ``Truth`` per image, or a tuple of its first fields.
+        num_classes: number of foreground classes.
+        most: detections per image and class that count, best first.
+
+    Returns:
+        (``Found``, ``Wanted``, sized): sized tells whether the size of
+        every image is known; if not, boxes stay fractions of the image.
+
+    Raises:
+        ValueError: the numbers of images differ or are 0, or an image has a
+            label out of range or a score that is not a number.
+    """
+    detections, truths = list(detections), list(truths)
+    if len(detections) != len(truths):
+        raise ValueError(f"expected detections for {len(truths)} images, "
+                         f"found {len(detections)}")
+    if not truths:
+        raise ValueError("expected at least one image, found none")
+    truths = [Truth(*truth).whole() for truth in truths]
+    sized = all(truth.size is not None for truth in truths)
+    units = np.tile(np.array([truth.size[::-1] if sized else (1, 1)
+                              for truth in truths], dtype=float), 2)
+    found, wanted = _found(detections, units), _wanted(truths, units)
+    _check("detections", found, num_classes)
+    _check("objects", wanted, num_classes)
+    bad = np.flatnonzero(np.isnan(found.scores))
+    if len(bad):
+        raise ValueError(f"detections of image {found.image[bad].min()}: a "
+                         "score is nan")
+    order = np.lexsort((-found.scores, found.image, found.labels))
+    found = Found(*(column[order] for column in found))
+    kept = places(found.labels, found.image) < most
+    order = np.lexsort((wanted.image, wanted.labels))
+    return (Found(*(column[kept] for column in found)),
+            Wanted(*(column[order] for column in wanted)), sized)
+
+
+def places(*columns):
+    """Return each row's place, from 0, among neighbours of equal columns.
+
+    >>> places(np.array([3, 3, 3, 7]), np.array([1, 1, 2, 2])).tolist()
+    [0, 1, 0, 0]
+    """
+    rows = np.arange(len(columns[0]))
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = np.any([column[1:] != column[:-1] for column in columns],
+                     axis=0)
+    return rows - np.maximum.accumulate(np.where(new, rows, 0))
+
+
+def _found(detections, units):
+    counts = [len(one.scores) for one in detections]
+    image = np.repeat(np.arange(len(detections)), counts)
+    labels, scores, boxes = (
+        np.concatenate([np.asarray(column) for column in columns])
+        for columns in zip(*detections))
+    return Found(image, labels.astype(int), scores.astype(float),
+                 boxes.reshape(-1, 4).astype(float) * units[image])
+
+
+def _wanted(truths, units):
+    boxes, labels, difficult, crowd, areas, _ = zip(*truths)
+    image = np.repeat(np.arange(len(truths)), [len(one) for one in labels])
+    return Wanted(image, np.concatenate(labels),
+                  np.concatenate(boxes) * units[image],
+                  np.concatenate(difficult), np.concatenate(crowd),
+                  np.concatenate(areas))
+
+
+def _check(name, table, num_classes):
+    bad = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
+    if len(bad):
+        raise ValueError(f"{name} of image {table.image[bad[0]]}: expected "
+                         f"labels 0 to {num_classes - 1}, found "
+                         f"{table.labels[bad[0]]}")
