@@ -1,0 +1,132 @@
+"""Result files of VOC and COCO: written, read back, and read by others."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+
+from dsod_d2l import evaluation as ev
+from dsod_d2l.detection import Detections
+from dsod_d2l.evaluation import files
+from test_evaluation_oracles import coco, random_set
+
+CLASSES = ("cat", "dog", "tv monitor")
+SIZES = [(120, 200), (99, 301), (50, 50)]
+NAMES = ["000001", "000007", "2008_a"]
+
+
+def found(seed, count):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, .5, (count, 2))
+    boxes = np.hstack([low, low + rng.uniform(.1, .5, (count, 2))])
+    return Detections(rng.integers(0, 3, count),
+                      -np.sort(-rng.random(count)).astype(np.float32),
+                      boxes.astype(np.float32))
+
+
+SET = [found(0, 6), found(1, 0), found(2, 9)]
+
+
+def assert_same(one, other):
+    for a, b in zip(one, other):
+        np.testing.assert_array_equal(a.labels, b.labels)
+        np.testing.assert_array_equal(a.scores, b.scores)
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=2e-7)
+
+
+def test_a_line_of_voc_by_hand(tmp_path):
+    """Half of an image of 200 x 120: pixels 1 to 100, and all 120 rows."""
+    one = Detections(np.array([1]), np.array([.25]),
+                     np.array([[0, 0, .5, 1]]))
+    paths = files.write_voc(tmp_path / "new", [one], ["a"], SIZES[:1],
+                            CLASSES, "val")
+    assert [path.name for path in paths] == [
+        "comp4_det_val_cat.txt", "comp4_det_val_dog.txt",
+        "comp4_det_val_tv monitor.txt"]
+    assert paths[1].read_text() == "a 0.25 1 1 100 120\n"
+    assert paths[0].read_text() == ""
+
+
+def test_an_entry_of_coco_by_hand(tmp_path):
+    one = Detections(np.array([1]), np.array([.25]),
+                     np.array([[.25, .5, .75, 1]]))
+    files.write_coco(tmp_path / "new/r.json", [one], [42], SIZES[:1],
+                     [1, 18, 72])
+    assert json.loads((tmp_path / "new/r.json").read_text()) == [
+        {"image_id": 42, "category_id": 18, "bbox": [50, 60, 100, 60],
+         "score": .25}]
+
+
+def test_both_come_back_whole(tmp_path):
+    files.write_voc(tmp_path, SET, NAMES, SIZES, CLASSES)
+    assert_same(files.read_voc(tmp_path, NAMES, SIZES, CLASSES), SET)
+    files.write_coco(tmp_path / "r.json", SET, NAMES, SIZES, [3, 5, 9])
+    assert_same(files.read_coco(tmp_path / "r.json", NAMES, SIZES,
+                                [3, 5, 9]), SET)
+
+
+def test_pycocotools_reads_the_file(tmp_path):
+    detections, truths = random_set(3, difficult=0)
+    path = tmp_path / "r.json"
+    files.write_coco(path, detections, list(range(len(truths))),
+                     [one.size for one in truths], list(range(4)))
+    tools = pytest.importorskip("pycocotools.coco", reason="no pycocotools")
+    data = tools.COCO()
+    data.dataset = {"images": [{"id": k} for k in range(len(truths))],
+                    "annotations": [], "info": {},
+                    "categories": [{"id": k} for k in range(4)]}
+    with contextlib.redirect_stdout(io.StringIO()):
+        data.createIndex()
+        rows = data.loadRes(str(path)).dataset["annotations"]
+    assert len(rows) == sum(len(one.scores) for one in detections)
+    again = files.read_coco(path, list(range(len(truths))),
+                            [one.size for one in truths], list(range(4)))
+    result = ev.evaluate_detections(again, truths, 4)
+    expected = coco(detections, truths, 4)
+    assert result.AP == pytest.approx(expected["AP"], abs=1e-4)
+
+
+@pytest.mark.parametrize("names, sizes, words", [
+    (["a", "a", "b"], SIZES, "two images are called 'a'"),
+    (["a", "b"], SIZES, "names and sizes of 3 images, found 2 and 3"),
+    (["a", "b c", "d"], SIZES, "no blank, found 'b c'")])
+def test_names_that_cannot_be_written(tmp_path, names, sizes, words):
+    with pytest.raises(ValueError, match=words):
+        files.write_voc(tmp_path, SET, names, sizes, CLASSES)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("000001 0.5 1 2 3\n", "line 1: expected an image, a score and four"),
+    ("000001 0.5 1 1 9 9\n000001 x 1 2 3 4\n", "line 2: expected"),
+    ("000001 nan 1 2 3 4\n", "line 1: expected"),
+    ("other 0.5 1 2 3 4\n", "line 1: other is no image of the set")])
+def test_a_faulty_line_is_named(tmp_path, text, words):
+    for name in CLASSES:
+        (tmp_path / f"comp4_det_test_{name}.txt").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        files.read_voc(tmp_path, NAMES, SIZES, CLASSES)
+    (tmp_path / "comp4_det_test_dog.txt").unlink()
+    (tmp_path / "comp4_det_test_cat.txt").write_text("")
+    with pytest.raises(FileNotFoundError, match="result file of class dog"):
+        files.read_voc(tmp_path, NAMES, SIZES, CLASSES)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("{", "expected JSON"), ("{}", "expected a list of detections"),
+    ('[{"image_id": 1}]', "entry 0: expected image_id"),
+    ("[7]", "entry 0: expected image_id"),
+    ('[{"image_id": [], "category_id": 3, "score": 1, "bbox": [0, 0, 1, 1]}]',
+     "entry 0: expected"),
+    ('[{"image_id": 1, "category_id": 9, "score": 1, "bbox": [0, 0, 1, 1]}]',
+     "category 9 does not belong"),
+    ('[{"image_id": 1, "category_id": 3, "score": 1, "bbox": [0, 0, 1]}]',
+     "entry 0: expected")])
+def test_a_faulty_entry_is_named(tmp_path, text, words):
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        files.read_coco(path, [1, 2], SIZES[:2], [3])
+    with pytest.raises(FileNotFoundError):
+        files.read_coco(tmp_path / "none", [1], SIZES[:1], [3])
