@@ -175,7 +175,7 @@ def _flat(state):
     return list(state) if isinstance(state, (list, tuple)) else [state]
 
 
-def save_checkpoint(folder, step, net, trainer, facts, keep=2):
+def save_checkpoint(folder, step, net, trainer, facts, keep=2, extra=None):
     """Write everything a run needs to go on, and drop the oldest files.
 
     Args:
@@ -184,12 +184,14 @@ def save_checkpoint(folder, step, net, trainer, facts, keep=2):
         net, trainer: the network and its ``gluon.Trainer``.
         facts: JSON-ready dictionary of the run.
         keep: how many checkpoints stay.
+        extra: name -> array, whatever else the run needs.
 
     Returns:
         Path of the new file.
     """
     tensors = {f"net/{name}": array
                for name, array in parameter_arrays(net).items()}
+    tensors.update(extra or {})
     for index, state in trainer._updaters[0].states.items():
         for part, array in enumerate(_flat(state)):
             tensors[f"optimiser/{index}/{part}"] = array.asnumpy()

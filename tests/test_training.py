@@ -98,7 +98,8 @@ def arrays_after(net):
 
 @pytest.mark.parametrize("changes", [
     {}, dict(optimiser="sgd", accumulate=2, learning_rate=0.01),
-    dict(augment="light", workers=1, schedule="multistep")])
+    dict(augment="light", workers=1, schedule="multistep"),
+    dict(average=0.9), dict(average=0.9, held_back=0.25, evaluate_every=1.)])
 def test_a_resumed_run_ends_with_the_same_numbers(tmp_path, changes):
     plan = settings(checkpoint_every=3, keep_checkpoints=9, **changes)
     whole = training.fit(small(), Squares(), plan, tmp_path / "a",
@@ -247,3 +248,84 @@ def test_diagnosis_of_scores_below_the_threshold():
     assert any("below the threshold" in sentence for sentence in found)
     assert diagnose(detector, Squares(4, objects=0), settings()) == [
         "the images judged hold no object"]
+
+
+def test_what_is_saved_is_the_average_of_the_weights(tmp_path):
+    """Against an average kept by hand from the callbacks."""
+    net, seen = small(), []
+
+    def keep(_):
+        seen.append(checkpoints.parameter_arrays(net))
+    models.initialise(net)
+    start = checkpoints.parameter_arrays(net)
+    fitted = training.fit(net, Squares(8), settings(steps=12, average=0.5),
+                          tmp_path, progress=False, callbacks=[keep])
+    for step, weights in enumerate(seen, 1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        start = {name: decay * start[name] + (1 - decay) * array
+                 for name, array in weights.items()}
+    saved = checkpoints.load_tensors(tmp_path / "model.safetensors")[0]
+    ended = checkpoints.parameter_arrays(fitted.net)
+    moved = 0
+    for name, array in start.items():
+        np.testing.assert_allclose(saved[name], array, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(saved[name], ended[name])
+        moved += np.abs(saved[name] - seen[-1][name]).sum()
+    assert moved > 0.1
+
+
+def test_evaluation_sees_the_average_and_training_does_not():
+    def losses(average):
+        run = training.fit(small(), Squares(12), settings(
+            steps=9, average=average, held_back=0.25, evaluate_every=1.0),
+            progress=False)
+        return run.history.column("loss")[1], run.net
+    (without, plain), (with_it, averaged) = losses(0.0), losses(0.9)
+    assert without == with_it                    # the same path
+    assert any((one != other).any() for one, other in
+               zip(arrays_after(plain), arrays_after(averaged)))
+
+
+def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
+    class Bare(Squares):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return sample if index in self.filled else sample._replace(
+                boxes=sample.boxes[:0], labels=sample.labels[:0],
+                difficult=sample.difficult[:0])
+    data, plan = Bare(8), settings(steps=2, held_back=0.25,
+                                   evaluate_every=1.0)
+    run = training.loop.Run(small(), data, plan, None, mx.cpu())
+    data.filled = set(range(8)) - set(run.held.indices.tolist())
+    with caplog.at_level(logging.WARNING):
+        fitted = training.fit(small(), data, plan, tmp_path, progress=False)
+    assert fitted.best is None and "hold no object" in caplog.text
+    assert not any("AP" in row for row in fitted.history)
+    assert "NaN" not in (tmp_path / "history.json").read_text()
+    assert checkpoints.load_model(tmp_path / "model.safetensors")[1][
+        "best"] is None
+
+
+def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
+    closed = []
+
+    class Bar(training.loop.tqdm):
+        def close(self):
+            closed.append("bar")
+            super().close()
+
+    class Loader(training.loop.Loader):
+        def __iter__(self):
+            try:
+                yield from super().__iter__()
+            finally:
+                closed.append("loader")
+
+    def stop(row):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(training.loop, "tqdm", Bar)
+    monkeypatch.setattr(training.loop, "Loader", Loader)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(small(), Squares(4), settings(), progress=False,
+                     callbacks=[stop])
+    assert {"bar", "loader"} <= set(closed)

@@ -55,6 +55,8 @@ class TrainConfig:
     match_threshold: least IoU of an anchor with its object.
     negative_ratio: negatives kept per positive, in each image.
     localisation_weight: weight of the smooth L1 loss.
+    average: decay of the moving average of the weights, which is what is
+        evaluated and saved; 0: none, the weights themselves are.
     augment: name of the augmentation, a key of ``transforms.RECIPES``.
     held_back: fraction of the training set on which the best model is
         chosen; 0: the last model is kept.
@@ -81,6 +83,7 @@ class TrainConfig:
     match_threshold: float = 0.5
     negative_ratio: float = 3.0
     localisation_weight: float = 1.0
+    average: float = 0.0
     augment: str = "light"
     held_back: float = 0.1
     evaluate_every: float = 0.0
@@ -111,7 +114,9 @@ class TrainConfig:
                 "localisation_weight", "evaluate_every")
         require(list(self.milestones) == sorted(self.milestones),
                 f"milestones must rise, found {self.milestones}")
-        between(self, 0, 1, "held_back")
+        between(self, 0, 1, "held_back", "average")
+        require(self.average < 1, "average must be below 1, found "
+                f"{self.average}")
         require(self.held_back < 1, "held_back must leave something to train "
                 f"on, found {self.held_back}")
 

@@ -1,29 +1,17 @@
-"""The run: batches in, steps, evaluation, checkpoints, the best model out."""
+"""The loop: batches in, steps, the best model out."""
 
 from __future__ import annotations
 
-import json
-import logging
-import time
-from pathlib import Path
+import contextlib
 from typing import NamedTuple
 
 import mxnet as mx
-import numpy as np
-from mxnet import autograd, gluon
+from mxnet import gluon
 from tqdm import tqdm
 
-from .. import checkpoints, datasets, models
-from ..config import DetectConfig
-from ..datasets.loader import BatchMaker, Loader
-from ..detection import Detector
-from ..evaluation import evaluate_dataset
-from .diagnosis import diagnose
-from .graph import TrainingGraph
+from ..datasets.loader import Loader
 from .history import History
-from .schedule import learning_rate
-
-log = logging.getLogger(__name__)
+from .run import Run
 
 
 class Fitted(NamedTuple):
@@ -70,193 +58,13 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
                     settings.steps * settings.accumulate, run.workers)
     bar = tqdm(total=settings.steps, initial=run.step, unit="step",
                disable=not progress)
-    batches = iter(loader)
-    while run.step < settings.steps:
-        row = run.one_step(batches)
-        run.after_step(row)
-        bar.update()
-        bar.set_postfix(loss=f"{row['loss']:.3f}", AP=run.best_text())
-        for callback in callbacks:
-            callback(row)
-    bar.close()
-    batches.close() if hasattr(batches, "close") else None
-    return run.finish()
-
-
-class Run:
-    """The state of one run. ``fit`` is its driver; see there."""
-
-    def __init__(self, net, dataset, settings, folder, ctx):
-        if len(dataset.classes) != net.config.num_classes:
-            raise ValueError(
-                f"the network has {net.config.num_classes} classes, the data "
-                f"set has {len(dataset.classes)}: "
-                f"{', '.join(dataset.classes)}")
-        self.net, self.settings, self.ctx = net, settings, ctx
-        self.folder = Path(folder) if folder else None
-        self.classes = tuple(dataset.classes)
-        self.train, self.held = dataset, None
-        if settings.held_back:
-            self.train, self.held = datasets.split(
-                dataset, settings.held_back,
-                np.random.default_rng(settings.seed))
-        self.workers = 1 if settings.workers is None else settings.workers
-        self.maker = BatchMaker(self.train, net.config, settings)
-        self.step, self.best, self.best_arrays = 0, None, None
-        self.seconds, self.history = 0.0, History()
-        self._prepare()
-
-    def _prepare(self):
-        settings = self.settings
-        mx.random.seed(settings.seed)
-        models.initialise(self.net, self.ctx)
-        self.graph = TrainingGraph(self.net, settings)
-        self.graph.hybridize(static_alloc=True, static_shape=True)
-        self.parameters = [p for p in self.net.collect_params().values()
-                           if p.grad_req != "null"]
-        if settings.accumulate > 1:
-            for parameter in self.parameters:
-                parameter.grad_req = "add"
-        options = {"wd": settings.weight_decay}
-        if settings.optimiser == "sgd":
-            options["momentum"] = settings.momentum
-        self.trainer = gluon.Trainer(self.parameters, settings.optimiser,
-                                     options, kvstore=None)
-        if self.folder and not (self.folder / "run.json").exists():
-            facts = {"model": self.net.config.to_dict(),
-                     "train": settings.to_dict(), "classes": self.classes}
-            checkpoints.write_atomically(
-                self.folder / "run.json",
-                (json.dumps(facts, indent=1) + "\n").encode())
-
-    def resume(self):
-        """Go back to the newest checkpoint of the folder."""
-        found = checkpoints.list_checkpoints(self.folder / "checkpoints")
-        if not found:
-            raise ValueError(f"there is no checkpoint in {self.folder} to "
-                             "resume from")
-        self.step, facts = checkpoints.load_checkpoint(
-            found[-1], self.net, self.trainer)
-        if facts["train"] != json.loads(json.dumps(self.settings.to_dict())):
-            raise ValueError(f"{found[-1]} belongs to a run with other "
-                             "settings; resume with the same ones")
-        self.best, self.seconds = facts["best"], facts["seconds"]
-        self.history = History(facts["history"])
-        if self.best:
-            self.best_arrays = checkpoints.load_tensors(
-                self.folder / "best.safetensors")[0]
-
-    def one_step(self, batches):
-        """Do one optimiser step; return its row of the history."""
-        start, settings = time.perf_counter(), self.settings
-        # MXNet's generator has no state to save: it is seeded for each step.
-        mx.random.seed(settings.seed * 1_000_003 + self.step)
-        rate = learning_rate(self.step, settings)
-        self.trainer.set_learning_rate(rate)
-        parts, sources = np.zeros(2), []
-        for _ in range(settings.accumulate):
-            batch = next(batches)
-            sources += batch.sources
-            parts += self._backward(batch)
-        norm = self._gradient_norm()
-        parts /= settings.accumulate
-        self._check(parts, norm, sources)
-        scale = settings.accumulate
-        if settings.clip and norm / scale > settings.clip:
-            scale = norm / settings.clip
-        self.trainer.step(scale)
-        if settings.accumulate > 1:
-            for parameter in self.parameters:
-                parameter.zero_grad()
-        self.step += 1
-        self.seconds += time.perf_counter() - start
-        return {"step": self.step, "loss": float(parts.sum()),
-                "classification": float(parts[0]),
-                "localisation": float(parts[1]), "rate": rate,
-                "gradient": norm / settings.accumulate,
-                "seconds": round(self.seconds, 3)}
-
-    def _backward(self, batch):
-        """Add the gradients of one batch; return its two losses."""
-        images, classes, offsets = (
-            mx.nd.array(array, ctx=self.ctx, dtype=array.dtype)
-            for array in batch[:3])
-        with autograd.record():
-            classification, localisation = self.graph(images, classes,
-                                                      offsets)
-            weight = self.settings.localisation_weight
-            loss = classification + weight * localisation
-        loss.backward()
-        return np.array([classification.asscalar(), localisation.asscalar()])
-
-    def _gradient_norm(self):
-        grads = [parameter.grad(self.ctx) for parameter in self.parameters]
-        squares = mx.nd.multi_sum_sq(*grads, num_arrays=len(grads))
-        return float(squares.sum().sqrt().asscalar())
-
-    def _check(self, parts, norm, sources):
-        if np.isfinite(parts).all() and np.isfinite(norm):
-            return
-        raise FloatingPointError(
-            f"step {self.step + 1}: the loss is {parts.sum():g} and the "
-            f"gradient's norm {norm:g}; training stops before the weights "
-            f"are changed. The batch: {', '.join(sources)}")
-
-    def after_step(self, row):
-        """Evaluate, save and record where the settings ask for it."""
-        settings, last = self.settings, self.step == self.settings.steps
-        if self.held is not None and (last or self._due()):
-            result = evaluate_dataset(self.detector(), self.held)
-            row["AP"], row["AP50"] = result.AP, result.AP50
-            if self.best is None or result.AP > self.best["AP"]:
-                self._keep_best(result)
-        self.history.append(row)
-        every = settings.checkpoint_every
-        if self.folder and ((every and self.step % every == 0) or last):
-            self._save()
-
-    def _due(self):
-        """Say whether this step has ended one more period of evaluation."""
-        settings = self.settings
-        images = settings.batch_size * settings.accumulate
-        period = settings.evaluate_every * len(self.train) / images
-        return period > 0 and (self.step // period
-                               > (self.step - 1) // period)
-
-    def _keep_best(self, result):
-        self.best = {"step": self.step, "AP": result.AP, "AP50": result.AP50}
-        self.best_arrays = checkpoints.parameter_arrays(self.net)
-        if self.folder:
-            checkpoints.save_weights(self.folder / "best.safetensors",
-                                     self.net, self.classes, best=self.best)
-
-    def _save(self):
-        facts = {"train": self.settings.to_dict(), "best": self.best,
-                 "seconds": self.seconds, "history": list(self.history)}
-        checkpoints.save_checkpoint(self.folder / "checkpoints", self.step,
-                                    self.net, self.trainer, facts,
-                                    self.settings.keep_checkpoints)
-        self.history.write(self.folder)
-
-    def detector(self):
-        """Return a ``Detector`` of the network as it is now."""
-        boxed = self.settings.augment == "letter-box"
-        return Detector(self.net, self.net.config, self.classes,
-                        DetectConfig(letter_box=boxed), self.ctx)
-
-    def best_text(self):
-        """Return the best AP so far, for the progress bar."""
-        return f"{self.best['AP']:.3f}" if self.best else "-"
-
-    def finish(self):
-        """Put the best model into the network, save it, and judge a zero."""
-        if self.best_arrays is not None:
-            checkpoints.fill(self.net, self.best_arrays, "the best model")
-        if self.folder:
-            checkpoints.save_weights(self.folder / "model.safetensors",
-                                     self.net, self.classes, best=self.best)
-        if self.best is not None and self.best["AP"] == 0:
-            for sentence in diagnose(self.detector(), self.held,
-                                     self.settings):
-                log.warning("AP is 0: %s.", sentence)
-        return Fitted(self.net, self.history, self.best)
+    with bar, contextlib.closing(iter(loader)) as batches:
+        while run.step < settings.steps:
+            row = run.one_step(batches)
+            run.after_step(row)
+            bar.update()
+            bar.set_postfix(loss=f"{row['loss']:.3f}", AP=run.best_text())
+            for callback in callbacks:
+                callback(row)
+    run.finish()
+    return Fitted(run.net, run.history, run.best)
