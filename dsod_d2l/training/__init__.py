@@ -2,6 +2,10 @@
 
 from .graph import TrainingGraph
 from .loop import Fitted, fit
+from .plan import estimate_memory, make_plan, plan_text, rate_table
 from .schedule import learning_rate
+from .transfer import Transfer, start_from
 
-__all__ = ["Fitted", "TrainingGraph", "fit", "learning_rate"]
+__all__ = ["Fitted", "TrainingGraph", "Transfer", "estimate_memory", "fit",
+           "learning_rate", "make_plan", "plan_text", "rate_table",
+           "start_from"]

@@ -1,0 +1,204 @@
+"""Recipes: the published rate at the published iteration, and the plan."""
+
+import dataclasses
+import doctest
+
+import numpy as np
+import pytest
+
+from dsod_d2l import config, models, training
+from dsod_d2l.config import recipes
+from dsod_d2l.training import average, plan
+from dsod_d2l import checkpoints, transforms
+
+
+def test_examples():
+    for module in (recipes, plan, average):
+        assert doctest.testmod(module).attempted
+        assert doctest.testmod(module).failed == 0
+
+
+K = 1000
+# As the authors' scripts and tutorials have it: steps, then for each rate
+# the first and the last step with it, counted from 0.
+TABLE = {
+    "voc0712": (100 * K, [(.1, 0, 20), (.01, 20, 40), (.001, 40, 60),
+                          (1e-4, 60, 80), (1e-5, 80, 100)]),
+    "voc07++12": (120 * K, [(.1, 0, 20), (.01, 20, 40), (.001, 40, 60),
+                            (1e-4, 60, 80), (1e-5, 80, 100),
+                            (1e-6, 100, 120)]),
+    "coco": (320 * K, [(.1, 0, 80), (.01, 80, 140), (.001, 140, 200),
+                       (1e-4, 200, 260), (1e-5, 260, 320)]),
+    "grp": (100 * K, [(.1, 0, 20), (.01, 20, 40), (.001, 40, 60),
+                      (1e-4, 60, 80), (1e-5, 80, 100)]),
+    "toy_ssd": (4219, [(.1, 0, 4.219)]),
+    "dsod_gluon": (180 * K, [(.1, 0, 180)]),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_rate_of_the_table_at_the_iteration_of_the_table(name):
+    steps, spans = TABLE[name]
+    settings = config.get_recipe(name).train
+    assert settings.steps == steps
+    for rate, first, end in spans:
+        for step in (round(first * K), round(end * K) - 1):
+            assert training.learning_rate(step, settings) == (
+                pytest.approx(rate, rel=1e-9)), step
+
+
+@pytest.mark.parametrize("name, momentum, decay, batch, passes", [
+    ("voc0712", .9, 5e-4, 32, 4), ("voc07++12", .9, 5e-4, 32, 4),
+    ("coco", .9, 5e-4, 32, 4), ("grp", .9, 5e-4, 48, 3),
+    ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1)])
+def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
+    settings = config.get_recipe(name).train
+    assert (settings.momentum, settings.weight_decay, settings.batch_size,
+            settings.accumulate) == (momentum, decay, batch, passes)
+    assert settings.optimiser == "sgd" and settings.clip is None
+
+
+def test_cocos_anchors_in_pixels():
+    """Minimum 21, 45, .. 261; maximum 45, .. 315: the geometric mean."""
+    got = dict(config.get_recipe("coco").changes)
+    sizes = np.array([row.sizes for row in got["anchors"]]) * 300
+    low = [21, 45, 99, 153, 207, 261]
+    high = [*low[1:], 315]
+    np.testing.assert_allclose(sizes[:, 0], low)
+    np.testing.assert_allclose(sizes[:, 1], np.sqrt(np.multiply(low, high)))
+
+
+@pytest.mark.parametrize("recipe", config.RECIPES.values(),
+                         ids=lambda recipe: recipe.name)
+def test_a_recipe_is_whole(recipe):
+    assert recipe.name in config.RECIPES and len(recipe.note) > 40
+    if recipe.model in config.PRESETS:
+        config.get(recipe.model, **recipe.changes)
+    assert recipe.train.augment in {*transforms.RECIPES, "ssd"}
+    images = 810 if recipe.train.held_back else 900
+    assert recipe.steps_for(images) == recipe.train.steps
+
+
+def test_epochs_become_steps():
+    recipe = config.get_recipe("toy_ssd")
+    assert recipe.steps_for(64) == 300
+    assert recipe.steps_for(64, batch_size=16) == 600
+    assert recipe.steps_for(64, steps=7) == 7
+    assert recipe.steps_for(0) == 1
+    assert config.get_recipe("coco").steps_for(64) == 320 * K
+    with pytest.raises(ValueError, match="voc08.*voc0712"):
+        config.get_recipe("voc08")
+
+
+def test_the_small_recipe_warms_up_and_ends_near_nothing():
+    settings = config.get_recipe("small").train
+    rate = [training.learning_rate(step, settings)
+            for step in range(settings.steps)]
+    assert rate[0] == pytest.approx(.001) and rate[49] == pytest.approx(.05)
+    assert (np.diff(rate[50:]) < 0).all() and 0 < rate[-1] < 1e-6
+    assert rate[50 + (settings.steps - 50) // 2] == pytest.approx(.025,
+                                                                  rel=.01)
+    assert settings.average == .995
+
+
+# ------------------------------------------------------------------ the plan
+
+def tiny(**changes):
+    return models.build("dsod_tiny", 1, input_size=(80, 96), stem=8,
+                        bottleneck=8, growth=8, layers=(1, 1, 1), second=8,
+                        predictions=(8, 8, 8), **changes)
+
+
+def test_a_plan_by_hand():
+    settings = config.TrainConfig(
+        steps=40, batch_size=5, accumulate=2, warmup=4, learning_rate=1.0,
+        schedule="multistep", milestones=(.5, 1.0), held_back=.2)
+    got = training.make_plan(tiny(), 100, settings)
+    assert (got["images"], got["held_back"]) == (80, 20)
+    assert (got["images_per_step"], got["images_seen"]) == (10, 400)
+    assert got["epochs"] == 5
+    assert got["rates"] == [[0, .25], [3, 1.0], [20, .1], [39, .1]]
+    text = training.plan_text(got)
+    for words in ("40 steps of 10 images (2 passes of 5)", "5.0 epochs",
+                  "20: 0.1", "MiB"):
+        assert words in text
+
+
+def test_the_rates_of_a_cosine_are_those_of_the_schedule():
+    settings = config.TrainConfig(steps=104, warmup=4)
+    rows = training.rate_table(settings)
+    assert [step for step, _ in rows] == [0, 3, 29, 54, 78, 103]
+    for step, rate in rows:
+        assert rate == pytest.approx(training.learning_rate(step, settings),
+                                     rel=1e-5)
+
+
+def test_the_memory_of_weights_by_hand():
+    net = tiny()
+    learned = models.count_parameters(net)
+    every = models.count_parameters(net, trainable=False)
+
+    def bytes_of(**changes):
+        return training.estimate_memory(
+            net, config.TrainConfig(**changes))["parameters"]
+    assert bytes_of() == 4 * (every + 2 * learned)
+    assert bytes_of(momentum=0.0) == 4 * (every + learned)
+    assert bytes_of(optimiser="adam") == 4 * (every + 3 * learned)
+    assert bytes_of(average=.9) == 4 * (2 * every + 2 * learned)
+
+
+def test_the_memory_of_values_grows_with_images_and_pixels():
+    def values(net, batch):
+        return training.estimate_memory(
+            net, config.TrainConfig(batch_size=batch))["values"]
+    small, wide = tiny(), models.build(dataclasses.replace(
+        tiny().config, input_size=(160, 192)))
+    assert values(small, 6) == 3 * values(small, 2)
+    assert 3.5 < values(wide, 2) / values(small, 2) < 4.5
+    # The first map alone: half of each side, as wide as the stem.
+    assert values(small, 1) > 4 * 8 * 40 * 48
+
+
+# -------------------------------------------------------------- fine-tuning
+
+@pytest.fixture
+def weights(tmp_path):
+    net = tiny()
+    models.initialise(net)
+    checkpoints.save_weights(tmp_path / "w.safetensors", net, ("cat",))
+    return tmp_path / "w.safetensors"
+
+
+def test_the_same_classes_take_everything(weights):
+    net = tiny()
+    got = training.start_from(net, weights, ("cat",))
+    assert got.drawn == got.left == ()
+    assert "drawn anew" not in str(got)
+    stored = checkpoints.load_tensors(weights)[0]
+    for name, array in checkpoints.parameter_arrays(net).items():
+        np.testing.assert_array_equal(array, stored[name])
+
+
+@pytest.mark.parametrize("classes", [("dog",), ("cat", "dog")])
+def test_other_classes_leave_their_heads_to_chance(weights, classes):
+    net = tiny() if len(classes) == 1 else models.build(
+        dataclasses.replace(tiny().config, num_classes=2))
+    got = training.start_from(net, weights, classes)
+    assert {name.split(".")[0] for name in got.drawn} == {"class_heads"}
+    assert sorted(got.left) == sorted(got.drawn) and "in class_heads" in str(got)
+    stored = checkpoints.load_tensors(weights)[0]
+    arrays = checkpoints.parameter_arrays(net)
+    assert set(got.loaded) | set(got.drawn) == set(arrays)
+    for name in got.loaded:
+        np.testing.assert_array_equal(arrays[name], stored[name])
+    heads = [name for name in got.drawn if name.endswith("weight")
+             and arrays[name].shape == stored[name].shape]
+    assert all((arrays[name] != stored[name]).any() for name in heads)
+
+
+def test_weights_of_another_network_are_refused(weights, tmp_path):
+    net = models.build("toy_ssd", 1)
+    with pytest.raises(ValueError, match="not fit toy_ssd: it holds dsod_tiny"):
+        training.start_from(net, weights, ("cat",))
+    with pytest.raises(FileNotFoundError):
+        training.start_from(net, tmp_path / "none", ("cat",))
