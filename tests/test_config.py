@@ -246,6 +246,7 @@ BAD_TRAIN = {
     "decay": (0,), "clip": (0,), "classification": ("hinge",),
     "match_threshold": (0, 1.1), "negative_ratio": (-1, float("inf")),
     "localisation_weight": (-1,), "held_back": (-0.1, 1),
+    "average": (-0.1, 1),
     "evaluate_every": (-1,), "checkpoint_every": (-1,),
     "keep_checkpoints": (0,), "workers": (-1,), "seed": (-1,)}
 BAD_DETECT = {"score_threshold": (-0.1, 1.1), "nms_threshold": (-0.1, 1.1),

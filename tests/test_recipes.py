@@ -6,10 +6,9 @@ import doctest
 import numpy as np
 import pytest
 
-from dsod_d2l import config, models, training
+from dsod_d2l import checkpoints, config, models, training, transforms
 from dsod_d2l.config import recipes
 from dsod_d2l.training import average, plan
-from dsod_d2l import checkpoints, transforms
 
 
 def test_examples():
@@ -60,8 +59,10 @@ def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
 
 def test_cocos_anchors_in_pixels():
     """Minimum 21, 45, .. 261; maximum 45, .. 315: the geometric mean."""
-    got = dict(config.get_recipe("coco").changes)
-    sizes = np.array([row.sizes for row in got["anchors"]]) * 300
+    recipe = config.get_recipe("coco")
+    got = config.get(recipe.model, **recipe.changes)
+    assert got.num_classes == 80
+    sizes = np.array([row.sizes for row in got.anchors]) * 300
     low = [21, 45, 99, 153, 207, 261]
     high = [*low[1:], 315]
     np.testing.assert_allclose(sizes[:, 0], low)
@@ -72,9 +73,8 @@ def test_cocos_anchors_in_pixels():
                          ids=lambda recipe: recipe.name)
 def test_a_recipe_is_whole(recipe):
     assert recipe.name in config.RECIPES and len(recipe.note) > 40
-    if recipe.model in config.PRESETS:
-        config.get(recipe.model, **recipe.changes)
-    assert recipe.train.augment in {*transforms.RECIPES, "ssd"}
+    config.get(recipe.model, **recipe.changes)
+    assert recipe.train.augment in transforms.RECIPES
     images = 810 if recipe.train.held_back else 900
     assert recipe.steps_for(images) == recipe.train.steps
 
