@@ -35,7 +35,8 @@ def picture(ax):
 
 
 def test_examples():
-    assert doctest.testmod(vis).failed == 0
+    assert doctest.testmod(vis.colours).attempted
+    assert doctest.testmod(vis.colours).failed == 0
 
 
 def test_an_image_lies_with_its_corner_at_the_origin(ax):
@@ -51,6 +52,18 @@ def test_boxes_are_drawn_in_pixels_of_the_image(picture):
     assert first.get_width() == pytest.approx(80)
     assert first.get_height() == pytest.approx(60)
     assert not picture.texts
+
+
+def test_boxes_take_colours_of_their_own(picture):
+    vis.draw_boxes(picture, BOXES, [0, 1, 1], [.1, .9, .5],
+                   colours=["red", "green", "blue"])
+    drawn = [to_rgb(patch.get_edgecolor()) for patch in picture.patches]
+    assert drawn == [to_rgb(name) for name in ("red", "blue", "green")]
+    backs = [to_rgb(text.get_bbox_patch().get_facecolor())
+             for text in picture.texts]
+    assert backs == drawn                         # the lowest score first
+    with pytest.raises(ValueError, match="each of 3 boxes, found 1"):
+        vis.draw_boxes(picture, BOXES, colours=["red"])
 
 
 def test_without_an_image_the_axes_are_the_image(ax):
@@ -174,6 +187,23 @@ def test_precision_over_recall(ax):
     assert ax.get_legend() is None
     vis.plot_precision_recall(ax, {"cat": curve, "dog": curve})
     assert len(ax.get_legend().get_texts()) == 2
+
+
+def test_classes_as_bars_the_best_on_top(ax):
+    vis.plot_classes(ax, ["cat", "dog", "cow"], [.2, np.nan, .9], .55)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "dog", "cat", "cow"]
+    assert [bar.get_width() for bar in ax.patches] == [0, .2, .9]
+    assert [text.get_text() for text in ax.texts] == ["no objects", "0.20",
+                                                      "0.90"]
+    assert ax.lines[0].get_xdata()[0] == .55
+
+
+def test_mistakes_as_bars(ax):
+    vis.plot_mistakes(ax, {"class": 3, "missed": 0, "both": np.nan})
+    assert [bar.get_width() for bar in ax.patches] == [3, 0, 0]
+    assert [text.get_text() for text in ax.texts] == [" 3", " 0", " nan"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
 @pytest.mark.parametrize("size", [(123, 457), (480, 321), (30, 20)])

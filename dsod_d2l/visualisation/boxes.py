@@ -1,51 +1,19 @@
-"""Visualisation: images, boxes, anchors, matches and curves.
-
-Each function draws on the Axes it is given and returns None. Colours are
-those of Okabe and Ito, which colour-blind readers can tell apart; where they
-repeat, the line style changes. Text is large enough for a figure 5 inches
-wide to be read on a telephone.
-"""
+"""Images, boxes, anchors and matches."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from .boxes import corner_to_centre
+from ..boxes import corner_to_centre
+from .colours import (PALETTE, TEXT_SIZE, class_colour, line_style,
+                      text_colour)
 
-PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
-           "#CC79A7")
-STYLES = ("solid", "dashed", "dotted", "dashdot")
-TEXT_SIZE = 11        # points
 SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
-
-
-def class_colour(label):
-    """Return the colour of a class, the same in every picture.
-
-    >>> class_colour(0) == class_colour(len(PALETTE))
-    True
-    """
-    return PALETTE[int(label) % len(PALETTE)]
-
-
-def text_colour(background):
-    """Return black or white, whichever contrasts more with a background.
-
-    >>> text_colour("#F0E442"), text_colour("#0072B2")
-    ('black', 'white')
-    """
-    rgb = np.array(to_rgb(background))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92,
-                      ((rgb + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ [0.2126, 0.7152, 0.0722]
-    # Contrast is (lighter + 0.05) / (darker + 0.05).
-    return "black" if luminance + 0.05 > (1.05 * 0.05) ** 0.5 else "white"
 
 
 def draw_image(ax, image, title=None):
@@ -64,7 +32,7 @@ def draw_image(ax, image, title=None):
 
 
 def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
-               linewidth=2.0):
+               linewidth=2.0, colours=None):
     """Draw boxes with their class and score, the best score on top.
 
     Args:
@@ -75,23 +43,28 @@ def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
         scores: (M,) scores, shown in per cent.
         classes: names of the classes; default the index.
         linewidth: in points.
+        colours: one per box, instead of those of the classes.
     """
     boxes = np.reshape(np.asarray(boxes, dtype=float), (-1, 4))
+    if colours is not None and len(colours) != len(boxes):
+        raise ValueError(f"expected a colour for each of {len(boxes)} boxes, "
+                         f"found {len(colours)}")
     corners = boxes * _scale(ax)
     order = range(len(boxes)) if scores is None else np.argsort(scores)
     for row in order:
         label = 0 if labels is None else int(labels[row])
         xmin, ymin, xmax, ymax = corners[row]
+        colour = class_colour(label) if colours is None else colours[row]
         frame = Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False,
-                          edgecolor=class_colour(label), linewidth=linewidth,
-                          linestyle=_style(label))
+                          edgecolor=colour, linewidth=linewidth,
+                          linestyle=line_style(label))
         frame.set_path_effects([      # a dark rim, for bright backgrounds
             Stroke(linewidth=linewidth + 1.5, foreground="#222222"),
             Normal()])
         ax.add_patch(frame)
         name = _caption(row, labels, scores, classes)
         if name:
-            _write_inside(ax, xmin, ymin, name, class_colour(label))
+            _write_inside(ax, xmin, ymin, name, colour)
 
 
 def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
@@ -137,54 +110,6 @@ def draw_matches(ax, anchors, boxes, matched):
                                    linestyle=style, linewidth=width))
 
 
-def plot_history(ax, history, names=("classification", "localisation"),
-                 x="step", logarithmic=False):
-    """Plot how numbers went during training.
-
-    Args:
-        ax: Axes.
-        history: list of dictionaries, one per line of the history; a line
-            may lack a name.
-        names: what to plot, each a curve of its own.
-        x: name of the horizontal axis.
-        logarithmic: whether the vertical axis is.
-
-    Raises:
-        ValueError: no line of the history has one of the names.
-    """
-    for place, name in enumerate(names):
-        points = [(row[x], row[name]) for row in history
-                  if row.get(name) is not None]
-        if not points:
-            raise ValueError(f"no line of the history has {name!r}")
-        ax.plot(*zip(*points), label=name, color=_line_colour(place),
-                linestyle=STYLES[place % len(STYLES)], linewidth=2,
-                marker="o" if len(points) == 1 else None)
-    if logarithmic:
-        ax.set_yscale("log")
-    _finish(ax, x, None, len(names) > 1)
-    if len(names) == 1:
-        ax.set_ylabel(names[0], fontsize=TEXT_SIZE)
-
-
-def plot_precision_recall(ax, curves):
-    """Plot precision over recall.
-
-    Args:
-        ax: Axes.
-        curves: a ``Curve``, or a dictionary of name -> ``Curve``.
-    """
-    named = curves if isinstance(curves, dict) else {None: curves}
-    for place, (name, curve) in enumerate(named.items()):
-        ax.plot(curve.recall, curve.precision, label=name,
-                color=_line_colour(place), linewidth=2,
-                linestyle=STYLES[place % len(STYLES)],
-                marker="o" if len(curve.recall) < 20 else None)
-    ax.set_xlim(0, 1.02)
-    ax.set_ylim(0, 1.05)
-    _finish(ax, "recall", "precision", None not in named)
-
-
 def save_detections(path, image, detections, classes, pixels=False):
     """Write an image with its detections drawn, in its own resolution.
 
@@ -218,16 +143,6 @@ def _scale(ax):
     return np.array([width, height, width, height])
 
 
-def _style(label):
-    return STYLES[int(label) // len(PALETTE) % len(STYLES)]
-
-
-def _line_colour(place):
-    """Return a colour that is also seen as a thin line on white."""
-    return ("#0072B2", "#D55E00", "#009E73", "#CC79A7",
-            "#222222")[place % 5]
-
-
 def _caption(row, labels, scores, classes):
     words = []
     if labels is not None:
@@ -249,14 +164,3 @@ def _write_inside(ax, x, y, words, colour):
     place = place - np.maximum(taken.max - room.max, 0)
     place = place + np.maximum(room.min - taken.min, 0)
     text.set_position(ax.transData.inverted().transform(place))
-
-
-def _finish(ax, xlabel, ylabel, legend):
-    ax.set_xlabel(xlabel, fontsize=TEXT_SIZE)
-    if ylabel:
-        ax.set_ylabel(ylabel, fontsize=TEXT_SIZE)
-    ax.tick_params(labelsize=TEXT_SIZE - 1)
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    if legend:
-        ax.legend(frameon=False, fontsize=TEXT_SIZE)
