@@ -97,7 +97,8 @@ def test_train_evaluate_detect(capsys, here, tmp_path):
     assert again["best"] == trained["best"]
     judged = value(capsys, "evaluate", "--weights", trained["weights"],
                    "--data", data)
-    assert set(judged) == {"AP", "AP50", "AP75", "images"}
+    assert {"AP", "AP50", "AP75", "images"} <= set(judged)
+    assert judged["classes"][0]["name"] == "class 0"
     assert judged["images"] == 8 and 0 <= judged["AP"] <= 1
     found = value(capsys, "detect", here / "images/0.png", "--weights",
                   trained["weights"], "--score-threshold", 0.0, "--keep", 3)
@@ -165,3 +166,65 @@ def test_it_runs_as_a_module_and_bears_a_closed_pipe():
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert json.loads(done.stdout)["anchors"] == 8744
     assert done.stderr == "0\n"
+
+
+def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
+    options = ["evaluate", "--weights", here / "w.safetensors", "--data",
+               f"rec:{here / 'squares.rec'}", "--keep", 3, "--out", tmp_path]
+    names = [Path(path).relative_to(tmp_path).as_posix() for path in
+             value(capsys, *options, "--save", "coco")["written"]]
+    assert names[:4] == ["evaluation.json", "classes.png", "curves.png",
+                         "mistakes.png"]
+    assert names[-1] == "detections.json" and names[4][:8] == "worst/01"
+    rows = json.loads((tmp_path / "detections.json").read_text())
+    assert {row["category_id"] for row in rows} == {0}
+    out = call(capsys, *options, "--save", "voc", "--strict", "--pixel")[1]
+    assert "comp4_det_test_square.txt" in out and "small" in out
+    lines = (tmp_path / "comp4_det_test_square.txt").read_text().split("\n")
+    assert len(lines) == len(rows) + 1
+    code, _, err = call(capsys, *options[:-2], "--save", "voc")
+    assert code == 2 and "--out" in err
+
+
+def test_a_dry_run_prints_the_plan_and_options_go_before_the_recipe(
+        capsys, here):
+    options = ["train", "--data", f"rec:{here / 'squares.rec'}", "--dry-run"]
+    got = value(capsys, *options, "--recipe", "voc0712")
+    assert got["model"] == "dsod300" and got["steps"] == 100_000
+    assert got["rates"][:2] == [[0, .1], [20_000, .01]]
+    assert (got["batch_size"], got["accumulate"]) == (32, 4)
+    got = value(capsys, *options, "--recipe", "voc0712", "--learning-rate",
+                .2, "--steps", 100, "--batch-size", 4, "--accumulate", 32,
+                "--model", "dsod_tiny")
+    assert got["model"] == "dsod_tiny" and got["images_per_step"] == 128
+    assert got["rates"][:2] == [[0, .2], [20, .02]]
+    got = value(capsys, *options, "--recipe", "toy_ssd")
+    assert got["steps"] == 38                    # 150 epochs of 8 / 32
+    got = value(capsys, *options, "--recipe", "toy_ssd", "--epochs", 8)
+    assert got["steps"] == 2
+    assert value(capsys, *options)["model"] == "dsod_tiny"
+    assert "learning rate" in call(capsys, *options, "--recipe", "coco")[1]
+    for wrong, words in ((["--epochs", -1], "epochs must be positive"),
+                         (["--epochs", 1, "--steps", 2], "exclude")):
+        code, _, err = call(capsys, *options, *wrong)
+        assert code == 2 and words in err
+    code, _, err = call(capsys, *options[:-1])
+    assert code == 2 and "--out must name" in err
+
+
+def test_training_starts_from_weights(capsys, here, tmp_path):
+    net = models.build("dsod_tiny", 3)
+    models.initialise(net)
+    checkpoints.save_weights(tmp_path / "w.safetensors", net, "abc")
+    got = value(capsys, "train", "--data", f"rec:{here / 'squares.rec'}",
+                "--out", tmp_path / "run", "--weights",
+                tmp_path / "w.safetensors", "--steps", 1, "--batch-size", 2,
+                "--workers", 0, "--held-back", 0, "--learning-rate", 1e-9)
+    start = got["started_from"]
+    assert start["loaded"] > 50
+    assert all(name.startswith("class_heads.") for name in start["drawn"])
+    first = checkpoints.load_tensors(tmp_path / "w.safetensors")[0]
+    ended = checkpoints.load_tensors(got["weights"])[0]
+    name = next(name for name in first if name.endswith("0.weight")
+                and not name.startswith("class_heads"))
+    np.testing.assert_allclose(ended[name], first[name], atol=1e-4)

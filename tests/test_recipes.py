@@ -76,16 +76,14 @@ def test_a_recipe_is_whole(recipe):
     config.get(recipe.model, **recipe.changes)
     assert recipe.train.augment in transforms.RECIPES
     images = 810 if recipe.train.held_back else 900
-    assert recipe.steps_for(images) == recipe.train.steps
+    assert recipe.epochs is None or config.steps_of(
+        recipe.epochs, images, recipe.train) == recipe.train.steps
 
 
 def test_epochs_become_steps():
-    recipe = config.get_recipe("toy_ssd")
-    assert recipe.steps_for(64) == 300
-    assert recipe.steps_for(64, batch_size=16) == 600
-    assert recipe.steps_for(64, steps=7) == 7
-    assert recipe.steps_for(0) == 1
-    assert config.get_recipe("coco").steps_for(64) == 320 * K
+    settings = config.TrainConfig(batch_size=16, accumulate=2)
+    assert config.steps_of(150, 64, settings) == 300
+    assert config.steps_of(0.1, 3, settings) == 1
     with pytest.raises(ValueError, match="voc08.*voc0712"):
         config.get_recipe("voc08")
 
@@ -107,6 +105,14 @@ def tiny(**changes):
     return models.build("dsod_tiny", 1, input_size=(80, 96), stem=8,
                         bottleneck=8, growth=8, layers=(1, 1, 1), second=8,
                         predictions=(8, 8, 8), **changes)
+
+
+@pytest.mark.parametrize("images", [2, 9, 15, 25])
+def test_what_is_planned_to_be_held_back_is_held_back(images):
+    from dsod_d2l.datasets import split
+    settings = config.TrainConfig(held_back=.1)
+    parts = split(range(images), .1, np.random.default_rng(0))
+    assert plan.split_sizes(images, settings) == tuple(map(len, parts))
 
 
 def test_a_plan_by_hand():

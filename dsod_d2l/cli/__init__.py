@@ -1,4 +1,4 @@
-"""The command line: info, data, train, evaluate, detect.
+"""The command line: info, data, train, evaluate, detect, demo.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
 Wrong use ends with one sentence on the error stream and exit code 2.
@@ -12,11 +12,15 @@ import logging
 import os
 import sys
 
-from . import commands, options
+from . import commands, demo, detect, evaluate, options, train
 
-COMMANDS = {"info": commands.info, "data": commands.data,
-            "train": commands.train, "evaluate": commands.evaluate,
-            "detect": commands.detect}
+# name: what it does, and what adds its options.
+COMMANDS = {"info": (commands.info, options.info),
+            "data": (commands.data, options.data),
+            "train": (train.run, train.add_options),
+            "evaluate": (evaluate.run, evaluate.add_options),
+            "detect": (detect.run, detect.add_options),
+            "demo": (demo.run, demo.add_options)}
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,10 +37,10 @@ def build_parser():
                     "use DSOD, an object detector trained from scratch.")
     commands_of = parser.add_subparsers(dest="command", required=True,
                                         metavar="COMMAND")
-    for name in COMMANDS:
-        text = COMMANDS[name].__doc__.splitlines()[0]
+    for name, (function, add_options) in COMMANDS.items():
+        text = function.__doc__.splitlines()[0]
         command = commands_of.add_parser(name, help=text, description=text)
-        getattr(options, name)(command)
+        add_options(command)
         command.add_argument("--json", action="store_true",
                              help="print one JSON value instead of a table")
     return parser
@@ -47,7 +51,7 @@ def main(arguments=None):
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     chosen = build_parser().parse_args(arguments)
     try:
-        value, table = COMMANDS[chosen.command](chosen)
+        value, table = COMMANDS[chosen.command][0](chosen)
         print(json.dumps(value) if chosen.json else table, flush=True)
     except BrokenPipeError:        # the reader of a pipe has left early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

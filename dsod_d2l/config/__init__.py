@@ -10,10 +10,10 @@ from .forms import get
 from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, ToySSDConfig,
                        from_dict)
 from .presets import PRESETS
-from .recipes import RECIPES, Recipe, get_recipe
+from .recipes import RECIPES, Recipe, get_recipe, steps_of
 from .running import DetectConfig, TrainConfig
 
 __all__ = ["AnchorSpec", "DSODConfig", "DetectConfig", "GRPConfig",
            "GluonDSODConfig", "ModelConfig", "PRESETS", "RECIPES", "Recipe",
            "ToySSDConfig", "TrainConfig", "ablation", "from_dict", "get",
-           "get_recipe", "paired_sizes"]
+           "get_recipe", "paired_sizes", "steps_of"]

@@ -2,7 +2,7 @@
 
 A recipe names a network, says what of it is changed, and holds a
 ``TrainConfig``. Where its author counts epochs, ``TrainConfig.steps`` is
-what they come to on the data of that author; ``steps_for`` counts anew.
+what they come to on the data of that author; ``steps_of`` counts anew.
 """
 
 from __future__ import annotations
@@ -37,21 +37,20 @@ class Recipe:
         if self.epochs is not None:
             positive(self, "epochs")
 
-    def steps_for(self, images, **changes):
-        """Return the number of optimiser steps on that many images.
 
-        Args:
-            images: of the training set, without what is held back.
-            changes: fields of ``TrainConfig`` that are set otherwise.
+def steps_of(epochs, images, settings):
+    """Return the number of optimiser steps that some epochs take.
 
-        >>> get_recipe("toy_ssd").steps_for(900)     # 150 epochs of 900 / 32
-        4219
-        """
-        plan = dataclasses.replace(self.train, **changes)
-        if self.epochs is None or "steps" in changes:
-            return plan.steps
-        passes = plan.batch_size * plan.accumulate
-        return max(1, round(self.epochs * images / passes))
+    Args:
+        epochs: how often every image is seen.
+        images: of the training set, without what is held back.
+        settings: ``TrainConfig``; how many images a step takes.
+
+    >>> steps_of(150, 900, get_recipe("toy_ssd").train)     # 900 / 32 each
+    4219
+    """
+    each = settings.batch_size * settings.accumulate
+    return max(1, round(epochs * images / each))
 
 
 def at(steps, *drops):

@@ -24,17 +24,28 @@ def make_plan(net, images, settings):
         rate] where it changes, steps counted from 0; "memory", see
         ``estimate_memory``.
     """
-    held = 0
-    if settings.held_back:
-        held = min(max(round(images * settings.held_back), 1), images - 1)
+    trained, held = split_sizes(images, settings)
     per_step = settings.batch_size * settings.accumulate
     seen = settings.steps * per_step
     return {"steps": settings.steps, "batch_size": settings.batch_size,
             "accumulate": settings.accumulate, "images_per_step": per_step,
-            "images": images - held, "held_back": held, "images_seen": seen,
-            "epochs": round(seen / max(images - held, 1), 2),
+            "images": trained, "held_back": held, "images_seen": seen,
+            "epochs": round(seen / max(trained, 1), 2),
             "rates": rate_table(settings),
             "memory": estimate_memory(net, settings)}
+
+
+def split_sizes(images, settings):
+    """Return how many images are trained on, and how many held back.
+
+    >>> from dsod_d2l.config import TrainConfig
+    >>> split_sizes(25, TrainConfig(held_back=0.1))
+    (23, 2)
+    """
+    held = 0
+    if settings.held_back:                 # as ``datasets.split`` does
+        held = min(max(round(images * settings.held_back), 1), images - 1)
+    return images - held, held
 
 
 def rate_table(settings):

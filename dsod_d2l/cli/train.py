@@ -1,0 +1,123 @@
+"""The command train."""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import SUPPRESS
+from pathlib import Path
+
+from .. import config as configs
+from .. import runtime
+from ..config import PRESETS, RECIPES, TrainConfig
+from .shared import data_options, device_option, open_data, pairs
+
+MODEL = "dsod_tiny"       # where neither option nor recipe names one
+
+
+def add_options(parser):
+    """Add the options: one for every field of TrainConfig among them."""
+    data_options(parser)
+    parser.add_argument("--out", metavar="FOLDER", help="where weights, "
+                        "checkpoints and history go")
+    parser.add_argument("--recipe", choices=RECIPES, help="a way to train "
+                        "with its network; other options go before it")
+    parser.add_argument("--model", choices=PRESETS, help="default: that of "
+                        f"the recipe, or {MODEL}")
+    parser.add_argument("--weights", metavar="FILE", help="start from these "
+                        "weights, as far as they fit")
+    parser.add_argument("--resume", action="store_true", help="go on from "
+                        "the newest checkpoint in FOLDER")
+    parser.add_argument("--dry-run", action="store_true", help="only print "
+                        "the plan: steps, learning rates, images, memory")
+    parser.add_argument("--epochs", type=float, help="instead of --steps")
+    device_option(parser)
+    for field in dataclasses.fields(TrainConfig):
+        _from_field(parser, field)
+
+
+def run(options):
+    """Train a network from scratch."""
+    from .. import models, training
+    if not (options.out or options.dry_run):
+        raise ValueError("--out must name the folder for weights, "
+                         "checkpoints and history")
+    recipe = configs.get_recipe(options.recipe) if options.recipe else None
+    dataset = open_data(options, cache=not options.dry_run)
+    settings = _settings(options, recipe, len(dataset))
+    net = models.build(**_network(options, recipe, len(dataset.classes)))
+    if options.dry_run:
+        return _plan(net, len(dataset), settings, recipe)
+    context, reason = runtime.device(options.device)
+    transfer = options.weights and training.start_from(
+        net, options.weights, dataset.classes, context)
+    if not options.json:
+        print("\n".join(str(line) for line in (reason, transfer) if line),
+              flush=True)
+    fitted = training.fit(net, dataset, settings, options.out, options.resume,
+                          context, progress=not options.json)
+    last = fitted.history[-1] if fitted.history else {}
+    value = {"weights": str(Path(options.out) / "model.safetensors"),
+             "steps": last.get("step"), "seconds": last.get("seconds"),
+             "loss": last.get("loss"), "best": fitted.best}
+    if transfer:
+        value["started_from"] = {"weights": options.weights,
+                                 "loaded": len(transfer.loaded),
+                                 "drawn": transfer.drawn,
+                                 "left": transfer.left}
+    return value, pairs({name: value[name] for name in
+                         ("weights", "steps", "seconds", "loss")}
+                        | {"best": _best(fitted.best)})
+
+
+def _settings(options, recipe, images):
+    """Return the ``TrainConfig``: options go before the recipe."""
+    from ..training.plan import split_sizes
+    given = {field.name: getattr(options, field.name)
+             for field in dataclasses.fields(TrainConfig)
+             if hasattr(options, field.name)}
+    settings = dataclasses.replace(recipe.train if recipe else TrainConfig(),
+                                   **given)
+    epochs = options.epochs
+    if epochs is None and recipe and "steps" not in given:
+        epochs = recipe.epochs
+    if epochs is None:
+        return settings
+    if not 0 < epochs < float("inf"):
+        raise ValueError(f"epochs must be positive, found {epochs:g}")
+    if options.epochs and "steps" in given:
+        raise ValueError("--steps and --epochs exclude each other")
+    return dataclasses.replace(settings, steps=configs.steps_of(
+        epochs, split_sizes(images, settings)[0], settings))
+
+
+def _network(options, recipe, classes):
+    """Return what ``models.build`` is to be called with."""
+    name = options.model or (recipe.model if recipe else MODEL)
+    changes = dict(recipe.changes) if recipe and name == recipe.model else {}
+    return {"name_or_config": name, **changes, "num_classes": classes}
+
+
+def _plan(net, images, settings, recipe):
+    from ..training import make_plan, plan_text
+    plan = make_plan(net, images, settings)
+    value = {"recipe": recipe and recipe.name, "model": net.config.name,
+             **plan, "note": recipe and recipe.note}
+    lines = [f"{net.config.name}, {' x '.join(map(str, net.config.input_size))}"
+             f" pixels, {net.config.num_classes} classes", plan_text(plan)]
+    return value, "\n".join(lines + ([recipe.note] if recipe else []))
+
+
+def _best(best):
+    return f"AP {best['AP']:.3f} at step {best['step']}" if best else "-"
+
+
+def _from_field(parser, field):
+    """Add an option for one field of TrainConfig, absent if not given."""
+    default, name = field.default, "--" + field.name.replace("_", "-")
+    if isinstance(default, tuple):
+        parser.add_argument(name, type=float, nargs="+", default=SUPPRESS,
+                            help=f"default {' '.join(map(str, default))}")
+        return
+    kind = {"clip": float, "workers": int}.get(field.name, type(default))
+    parser.add_argument(name, type=kind, default=SUPPRESS,
+                        help=f"default {default}")
