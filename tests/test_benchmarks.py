@@ -16,7 +16,7 @@ import dsod_d2l  # noqa: F401  (prepares MXNet for this Python)
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("augmentation", "geometry", "loader", "step")
+SCRIPTS = ("augmentation", "evaluation", "geometry", "loader", "step")
 
 
 def load(name, monkeypatch):
