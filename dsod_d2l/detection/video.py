@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,17 @@ class Frame(NamedTuple):
     detections: object
 
 
+@contextlib.contextmanager
+def _quiet():
+    """Keep OpenCV from printing what an error of ours says better."""
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(level)
+
+
 class VideoReader:
     """The frames of a video file or a camera, as an iterable.
 
@@ -46,8 +58,10 @@ class VideoReader:
         camera = isinstance(source, int)
         if not camera and not Path(source).is_file():
             raise FileNotFoundError(f"There is no video file {source}.")
-        self._capture = cv2.VideoCapture(source if camera else str(source))
-        self._first = self._read() if self._capture.isOpened() else None
+        with _quiet():
+            self._capture = cv2.VideoCapture(source if camera
+                                             else str(source))
+            self._first = self._read() if self._capture.isOpened() else None
         if self._first is None:
             self.close()
             raise ValueError(
@@ -102,8 +116,10 @@ class VideoWriter:
                              f"{path.suffix or 'no ending'}")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.size = height, width
-        self._writer = cv2.VideoWriter(
-            str(path), cv2.VideoWriter_fourcc(*codec), fps, (width, height))
+        with _quiet():
+            self._writer = cv2.VideoWriter(
+                str(path), cv2.VideoWriter_fourcc(*codec), fps,
+                (width, height))
         if not self._writer.isOpened():
             raise ValueError(f"{path} cannot be written: OpenCV has no codec "
                              f"{codec} here, or the folder is not writable; "
