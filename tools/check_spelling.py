@@ -26,7 +26,9 @@ MORE = {r"(\w*)color(\w*)": "colour", r"(\w*)center(s|ed|ing)?": "centre",
         r"(\w*(?:al|an|ar|il|im|or|er|at|gn|ol|ub|ic))iz(es?|ed|ing|ations?|ers?)": "-ise",
         r"(\w*)analyz(e|es|ed|ing)": "analyse", r"gray(s|ish)?": "grey",
         r"(label|model|travel|cancel)(ed|ing)": "ll", r"behavior(s)?": "behaviour"}
-KEEP = {"program", "programs", "license", "dialog"}  # a computer's program, a licence's own name
+# American in one sense only: a program of a computer, a story that is told, a licence by its name.
+KEEP = {"program", "programs", "license", "dialog", "story", "stories", "check", "checks", "draft",
+        "meter", "meters", "disk", "disks"}
 WORD = re.compile(r"[^\W_][\w']*")
 
 
