@@ -52,6 +52,7 @@ notebooks: data  ## run every notebook anew and store its outputs
 check: env  ## check outputs, notebook rules, spelling and links, and run nothing
 	$(BIN) tools/run_notebooks.py --all --check
 	$(BIN) tools/notebook_rules.py --all
+	$(BIN) tools/check_numbers.py --all
 	$(BIN) tools/check_spelling.py
 	$(BIN) tools/check_links.py
 	$(BIN) tools/stamp_repository.py --check

@@ -1,11 +1,15 @@
 """The prose: spelling, links, and the tools that check them, each shown a planted fault."""
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tools import check_links, check_spelling, prose
+from tools import check_links, check_numbers, check_spelling, prose, run_notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -114,3 +118,109 @@ def test_links_of_every_kind_are_seen():
     text = ('[a](1) ![b](2 "t") [c]: x\n[d]: 3\n<a href="4">x</a> <img alt="x" src="5">\n'
             "`[e](no)` $[f](no)$\n```\n[g](no)\n```\n[![h](6)](7) [i](<8>)")
     assert sorted(check_links.targets(text)) == ["1", "2", "3", "4", "5", "7", "8"]
+
+
+# ---- numbers --------------------------------------------------------------------------------
+
+CHAPTERS = run_notebooks.chapters()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=[path.stem for path in CHAPTERS])
+def test_the_numbers_of_a_chapter_are_asserted(path):
+    assert not list(check_numbers.numbers_are_asserted(nbformat.read(path, 4)))
+
+
+def chapter(text, *code, tags=("remove-cell",)):
+    cells = [new_code_cell(source, metadata={"tags": list(tags)}) for source in code]
+    return new_notebook(cells=[new_markdown_cell(text), *cells])
+
+
+def said(nb):
+    return " ".join(check_numbers.numbers_are_asserted(nb))
+
+
+@pytest.mark.parametrize("text, guard", [
+    ("It has 5,444 anchors", "assert n == 5444"), ("$5{,}444$ of them", "assert n == 5_444"),
+    ("25 896 bytes", "assert n == 25896"), ("an IoU of .714", "assert round(x, 3) == 0.714"),
+    ("57% of all", "assert round(x, 2) == .57"), ("17 % of all", "assert round(x, 2) == .17"),
+    ("sizes 20 and 37", "assert sizes == [20, 37]"), ("up to 12 of them", "x = 1"),
+    ("in 2017, section 4.13", "x = 1"), ("Python 3.11 and MXNet 1.9.1", "x = 1"),
+    ("about 35 minutes", "x = 1"), ("`reshape(99)` and [a](99.md)", "x = 1"),
+    ("It has 300 pixels (arXiv:1512.02325)", "x = 1"), ("the name DS/64-192-48-1", "x = 1"),
+    ("the error says 44", "assert 'found 44' in str(error)"),
+    ("Twenty", "x = 1"), ("at 0.99", "w = [.99]\nassert f(w)"),
+    ("## Exercises\n\nTake 77 boxes", "boxes(77)"),
+])
+def test_a_number_that_is_asserted_or_need_not_be(text, guard):
+    assert not said(chapter(text, guard))
+
+
+@pytest.mark.parametrize("text, guard, number", [
+    ("It has 5,444 anchors", "assert n == 5445", "5,444"), ("It has 5,444", "n = 5444", "5,444"),
+    ("an IoU of 0.714", "assert x == 0.713", "0.714"), ("13 of them", "x = 1", "13"),
+    ("one has 40", "assert n == 400", "40"), ("1.5 times", "assert n == 15", "1.5"),
+    ("- 300 (arXiv:1512.02325)\n- 301 here", "x = 1", "301"), ("Take 77 boxes", "boxes(77)", "77"),
+])
+def test_a_number_without_an_assert_is_noticed(text, guard, number):
+    assert f"says {number}, and no assert" in said(chapter(text, guard))
+
+
+def test_captions_count_as_prose():
+    nb = chapter("Text", "x = 1", tags=())
+    nb.cells[1].metadata["mystnb"] = {"figure": {"caption": "There are 4096."}}
+    assert "cell 2 says 4096" in said(nb)
+
+
+def test_a_value_in_visible_code_is_no_assert():
+    assert "says 99" in said(chapter("It has 99", "x = 99\nassert x == y", tags=()))
+    assert not said(chapter("It has 99", "x = 99\nassert f(x) == 99", tags=()))
+
+
+@pytest.mark.parametrize("guard", ["assert 42 == 42", "assert 6 * 7 == 42", "assert round(.4, 0) == 0",
+                                   "assert x == 42 and 6 * 7 == 42", "assert (1, 2) == (1, 2)",
+                                   "assert True", "assert sum([20, 22]) == 42"])
+def test_an_assert_of_literals_is_noticed(guard):
+    assert "asserts literals alone" in said(chapter("Text", guard))
+
+
+@pytest.mark.parametrize("guard", ["assert x == 42", "assert 6 * n == 42", "assert np.log(2) < 1",
+                                   "assert x == 42 and 6 * x == 42", "assert f(1) == (1, 2)"])
+def test_an_assert_of_an_object_is_left_alone(guard):
+    assert not said(chapter("Text", guard))
+
+
+# ---- messages ---------------------------------------------------------------------------------
+
+def messages():
+    """Return the texts in our own sources, with dots in the place of what is filled in."""
+    found = []
+    for path in [*(ROOT / "dsod_d2l").rglob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "..."
+                                     for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_the_messages_that_are_explained_are_ours():
+    text = (ROOT / "book" / "troubleshooting.md").read_text()
+    ours = text.partition("## Messages of this module")[2].partition("\n## ")[0]
+    headings = re.findall(r"^### (.*)$", ours, re.M)
+    quoted = [part for heading in headings for part in re.findall(r"`([^`]*)`", heading)]
+    quoted += ["the loss is", "training stops before the weights are changed",
+               "This Python cannot make virtual environments", "MXNet 1.9.1 has wheels for",
+               "the outputs are stale"]
+    assert len(quoted) > 10 and all(part.strip(". ") in text for part in quoted)
+    said = re.sub(r"\s+", " ", messages().replace("%s", "..."))
+    pieces = [piece.strip() for part in quoted for piece in part.split("...") if piece.strip()]
+    assert not [piece for piece in pieces if piece not in said and "box 3" not in piece]
+
+
+def test_the_glossary_is_in_order_and_leads_to_the_chapters():
+    text = (ROOT / "book" / "glossary.md").read_text().partition("## Letters")[0]
+    terms = re.findall(r"^(\S[^\n]*)\n: (.*?)(?=\n\n|\Z)", text, re.M | re.S)
+    names = [re.sub(r"[^a-z ]", "", term.lower()) for term, _ in terms]
+    assert names == sorted(names) and len(names) == len(set(names)) > 70
+    assert not [term for term, about in terms if "_" not in about or ".ipynb)" not in about]

@@ -28,15 +28,21 @@ def words_only(text):
     return blank(text, FENCE, COMMENT, MATHS, ROLE, CODE, TARGET, ADDRESS, TAG)
 
 
+def cell_texts(cell):
+    """Return the Markdown of a cell: its source, or the caption and alternative text of its figure."""
+    if cell.cell_type == "markdown":
+        return [cell.source]
+    shown = cell.metadata.get("mystnb", {})
+    told = shown.get("figure", {}).get("caption"), shown.get("image", {}).get("alt")
+    return [text for text in told if text]
+
+
 def cells(path):
     """Yield (place, Markdown) of a notebook's Markdown cells, captions and alternative texts."""
     for number, cell in enumerate(nbformat.read(path, 4).cells, 1):
-        if cell.cell_type == "markdown":
-            yield f"{path.name}, cell {number}", cell.source
-        shown = cell.metadata.get("mystnb", {})
-        for text in (shown.get("figure", {}).get("caption"), shown.get("image", {}).get("alt")):
-            if text:
-                yield f"{path.name}, cell {number}, figure", text
+        kind = "" if cell.cell_type == "markdown" else ", figure"
+        for text in cell_texts(cell):
+            yield f"{path.name}, cell {number}{kind}", text
 
 
 def texts(root=ROOT):
