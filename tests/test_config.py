@@ -119,6 +119,16 @@ def test_the_authors_grp_cuts_sizes_to_whole_pixels():
         config.get("toy_ssd", authors=True)
 
 
+def test_whole_sizes_stay_what_they_are():
+    """Also where a quotient of floats comes out just below."""
+    for side in range(300, 641):
+        rows = [AnchorSpec(sizes=(k / side, (k * (k + 1)) ** 0.5 / side),
+                           step=1) for k in (29, 64, 115, 118, 172, 227)]
+        given = config.get("dsod300", input_size=side, anchors=rows)
+        np.testing.assert_allclose(pixels(forms.whole_pixels(given)),
+                                   pixels(given), rtol=1e-9)
+
+
 def test_sizes_for_coco_and_512():
     coco = config.get("dsod300_coco", authors=True)
     np.testing.assert_allclose(

@@ -194,8 +194,12 @@ def test_each_preset_does_a_step_at_its_least_size(name):
 
 
 def widths(rng, count):
-    """Draw widths that are mostly no multiples of 8 or 16."""
-    return tuple(int(n) for n in rng.integers(3, 20, count))
+    """Draw widths at most of which a concatenation needs care on a CPU."""
+    return tuple(int(n) for n in rng.choice([5, 8, 12, 16, 20, 24], count))
+
+
+# MXNet chooses the layout that fails where all before is a multiple of 16.
+WIDE = dict(stem=16, bottleneck=32, layers=(1, 1, 1), compression=1.0)
 
 
 def random_config(seed, family):
@@ -213,19 +217,20 @@ def random_config(seed, family):
                      gate_init=["xavier", "zero"][seed // 2 % 2],
                      first_reuse=widths(rng, 1)[0], pyramid=widths(rng, 4),
                      gate_ratio=int(rng.choice([1, 16])))
+    narrow = dict(
+        stem=int(rng.integers(2, 12)), bottleneck=widths(rng, 1)[0],
+        layers=tuple(int(n) for n in rng.integers(1, 3, rng.integers(3, 5))),
+        compression=float(rng.choice([0.5, 1.0])))
     return family(
         name="random", anchors=rows, num_classes=int(rng.integers(1, 5)),
         input_size=tuple(int(side) for side in rng.integers(65, 140, 2)),
-        stem=int(rng.integers(2, 12)), bottleneck=widths(rng, 1)[0],
-        growth=widths(rng, 1)[0],
-        compression=float(rng.choice([0.5, 1.0])),
-        layers=tuple(int(n) for n in rng.integers(1, 3, rng.integers(3, 5))),
-        second=widths(rng, 1)[0], predictions=widths(rng, 3),
-        l2_scale=[None, 20.0][seed % 2], head_norm=bool(seed % 3), **extra)
+        growth=widths(rng, 1)[0], second=widths(rng, 1)[0],
+        predictions=widths(rng, 3), l2_scale=[None, 20.0][seed % 2],
+        head_norm=bool(seed % 3), **(narrow if seed % 2 else WIDE), **extra)
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("family", [
     config.DSODConfig, config.GRPConfig, config.GluonDSODConfig],
     ids=lambda family: family.family)
@@ -238,6 +243,21 @@ def test_random_configurations_build_train_and_fit_their_anchors(
     assert trained_count(net, one.input_size) == models.count_parameters(net)
     scores, _ = net(mx.nd.zeros((1, 3, *one.input_size)))
     assert scores.shape[1] == len(anchors.anchors_for(one))
+
+
+@pytest.mark.parametrize("odd", [
+    dict(growth=24), dict(second=24), dict(predictions=(24, 24, 24)),
+    dict(first_reuse=24), dict(pyramid=(24, 24, 24, 24))],
+    ids=lambda odd: next(iter(odd)))
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_grp_trains_with_one_width_that_is_no_multiple_of_16(odd, hybrid):
+    even = dict(growth=16, second=32, predictions=(32,) * 3, first_reuse=32,
+                pyramid=(32,) * 4)
+    net = models.build("grp_dsod_tiny", input_size=(70, 80),
+                       **{**WIDE, **even, **odd})
+    if hybrid:
+        net.hybridize()
+    assert trained_count(net, (70, 80)) == models.count_parameters(net)
 
 
 @pytest.mark.parametrize("seed", range(2))
