@@ -14,10 +14,12 @@ from .dsod import DSOD
 from .dsod_gluon import GluonDSOD
 from .grp_dsod import GRPDSOD
 from .network import Network, count_parameters, initialise
+from .summary import forward_time, multiply_adds, summarise
 from .toy_ssd import ToySSD
 
 __all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "ToySSD", "build",
-           "count_parameters", "initialise"]
+           "count_parameters", "forward_time", "initialise", "multiply_adds",
+           "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "grp_dsod": GRPDSOD}

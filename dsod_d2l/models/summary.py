@@ -1,0 +1,187 @@
+"""What a network consists of, stage by stage, and what a forward pass costs.
+
+Nothing is computed but shapes: a symbol goes through the network, and hooks
+note what each stage makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from math import prod
+from typing import NamedTuple
+
+import mxnet as mx
+import numpy as np
+
+from .network import count_parameters, initialise
+
+MULTIPLYING = ("Convolution", "Deconvolution", "FullyConnected")
+
+
+class Stage(NamedTuple):
+    """One stage of a network.
+
+    name: what it is, in words.
+    shape: (channels, rows, columns) of its output.
+    parameters: trainable numbers.
+    multiply_adds: for one image.
+    feature_map: number of the map that it completes, from 1; else None.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    parameters: int
+    multiply_adds: int
+    feature_map: int | None = None
+
+
+class Summary(NamedTuple):
+    """A network as lists.
+
+    stages: in the order in which they are run.
+    maps: (channels, rows, columns) of each feature map.
+    heads: the predictors of each map, with its normalisation.
+    """
+
+    stages: list[Stage]
+    maps: list[tuple[int, int, int]]
+    heads: list[Stage]
+
+    @property
+    def multiply_adds(self):
+        """Multiply-adds of one image in all convolutions."""
+        return sum(row.multiply_adds for row in [*self.stages, *self.heads])
+
+
+def summarise(net):
+    """Describe a network without running it.
+
+    Args:
+        net: a ``Network``, initialised or not.
+
+    Returns:
+        ``Summary``. The shape of a head is (values per cell, rows, columns)
+        of its map: the scores and offsets of all anchors of a cell.
+
+    >>> from dsod_d2l import models
+    >>> net = models.build("dsod_tiny", input_size=(128, 256))
+    >>> found = summarise(net)
+    >>> found.stages[0].name, found.stages[0].shape
+    ('stem', (32, 32, 64))
+    """
+    called, outputs, maps = _trace(net)
+    shapes, nodes = _shapes(outputs + maps, (1, 3, *net.config.input_size))
+    finished = {_last(outputs, one): k for k, one in enumerate(maps, 1)}
+    stages, seen = [], set()
+    for k, ((name, block), symbol) in enumerate(zip(called, outputs)):
+        new = _names(symbol) - seen
+        seen |= new
+        cost = sum(_cost(nodes[node], shapes) for node in new)
+        stages.append(Stage(name, shapes[symbol.list_outputs()[0]][1:],
+                            count_parameters(block), cost, finished.get(k)))
+    sizes = [shapes[one.list_outputs()[0]][1:] for one in maps]
+    heads = [_head(net, k, size) for k, size in enumerate(sizes)]
+    return Summary(stages, sizes, heads)
+
+
+def multiply_adds(net):
+    """Count the multiply-adds of one image: convolutions and dense layers.
+
+    >>> from dsod_d2l import models
+    >>> round(multiply_adds(models.build("dsod300")) / 1e9, 2)
+    15.08
+    """
+    return summarise(net).multiply_adds
+
+
+def forward_time(config, ctx=None, repeats=5):
+    """Measure the forward pass of one image, in milliseconds.
+
+    Args:
+        config: ``ModelConfig``; a network with random numbers is built.
+        ctx: MXNet context, default the CPU.
+        repeats: how often; the median counts.
+    """
+    from . import build
+    net = build(config)
+    initialise(net, ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    image = mx.nd.zeros((1, 3, *config.input_size), ctx=ctx)
+    times = []
+    for _ in range(repeats + 2):               # two to get warm
+        start = time.perf_counter()
+        for part in net(image):
+            part.wait_to_read()
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times[2:]))
+
+
+def _trace(net):
+    """Return the stages in the order of their calls, outputs, and maps."""
+    called, outputs, hooks = [], [], []
+    for name, block in net.named_stages():
+        def note(_, __, out, name=name, block=block):
+            called.append((name, block))
+            outputs.append(out)
+        hooks.append(block.register_forward_hook(note))
+    try:
+        maps = net.features(mx.sym, mx.sym.var("data"))
+    finally:
+        for hook in hooks:
+            hook.detach()
+    return called, outputs, maps
+
+
+def _shapes(symbols, data_shape):
+    """Return the shape of every output by name, and every node by name."""
+    graph = mx.sym.Group(symbols)
+    internals = graph.get_internals()
+    _, shapes, _ = internals.infer_shape(data=data_shape)
+    nodes = json.loads(graph.tojson())["nodes"]
+    for node in nodes:       # inputs by the name of what comes in
+        node["from"] = [nodes[where[0]] for where in node["inputs"]]
+    return (dict(zip(internals.list_outputs(), shapes)),
+            {node["name"]: node for node in nodes})
+
+
+def _names(symbol):
+    """Return the names of all nodes a symbol depends on, itself included."""
+    return {node["name"] for node in json.loads(symbol.tojson())["nodes"]}
+
+
+def _last(outputs, one):
+    """Return the place of the last stage that a map depends on."""
+    inside = _names(one)
+    return max(k for k, symbol in enumerate(outputs)
+               if symbol.name in inside)
+
+
+def _cost(node, shapes):
+    """Return the multiply-adds of one node of the graph."""
+    if node["op"] not in MULTIPLYING:
+        return 0
+    data, weight = (_output(source, shapes) for source in node["from"][:2])
+    out = _output(node, shapes)
+    cells = data if node["op"] == "Deconvolution" else out
+    return prod(weight) * prod(cells[2:])
+
+
+def _output(node, shapes):
+    name = node["name"]
+    return shapes[name if node["op"] == "null" else f"{name}_output"]
+
+
+def _head(net, k, shape):
+    """Return the row of the predictors of map k."""
+    blocks = [net.class_heads[k], net.box_heads[k]]
+    outputs = [block(mx.sym.var("data")) for block in blocks]
+    shapes, nodes = _shapes(outputs, (1, *shape))
+    cost = sum(_cost(node, shapes) for node in nodes.values())
+    numbers = sum(count_parameters(block) for block in
+                  [*blocks, *list(net.norms)[k:k + 1]])
+    values = sum(prod(shapes[one.list_outputs()[0]]) for one in outputs)
+    rows, columns = shape[1:]
+    return Stage(f"heads of map {k + 1}",
+                 (values // (rows * columns), rows, columns),
+                 numbers, cost)
