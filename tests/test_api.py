@@ -18,7 +18,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [{"runtime"}, {"config", "boxes"}, {"anchors"}, {"targets"},
           {"blocks", "plain", "pyramid", "losses"}, {"models"},
           {"transforms", "datasets"},
-          {"detection", "judging", "evaluation", "visualisation"},
+          {"detection", "judging", "evaluation", "visualisation",
+           "architecture"},
           {"checkpoints", "training"}, {"cli", "__main__"}]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 MXNET = {"blocks", "plain", "pyramid", "losses", "models", "training",

@@ -66,16 +66,42 @@ def here(tmp_path_factory):
 def test_info_of_a_network(capsys, model, classes, parameters, anchors):
     got = value(capsys, "info", "--model", model, "--num-classes", classes)
     assert got["parameters"] == parameters and got["anchors"] == anchors
-    assert set(got) == {"parameters", "anchors", "input", "maps"}
+    assert set(got) == {"parameters", "all_parameters", "multiply_adds",
+                        "anchors", "input", "maps", "stages", "heads"}
+    assert got["parameters"] == sum(row["parameters"] for row in
+                                    [*got["stages"], *got["heads"]])
     if model == "dsod300":
         assert got["input"] == [300, 300]
         assert got["maps"] == [[38, 38], [19, 19], [10, 10], [5, 5], [3, 3],
                                [2, 2]]
+        assert got["all_parameters"] == 14_795_736
+        assert got["stages"][1] == {
+            "name": "dense block 1, layers: 6", "shape": [416, 75, 75],
+            "parameters": 788_640, "multiply_adds": 4_406_400_000,
+            "feature_map": None}
 
 
 def test_info_takes_another_input(capsys):
     got = value(capsys, "info", "--model", "dsod300", "--input", 160, 320)
     assert got["input"] == [160, 320] and got["maps"][0] == [20, 40]
+
+
+def test_info_as_a_table_and_a_picture(capsys, tmp_path):
+    path = tmp_path / "new" / "tiny.png"
+    code, text, _ = call(capsys, "info", "--model", "dsod_tiny", "--time",
+                         "--input", 80, 96, "--picture", path)
+    assert code == 0 and path.stat().st_size > 1000
+    assert "forward, one image" in text and " ms" in text
+    row = next(line for line in text.splitlines() if "transition 2" in line)
+    assert row.split("  ")[0] == "transition 2"
+    assert row.split()[-1] == "1" and "10 x 12" in row
+
+
+def test_info_of_the_authors_network(capsys):
+    got = value(capsys, "info", "--model", "grp_dsod320_star", "--authors")
+    assert (got["parameters"], got["anchors"]) == (15_539_962, 17078)
+    code, _, error = call(capsys, "info", "--model", "toy_ssd", "--authors")
+    assert code == 2 and "no form of the authors' own" in error
 
 
 def test_info_of_the_machine(capsys):

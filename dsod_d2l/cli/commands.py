@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tabulate import tabulate
-
 from .. import runtime
 from .shared import pairs
 
@@ -15,35 +13,8 @@ def info(options):
     if not options.model:
         found = runtime.describe()
         return found, pairs(found)
-    from .. import models
-    changes = {}
-    if options.num_classes is not None:
-        changes["num_classes"] = options.num_classes
-    if options.input:
-        if len(options.input) > 2:
-            raise ValueError("--input takes one or two sides, found "
-                             f"{len(options.input)}")
-        changes["input_size"] = (options.input * 2)[:2]
-    net = models.build(options.model, **changes)
-    maps = net.config.map_shapes()
-    value = {"parameters": models.count_parameters(net),
-             "anchors": net.config.anchor_count,
-             "input": list(net.config.input_size),
-             "maps": [list(shape) for shape in maps]}
-    rows = [(k + 1, f"{rows} x {columns}", spec.per_cell,
-             rows * columns * spec.per_cell,
-             ", ".join(f"{size:.3f}" for size in spec.sizes),
-             ", ".join(f"{ratio:.3g}" for ratio in spec.ratios))
-            for k, ((rows, columns), spec)
-            in enumerate(zip(maps, net.config.anchors))]
-    table = tabulate(rows, ("map", "cells", "anchors per cell", "anchors",
-                            "sizes", "ratios"))
-    head = pairs({"network": options.model,
-                   "classes": net.config.num_classes,
-                   "input": " x ".join(map(str, net.config.input_size)),
-                   "trainable parameters": f"{value['parameters']:,}",
-                   "anchors": f"{value['anchors']:,}"})
-    return value, f"{head}\n\n{table}"
+    from .network import describe
+    return describe(options)
 
 
 def data(options):

@@ -14,6 +14,12 @@ def info(parser):
     parser.add_argument("--num-classes", type=int, help="foreground classes")
     parser.add_argument("--input", type=int, nargs="+", metavar="SIDE",
                         help="height and width in pixels, or one for both")
+    parser.add_argument("--authors", action="store_true", help="the network "
+                        "as the authors' code builds it, slips included")
+    parser.add_argument("--time", action="store_true",
+                        help="measure the forward pass of one image")
+    parser.add_argument("--picture", metavar="FILE",
+                        help="draw the network into an image file")
 
 
 def data(parser):
