@@ -55,12 +55,13 @@ def test_boxes_are_drawn_in_pixels_of_the_image(picture):
 
 
 def test_boxes_take_colours_of_their_own(picture):
-    vis.draw_boxes(picture, BOXES, [0, 1, 1], [.1, .9, .5],
+    vis.draw_boxes(picture, BOXES, [0, 9, 1], [.1, .9, .5],
                    colours=["red", "green", "blue"])
     drawn = [to_rgb(patch.get_edgecolor()) for patch in picture.patches]
     assert drawn == [to_rgb(name) for name in ("red", "blue", "green")]
     backs = [to_rgb(text.get_bbox_patch().get_facecolor())
              for text in picture.texts]
+    assert {patch.get_linestyle() for patch in picture.patches} == {"solid"}
     assert backs == drawn                         # the lowest score first
     with pytest.raises(ValueError, match="each of 3 boxes, found 1"):
         vis.draw_boxes(picture, BOXES, colours=["red"])
@@ -200,7 +201,9 @@ def test_classes_as_bars_the_best_on_top(ax):
 
 
 def test_mistakes_as_bars(ax):
-    vis.plot_mistakes(ax, {"class": 3, "missed": 0, "both": np.nan})
+    vis.plot_mistakes(ax, {"class": 3, "missed": 0, "both": np.nan},
+                      {"class": "red", "missed": "blue", "both": "green"})
+    assert to_rgb(ax.patches[0].get_facecolor()) == to_rgb("red")
     assert [bar.get_width() for bar in ax.patches] == [3, 0, 0]
     assert [text.get_text() for text in ax.texts] == [" 3", " 0", " nan"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]

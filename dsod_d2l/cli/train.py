@@ -102,8 +102,9 @@ def _plan(net, images, settings, recipe):
     plan = make_plan(net, images, settings)
     value = {"recipe": recipe and recipe.name, "model": net.config.name,
              **plan, "note": recipe and recipe.note}
-    lines = [f"{net.config.name}, {' x '.join(map(str, net.config.input_size))}"
-             f" pixels, {net.config.num_classes} classes", plan_text(plan)]
+    size = " x ".join(map(str, net.config.input_size))
+    lines = [f"{net.config.name}, {size} pixels, {net.config.num_classes} "
+             "classes", plan_text(plan)]
     return value, "\n".join(lines + ([recipe.note] if recipe else []))
 
 

@@ -61,7 +61,7 @@ def at(steps, *drops):
 # The authors' solver: SGD, from the first step at full rate. A step is 4
 # passes of 32 images, which they spread over 8 GPUs: their batch
 # normalisation saw 4 images at a time, here it sees the 32 of a pass.
-# batch_size 4 with accumulate 32 gives their statistics and their 128.
+# batch_size 4 with accumulate 32 gives statistics of 4, and their 128.
 AUTHORS = TrainConfig(
     steps=100_000, batch_size=32, accumulate=4, optimiser="sgd",
     learning_rate=0.1, momentum=0.9, weight_decay=5e-4, warmup=0,
@@ -71,7 +71,7 @@ AUTHORS = TrainConfig(
 
 _BN = ("A step is 128 images in 4 passes of 32. The authors' batch "
        "normalisation saw 4 images at a time (8 GPUs); here it sees the 32 "
-       "of a pass. --batch-size 4 --accumulate 32 is exactly theirs.")
+       "of a pass. With --batch-size 4 --accumulate 32 it sees 4 as well.")
 
 VOC0712 = Recipe(
     name="voc0712", model="dsod300", train=AUTHORS,
@@ -100,9 +100,9 @@ GRP = Recipe(
         AUTHORS, batch_size=48, accumulate=3,
         milestones=at(100_000, 20_000, 40_000, 60_000, 80_000)),
     note="GRP-DSOD320 on VOC, the authors' script, which is for "
-    "grp_dsod320_star. A step is 144 images in 3 "
-    "passes of 48: 128 were asked for, and 48 does not divide them. Their "
-    "batch normalisation saw 6 images at a time.")
+    "grp_dsod320_star. A step is 144 images in 3 passes of 48: 128 were "
+    "asked for, and 48 does not divide them. Their batch normalisation saw "
+    "6 images at a time.")
 
 TOY_SSD = Recipe(
     name="toy_ssd", model="toy_ssd", epochs=150,

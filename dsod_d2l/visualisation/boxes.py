@@ -43,7 +43,8 @@ def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
         scores: (M,) scores, shown in per cent.
         classes: names of the classes; default the index.
         linewidth: in points.
-        colours: one per box, instead of those of the classes.
+        colours: one per box, instead of those of the classes; all lines
+            are solid then.
     """
     boxes = np.reshape(np.asarray(boxes, dtype=float), (-1, 4))
     if colours is not None and len(colours) != len(boxes):
@@ -57,7 +58,8 @@ def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
         colour = class_colour(label) if colours is None else colours[row]
         frame = Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False,
                           edgecolor=colour, linewidth=linewidth,
-                          linestyle=line_style(label))
+                          linestyle=line_style(label) if colours is None
+                          else "solid")
         frame.set_path_effects([      # a dark rim, for bright backgrounds
             Stroke(linewidth=linewidth + 1.5, foreground="#222222"),
             Normal()])

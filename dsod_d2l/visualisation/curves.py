@@ -79,16 +79,17 @@ def plot_classes(ax, names, values, overall=None):
     _finish(ax, "AP", None, False)
 
 
-def plot_mistakes(ax, counts):
+def plot_mistakes(ax, counts, colours):
     """Plot a number for each kind of mistake as bars.
 
     Args:
         ax: Axes.
         counts: {kind: number}, counts or what they cost.
+        colours: {kind: colour}.
     """
     names, values = list(counts), np.array(list(counts.values()), float)
-    ax.barh(range(len(names)), np.nan_to_num(values), color=[
-        line_colour(place) for place in range(len(names))])
+    ax.barh(range(len(names)), np.nan_to_num(values),
+            color=[colours[name] for name in names])
     for row, value in enumerate(values):
         ax.text(np.nan_to_num(value), row, f" {value:.3g}", va="center",
                 fontsize=TEXT_SIZE)

@@ -14,11 +14,11 @@ from .boxes import draw_boxes, draw_image
 from .colours import PALETTE, TEXT_SIZE
 from .curves import plot_classes, plot_mistakes, plot_precision_recall
 
-# The kinds that a picture of one image shows, each with its colour.
+# The same in the picture of an image and in the bars.
 COLOURS = {"right": PALETTE[2], "ignored": "#999999",
            "localisation": PALETTE[0], "class": PALETTE[5],
-           "both": PALETTE[5], "duplicate": PALETTE[1],
-           "background": PALETTE[6], "missed": "#FFFFFF"}
+           "both": PALETTE[4], "duplicate": PALETTE[1],
+           "background": PALETTE[6], "missed": PALETTE[3]}
 CURVES = 5            # more curves than this in one picture cannot be read
 ROW = 0.3             # inches of a bar
 
@@ -105,11 +105,12 @@ def _curves(folder, names, mistakes, result):
 
 def _mistakes(folder, found):
     figure, axes = _axes(9, 3.2, 2)
-    plot_mistakes(axes[0], found["counts"])
+    plot_mistakes(axes[0], found["counts"], COLOURS)
     axes[0].set_title(f"how many, at a score of {found['threshold']:.2f}",
                       fontsize=TEXT_SIZE)
     plot_mistakes(axes[1], {name: np.nan if cost is None else cost
-                            for name, cost in found["AP50 lost"].items()})
+                            for name, cost in found["AP50 lost"].items()},
+                  COLOURS)
     axes[1].set_title("AP50 that each kind costs", fontsize=TEXT_SIZE)
     figure.savefig(folder / "mistakes.png", dpi=100)
     return folder / "mistakes.png"
