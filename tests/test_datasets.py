@@ -174,7 +174,7 @@ def test_record_dataset_gives_back_what_was_written(three):
     assert [a.dtype for a in first[1:4]] == [np.float32, np.int64, bool]
     assert double.source == "a.rec, record 2"
     assert repr(found).endswith("a.rec', images=3, classes=3)")
-    assert found.objects(2).labels.tolist() == [0, 2]
+    assert found.entry(2).labels.tolist() == [0, 2]
 
 
 def test_names_come_from_the_argument_or_from_beside_the_file(three):
@@ -337,7 +337,7 @@ def test_options_are_passed_on(opened):
 
 
 @pytest.mark.parametrize("spec", ["", "rec", "rec:", "pikachu", "pikachu:",
-                                  "standin:test", "voc:folder", "a.rec"])
+                                  "standin:test", "cvat:folder", "a.rec"])
 def test_unknown_specs_list_the_known_ones(spec):
     with pytest.raises(ValueError, match="rec:PATH, standin, .*pikachu:FOLDER"
                                          f".*found {spec!r}"):

@@ -15,7 +15,7 @@ import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
 from dsod_d2l.datasets import pikachu
 from dsod_d2l.datasets.fetch import fetch
-from dsod_d2l.datasets.files import check_sha1
+from dsod_d2l.datasets.files import check_sum
 from dsod_d2l.datasets.recordio import write_records
 
 BODY = np.random.default_rng(0).bytes(200_000)
@@ -240,7 +240,7 @@ def test_published_checksums():
 
 def test_sha1_of_a_known_text(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
-    assert check_sha1(tmp_path / "abc",
+    assert check_sum(tmp_path / "abc",
                       "a9993e364706816aba3e25717850c26c9cd0d89d")
 
 

@@ -372,12 +372,12 @@ def test_faulty_labels(label, match):
 def test_labels_without_objects(label):
     found = image_records.objects(label, "a.rec, record 3")
     assert found.boxes.shape == (0, 4) and found.labels.shape == (0,)
-    assert found.difficult.shape == (0,) and found.difficult.dtype == bool
+    assert found.flags.shape == (0, 4) and found.flags.dtype == bool
 
 
 def test_sixth_number_marks_difficult_objects():
     label = [2, 6, 1, .1, .2, .3, .4, 0, 0, 0, 0, 1, 1, 1]
     found = image_records.objects(label, "a.rec, record 3")
     assert found.labels.tolist() == [1, 0]
-    assert found.difficult.tolist() == [False, True]
+    assert found.flags[:, 0].tolist() == [False, True]
     assert found.boxes.dtype == np.float32 and found.boxes.shape == (2, 4)

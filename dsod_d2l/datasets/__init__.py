@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import importlib
 
+from . import specs
 from .base import Sample, make_sample
 
-__all__ = ["Pikachu", "RecordDataset", "Sample", "StandIn", "Subset",
-           "example", "make_sample", "open_dataset", "split"]
+__all__ = ["Coco", "Combined", "CsvTable", "Pairs", "Pikachu",
+           "RecordDataset", "Sample", "Selected", "StandIn", "Subset", "VOC",
+           "Yolo", "example", "make_sample", "open_dataset", "split"]
 
-FORMS = ("rec:PATH", "standin", "standin:train", "standin:val",
-         "pikachu:FOLDER", "pikachu:FOLDER:train", "pikachu:FOLDER:val")
-SPLITS = ("train", "val")
 _HOMES = {"Pikachu": "pikachu", "RecordDataset": "records",
           "StandIn": "standin", "Subset": "subsets", "split": "subsets",
-          "example": "examples"}
+          "example": "examples", "VOC": "voc", "Coco": "coco",
+          "CsvTable": "csv_table", "Yolo": "yolo", "Pairs": "pairs",
+          "Combined": "combined", "Selected": "selection"}
 
 
 def __getattr__(name):
@@ -33,32 +34,22 @@ def open_dataset(spec, split=None, **options):
     """Open the data set that a short text names.
 
     Args:
-        spec: ``rec:PATH`` (a .rec file), ``standin``, ``standin:train`` or
-            ``standin:val`` (the rendered stand-in), or ``pikachu:FOLDER``,
-            also with ``:train`` or ``:val`` at its end.
+        spec: ``KIND:PATH`` with options after a ``?``; ``specs.describe()``
+            lists all forms. Several, joined by ``" + "``, are one data set;
+            their classes must agree.
         split: "train" or "val", for a spec that does not say; default
-            "train". A .rec file has no splits.
-        options: passed on, such as ``bad`` and ``cache`` of RecordDataset.
+            "train" where there are splits of that name.
+        options: passed on, such as ``bad`` and ``cache``.
 
     Raises:
-        ValueError: the spec has none of these forms.
+        ValueError: the spec has none of the forms, or a file is faulty.
         FileNotFoundError: what it names is not there.
     """
-    kind, _, rest = str(spec).partition(":")
-    if split not in (None, *SPLITS):
+    if split not in (None, *specs.SPLITS):
         raise ValueError(f"split must be train or val, found {split!r}.")
-    if kind == "rec" and rest:
-        from .records import RecordDataset
-        return RecordDataset(rest, **options)
-    if kind == "standin" and rest in ("", *SPLITS):
-        from .standin import StandIn
-        options.pop("bad", None)    # what is rendered holds no bad sample
-        return StandIn(split=rest or split or SPLITS[0], **options)
-    if kind == "pikachu" and rest:
-        from .pikachu import Pikachu
-        folder, _, last = rest.rpartition(":")
-        if folder and last in SPLITS:
-            return Pikachu(folder, last, **options)
-        return Pikachu(rest, split or SPLITS[0], **options)
-    raise ValueError(f"data must have one of the forms {', '.join(FORMS)}; "
-                     f"found {str(spec)!r}.")
+    parts = [specs.open_one(text.strip(), split, options)
+             for text in str(spec).split(" + ")]
+    if len(parts) == 1:
+        return parts[0]
+    from .combined import Combined
+    return Combined(parts)

@@ -15,6 +15,8 @@ class Sample(NamedTuple):
     labels: int64 (M,) class indices from 0.
     difficult: bool (M,), objects that an evaluation does not ask for.
     source: where it came from, for messages.
+    crowd: bool (M,), boxes around many objects at once, or None for none.
+        They are not trained on, and what is found inside them is not judged.
     """
 
     image: np.ndarray
@@ -22,6 +24,7 @@ class Sample(NamedTuple):
     labels: np.ndarray
     difficult: np.ndarray
     source: str = "an image"
+    crowd: np.ndarray | None = None
 
 
 def make_sample(image, boxes, labels, difficult=None, source="an image"):
@@ -40,3 +43,20 @@ def make_sample(image, boxes, labels, difficult=None, source="an image"):
         difficult = np.zeros(len(labels), dtype=bool)
     return Sample(image, boxes, labels, np.asarray(difficult, dtype=bool),
                   source)
+
+
+def without_crowds(sample):
+    """Return the sample with the objects that can be learnt, no crowds.
+
+    >>> crowd = np.array([True, False])
+    >>> image = np.zeros((2, 3, 3), np.uint8)
+    >>> sample = make_sample(image, [[0, 0, 1, 1], [0, 0, .5, 1]], [4, 5])
+    >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
+    [5]
+    """
+    if sample.crowd is None:
+        return sample
+    kept = ~sample.crowd
+    return sample._replace(boxes=sample.boxes[kept], crowd=None,
+                           labels=sample.labels[kept],
+                           difficult=sample.difficult[kept])

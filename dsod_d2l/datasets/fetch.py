@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .files import check_sha1
+from .files import check_sum
 
 CHUNK = 1 << 16
 
@@ -33,11 +33,11 @@ def fetch(url, path, sha1, timeout=20, progress=None):
     """
     path = Path(path)
     if path.is_file():
-        return check_sha1(path, sha1)
+        return check_sum(path, sha1)
     part = path.with_name(path.name + ".part")
     _receive(url, part, timeout, progress)
     try:
-        check_sha1(part, sha1)
+        check_sum(part, sha1)
     except ValueError:
         part.unlink()
         raise

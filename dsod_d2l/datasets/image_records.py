@@ -3,8 +3,9 @@
 The head is ``flag, label, id, id2``; where flag is above 0, that many float32
 numbers follow and are the label. The label of a detection set is
 ``[A, B, ...]``: A numbers of head (A, B, and often width and height), then B
-numbers for each object: class, xmin, ymin, xmax, ymax and, where B is 6, a 1
-for an object that is difficult.
+numbers for each object: class, xmin, ymin, xmax, ymax and, where B is above
+5, a 1 for an object that is difficult; where B is 9 in a file that was written
+here, also one that is truncated, occluded, or a crowd.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from .. import boxes as box_tools
 from . import images
+from .entries import FLAGS
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -34,12 +36,12 @@ class Objects(NamedTuple):
 
     boxes: float32 (M, 4) corner boxes in fractions of the image.
     labels: int64 (M,) class indices.
-    difficult: bool (M,).
+    flags: bool (M, 4), columns as in ``entries.FLAGS``.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
-    difficult: np.ndarray
+    flags: np.ndarray
 
 
 def pack(head, image):
@@ -110,12 +112,16 @@ def objects(label, source):
         if not (abs(value) < 2**24 and value % 1 == 0):
             raise ValueError(f"{source}, box {row}: expected a whole number "
                              f"as its class, found {value:g}.")
-    difficult = (rows[:, 5] > 0 if rows.shape[1] > 5
-                 else np.zeros(count, bool))
-    return Objects(rows[:, 1:5].copy(), rows[:, 0].astype(np.int64), difficult)
+    flags = np.zeros((count, len(FLAGS)), bool)
+    # A sixth number is "difficult" everywhere; what follows it elsewhere has
+    # no agreed meaning.
+    known = len(FLAGS) if rows.shape[1] == 5 + len(FLAGS) else 1
+    if rows.shape[1] > 5:
+        flags[:, :known] = rows[:, 5:5 + known] > 0
+    return Objects(rows[:, 1:5].copy(), rows[:, 0].astype(np.int64), flags)
 
 
-def pack_objects(boxes, labels, image, key=0, source="an image"):
+def pack_objects(boxes, labels, image, key=0, source="an image", flags=None):
     """Return the payload of one image and its objects.
 
     Args:
@@ -124,6 +130,8 @@ def pack_objects(boxes, labels, image, key=0, source="an image"):
         image: bytes of an encoded image; its size goes into the label.
         key: number of the record.
         source: name for messages.
+        flags: (M, 4) as in ``entries.FLAGS``. They take four more numbers an
+            object, one if only "difficult" is set, none if nothing is.
 
     Raises:
         ValueError: a box or label is faulty, or the image cannot be read.
@@ -132,6 +140,8 @@ def pack_objects(boxes, labels, image, key=0, source="an image"):
     labels = np.asarray(labels, dtype=np.int64).reshape(-1)
     box_tools.check_boxes(boxes, labels, np.inf, source)
     height, width = images.encoded_size(image, source)
-    rows = np.column_stack([labels.astype(np.float32), boxes])
-    label = np.concatenate([[4, 5, width, height], rows.ravel()])
+    flags = np.zeros((len(boxes), 0)) if flags is None else np.asarray(flags)
+    flags = flags[:, :len(FLAGS) if flags[:, 1:].any() else int(flags.any())]
+    rows = np.column_stack([labels.astype(np.float32), boxes, flags])
+    label = np.concatenate([[4, rows.shape[1], width, height], rows.ravel()])
     return pack(Head(0, label, key, 0), image)

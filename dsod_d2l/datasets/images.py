@@ -78,6 +78,42 @@ def encoded_size(data, source="an image"):
     return (width, height) if _orientation(picture) >= 5 else (height, width)
 
 
+def suffix(data):
+    """Return the suffix of the file format of an encoded image.
+
+    Args:
+        data: bytes, the contents of an image file.
+    """
+    kind = (_open(data, "an image").format or "").lower()
+    return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind,
+                                                               f".{kind}")
+
+
+def read_size(path):
+    """Return (height, width) of an image file, upright, from its head.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no image file {path}.")
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            turned = _orientation(picture) >= 5
+    except Exception as error:
+        raise _unreadable(path.read_bytes(), str(path), error) from error
+    return (width, height) if turned else (height, width)
+
+
+def size_lies(entry, shape):
+    """Return the sentence that says that a stated size is not the image's."""
+    return (f"{entry.source}: the file states {entry.size[1]} x "
+            f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}.")
+
+
 def _open(data, source):
     try:
         return Image.open(io.BytesIO(data))

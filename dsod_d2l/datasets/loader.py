@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from .. import anchors, runtime, targets, transforms
+from .base import without_crowds
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -88,7 +89,7 @@ class BatchMaker:
         chosen = order(len(self.dataset), seed, number * size, size)
         for row, index in enumerate(chosen):
             rng = np.random.default_rng([seed, number, row])
-            sample = self.augment(self.dataset[int(index)],
+            sample = self.augment(without_crowds(self.dataset[int(index)]),
                                   self.model.input_size, rng)
             wanted = targets.label_anchors(
                 self.anchors, sample.boxes, sample.labels,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .fetch import fetch
-from .files import check_sha1
+from .files import check_sum
 from .records import RecordDataset
 
 ADDRESS = ("https://apache-mxnet.s3-accelerate.amazonaws.com/"
@@ -45,7 +45,7 @@ class Pikachu(RecordDataset):
         if not path.is_file():
             raise FileNotFoundError(f"There is no {path}. {INSTEAD}")
         if verify:
-            check_sha1(path, SHA1[path.name])
+            check_sum(path, SHA1[path.name])
         super().__init__(path, classes=CLASSES, **options)
 
 

@@ -236,9 +236,11 @@ def write_records(path, items, progress=None):
     Args:
         path: the `.rec` file; its `.idx` is written beside it. Both appear
             only when all is written.
-        items: iterable of (boxes, labels, image): (M, 4) corner boxes in
-            fractions of the image, M class indices from 0, and the bytes of
-            an encoded image. M may be 0 (MXNet's own iterator skips those).
+        items: iterable of (boxes, labels, image) or (boxes, labels, image,
+            flags): (M, 4) corner boxes in fractions of the image, M class
+            indices from 0, the bytes of an encoded image, and (M, 4) flags,
+            see ``pack_objects``. M may be 0 (MXNet's own iterator skips
+            those).
         progress: called with the number of records done, after each.
 
     Returns:
@@ -248,9 +250,10 @@ def write_records(path, items, progress=None):
         ValueError: a box or label is faulty; the message names the record.
     """
     def payloads():
-        for row, (boxes, labels, image) in enumerate(items):
+        for row, (boxes, labels, image, *flags) in enumerate(items):
             source = f"{Path(path).name}, record {row}"
-            yield image_records.pack_objects(boxes, labels, image, row, source)
+            yield image_records.pack_objects(boxes, labels, image, row, source,
+                                             *flags)
             if progress is not None:
                 progress(row + 1)
     return write_payloads(path, payloads())

@@ -6,9 +6,13 @@ import contextlib
 import json
 import warnings
 
+import numpy as np
+
 from .. import boxes as box_tools
 from . import image_records, images
 from .base import Sample
+from .entries import Entry
+from .files import inside
 from .recordio import RecordReader
 
 BAD = ("error", "skip")
@@ -48,7 +52,7 @@ class RecordDataset:
                              f"{bad!r}.")
         self.reader = RecordReader(path)
         self.path = self.reader.path
-        self._images = {} if cache else None
+        self._images, self._names = {} if cache else None, None
         self._objects, faults = self._read_objects()
         self.classes = _class_names(self.path, classes, self._objects)
         faults.update(self._misplaced(set(faults)))
@@ -66,8 +70,10 @@ class RecordDataset:
 
     def __getitem__(self, index):
         position = self._positions[index]
-        return Sample(self._image(position), *self._objects[position],
-                      self._source(position))
+        boxes, labels, flags = self._objects[position]
+        crowd = flags[:, 3] if flags[:, 3].any() else None
+        return Sample(self._image(position), boxes, labels, flags[:, 0],
+                      self._source(position), crowd)
 
     def __repr__(self):
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
@@ -77,6 +83,40 @@ class RecordDataset:
     def objects(self, index):
         """Return the Objects of one image, which is not decoded."""
         return self._objects[self._positions[index]]
+
+    def entry(self, index):
+        """Return the Entry of one image, which is not decoded.
+
+        Of all numbers that single precision takes for the same, a fraction
+        is taken to be a thousandth of a pixel.
+        """
+        boxes, labels, flags = self._objects[self._positions[index]]
+        height, width = self.size(index)
+        sides = np.array([width, height] * 2, float)
+        exact = np.round(boxes * sides, 3) / sides
+        exact = np.where(exact.astype(np.float32) == boxes, exact, boxes)
+        return Entry(self._name(index), exact, labels, flags, (height, width),
+                     self._source(self._positions[index]))
+
+    def encoded(self, index):
+        """Return the bytes of one encoded image."""
+        position = self._positions[index]
+        return image_records.unpack(self.reader[position],
+                                    self._source(position))[1]
+
+    def size(self, index):
+        """Return (height, width) of one image as its own head says."""
+        return images.encoded_size(self.encoded(index),
+                                   self._source(self._positions[index]))
+
+    def _name(self, index):
+        """Return a file name for one image: that in the .lst, or a number."""
+        position = self._positions[index]
+        if self._names is None:
+            self._names = read_lst(self.path.with_suffix(".lst"))
+        key = self.reader.keys[position]
+        return self._names.get(key) or f"{position:06d}" + images.suffix(
+            self.encoded(index))
 
     def validate(self):
         """Decode every image once; with ``cache`` they stay in memory.
@@ -153,6 +193,23 @@ def _noting(faults, position):
         yield
     except ValueError as error:
         faults[position] = error
+
+
+def read_lst(path):
+    """Return {key: file name} of the list that im2rec makes records from.
+
+    Each line holds a key, numbers and a name, separated by tabs. A line that
+    does not is left out: names are a convenience, the objects are in the
+    records.
+    """
+    names = {}
+    if path.is_file():
+        for line in path.read_text(errors="replace").splitlines():
+            cells = line.split("\t")
+            if len(cells) > 1 and cells[0].isdecimal() and inside(
+                    path.parent, cells[-1]):
+                names[int(cells[0])] = cells[-1]
+    return names
 
 
 def _class_names(path, classes, found):

@@ -39,6 +39,18 @@ class Subset:
     def __repr__(self):
         return f"Subset({len(self)} of {self.dataset!r})"
 
+    def entry(self, index):
+        """Return the Entry of one image."""
+        return self.dataset.entry(self.indices[index])
+
+    def encoded(self, index):
+        """Return the bytes of one image file."""
+        return self.dataset.encoded(self.indices[index])
+
+    def size(self, index):
+        """Return (height, width) of one image as its file says."""
+        return self.dataset.size(self.indices[index])
+
 
 def split(dataset, fraction, rng):
     """Return two Subsets that share no image: the larger rest, and a slice.

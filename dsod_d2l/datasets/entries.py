@@ -1,0 +1,165 @@
+"""What a file says about one image: entries, and what is wrong with them.
+
+A box is checked in the numbers of the file, so that a message shows what
+stands there; kept are fractions of the image in double precision, from which
+every format can be written again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import NamedTuple
+
+import numpy as np
+
+FLAGS = ("difficult", "truncated", "occluded", "crowd")
+OUTSIDE = ("error", "clip")
+SLACK = 0.011                # pixels outside that are rounding: COCO has 2 digits
+
+
+class Fault(NamedTuple):
+    """Something wrong in a file: where, what in one sentence, which kind."""
+
+    source: str
+    reason: str
+    kind: str = "file"
+
+
+class Entry(NamedTuple):
+    """What is known of one image, without its pixels.
+
+    name: of the image file, relative to the folder of images.
+    boxes: float64 (M, 4) corner boxes in fractions of the image.
+    labels: int64 (M,) class indices.
+    flags: bool (M, 4), columns as in ``FLAGS``.
+    size: (height, width) that the file states, or None.
+    source: where it stands, for messages.
+    faults: tuple of Fault; what is faulty has no row in the arrays.
+    clipped: number of boxes that were cut to the image.
+    """
+
+    name: str
+    boxes: np.ndarray
+    labels: np.ndarray
+    flags: np.ndarray
+    size: tuple | None
+    source: str
+    faults: tuple = ()
+    clipped: int = 0
+
+
+def box_fault(box, low=0, width=1, height=1):
+    """Say what is wrong with a box as written, or return None.
+
+    Args:
+        box: xmin, ymin, xmax, ymax in the unit of the file.
+        low: the least coordinate there: 1 where pixels count from 1.
+        width, height: the greatest ones.
+
+    Returns:
+        None, or (kind, clause).
+
+    >>> box_fault((504, 337, 504, 337), 1, 640, 480)
+    ('degenerate box', 'xmin 504 is not below xmax 504')
+    >>> box_fault((1, 1, 640, 480), 1, 640, 480) is None
+    True
+    """
+    xmin, ymin, xmax, ymax = box
+    least = low - 1e-6 if width == 1 else low - SLACK
+    more = 1e-6 if width == 1 else SLACK
+    if (least <= xmin < xmax <= width + more
+            and least <= ymin < ymax <= height + more):
+        return None
+    text = " ".join(f"{value:.10g}" for value in box)
+    if not np.isfinite(box).all():
+        return "degenerate box", f"a coordinate is not a finite number: {text}"
+    for name, first, last in (("x", xmin, xmax), ("y", ymin, ymax)):
+        if first >= last:
+            return ("degenerate box", f"{name}min {first:.10g} is not below "
+                    f"{name}max {last:.10g}")
+    return ("box outside", f"it leaves the image: found {text}, expected x "
+            f"from {low:g} to {width:g} and y from {low:g} to {height:g}"
+            + _unit_hint(box, low, width, height))
+
+
+def _unit_hint(box, low, width, height):
+    if (width, height) == (1, 1) and max(box) > 2:
+        return "; these look like pixels"
+    if low == 1 and min(box) >= 0 and box[2] <= width and box[3] <= height:
+        return ("; these look like " + ("fractions" if max(box) <= 1 else
+                "pixels counted from 0 (origin=0)"))
+    return ""
+
+
+class EntryMaker:
+    """Collect the objects of one image, and what is wrong with them.
+
+    Args:
+        name, size, source: as in ``Entry``.
+        classes: {class name: index}.
+        outside: "error" takes a box that leaves the image for a fault,
+            "clip" cuts it to the image and counts it.
+    """
+
+    def __init__(self, name, size, source, classes, outside="error"):
+        if outside not in OUTSIDE:
+            raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
+                             f"found {outside!r}.")
+        self.name, self.size, self.source = name, size, source
+        self.classes, self.outside = classes, outside
+        self.rows, self.faults, self.clipped = [], [], 0
+
+    def blame(self, reason, kind="file", where=""):
+        """Note a fault."""
+        place = f"{self.source}, {where}" if where else self.source
+        self.faults.append(Fault(place, f"{place}: {reason}.", kind))
+
+    def add(self, name, box, flags=(0, 0, 0, 0), where="", origin=0,
+            pixels=True):
+        """Add one object as written, if nothing is wrong with it.
+
+        Args:
+            name: of its class.
+            box: xmin, ymin, xmax, ymax; in pixels, or in fractions.
+            flags: four, as in ``FLAGS``.
+            where: names the row in messages.
+            origin: the number of the first pixel; 1 also means that xmax
+                and ymax are the last pixels inside.
+            pixels: whether the box is in pixels of ``size``.
+        """
+        height, width = self.size if pixels else (1, 1)
+        fault = box_fault(box, origin, width, height)
+        if fault and fault[0] == "box outside" and self.outside == "clip":
+            cut = tuple(min(max(side, origin), most) for side, most
+                        in zip(box, (width, height) * 2))
+            box, fault = cut, box_fault(cut, origin, width, height)
+            self.clipped += fault is None
+        if fault:
+            self.blame(fault[1], fault[0], where)
+        if name not in self.classes:
+            self.blame(unknown_class(name, self.classes), "unknown class",
+                       where)
+        elif not fault:
+            edges = ((box[0] - origin) / width, (box[1] - origin) / height,
+                     box[2] / width, box[3] / height)
+            if min(edges) < 0 or max(edges) > 1:      # rounding of the file
+                edges = [min(max(edge, 0.0), 1.0) for edge in edges]
+            self.rows.append((self.classes[name], edges, flags))
+
+    def entry(self):
+        """Return the Entry."""
+        labels, boxes, flags = zip(*self.rows) if self.rows else ((), (), ())
+        return Entry(self.name, np.array(boxes, float).reshape(-1, 4),
+                     np.array(labels, np.int64),
+                     np.array(flags, bool).reshape(-1, len(FLAGS)), self.size,
+                     self.source, tuple(self.faults), self.clipped)
+
+
+def unknown_class(name, classes):
+    """Return the clause that says that a class name is not known."""
+    near = difflib.get_close_matches(str(name), list(classes), 1)
+    folded = {one.casefold(): one for one in classes}
+    near = near or [one for one in [folded.get(str(name).casefold())] if one]
+    meant = f"; {near[0]!r} is known" if near else ""
+    few = ", ".join(list(classes)[:6]) + (", ..." if len(classes) > 6 else "")
+    return f"the class {name!r} is not one of {few}{meant}"

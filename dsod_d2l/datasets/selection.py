@@ -1,0 +1,134 @@
+"""A data set seen through a choice: of classes, and of kinds of objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from .entries import FLAGS, unknown_class
+
+POLICIES = ("keep", "drop", "difficult")
+
+
+class Selected:
+    """A data set whose classes and objects were chosen.
+
+    An image that loses all of its objects stays, as one without objects.
+
+    Args:
+        dataset: any data set with ``entry``.
+        rename: {old class name: new one}; two with the same new name become
+            one class.
+        only: the class names to keep, in the order of their new indices,
+            after renaming. Default: all.
+        difficult, truncated, occluded, crowd: what becomes of such objects:
+            "keep"; "drop"; or "difficult", which an evaluation does not ask
+            for. A crowd that is kept is an ignored region in an evaluation
+            and not trained on.
+
+    Attributes:
+        dropped: Counter of objects that were left out, by reason.
+
+    Raises:
+        ValueError: a class or a policy is not known.
+    """
+
+    def __init__(self, dataset, rename=None, only=None, **policies):
+        self.dataset = dataset
+        for flag, policy in policies.items():
+            if flag not in FLAGS or policy not in POLICIES:
+                raise ValueError(f"{flag} must be one of "
+                                 f"{', '.join(POLICIES)}, found {policy!r}."
+                                 if flag in FLAGS else
+                                 f"there is no choice {flag!r}; expected "
+                                 f"{', '.join(FLAGS)}.")
+        self._policies = policies
+        names = _renamed(dataset.classes, rename or {})
+        self.classes = _chosen(dict.fromkeys(names), only)
+        index = {name: label for label, name in enumerate(self.classes)}
+        # The new index of each old class, -1 for one that is left out.
+        self._labels = np.array([index.get(name, -1) for name in names],
+                                np.int64)
+        self.dropped = Counter()
+        self._kept = [self._choose(row) for row in range(len(dataset))]
+
+    @property
+    def skipped(self):
+        """What the data set itself left out."""
+        return getattr(self.dataset, "skipped", [])
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        kept, flags = self._kept[index]
+        sample = self.dataset[index]
+        crowd = flags[:, 3] if flags[:, 3].any() else None
+        return sample._replace(
+            boxes=sample.boxes[kept],
+            labels=self._labels[sample.labels[kept]],
+            difficult=flags[:, 0], crowd=crowd)
+
+    def __repr__(self):
+        left = sum(self.dropped.values())
+        return (f"Selected({self.dataset!r}, classes={len(self.classes)}, "
+                f"{left} objects dropped)")
+
+    def entry(self, index):
+        """Return the Entry of one image."""
+        kept, flags = self._kept[index]
+        entry = self.dataset.entry(index)
+        return entry._replace(boxes=entry.boxes[kept], flags=flags,
+                              labels=self._labels[entry.labels[kept]])
+
+    def encoded(self, index):
+        """Return the bytes of one image file."""
+        return self.dataset.encoded(index)
+
+    def size(self, index):
+        """Return (height, width) of one image as its file says."""
+        return self.dataset.size(index)
+
+    def _choose(self, row):
+        """Return the rows of objects that stay in an image, and their flags."""
+        entry = self.dataset.entry(row)
+        stay = self._labels[entry.labels] >= 0
+        self._count("class", ~stay)
+        flags = entry.flags.copy()
+        for flag, policy in self._policies.items():
+            column = FLAGS.index(flag)
+            struck = entry.flags[:, column]
+            if policy == "drop":
+                self._count(flag, struck & stay)
+                stay &= ~struck
+            elif policy == "difficult":
+                flags[struck, 0] = True
+                flags[struck, 3] &= flag != "crowd"
+        kept = np.flatnonzero(stay)
+        return kept, flags[kept]
+
+    def _count(self, reason, struck):
+        if struck.any():
+            self.dropped[reason] += int(struck.sum())
+
+
+def _renamed(classes, rename):
+    """Return the class names with the new ones in place."""
+    for name in rename:
+        if name not in classes:
+            raise ValueError(f"rename: {unknown_class(name, classes)}.")
+    return [rename.get(name, name) for name in classes]
+
+
+def _chosen(names, only):
+    """Return the classes that stay."""
+    if only is None:
+        return tuple(names)
+    if isinstance(only, str) or not only or len(set(only)) != len(only):
+        raise ValueError("only must list different class names, found "
+                         f"{only!r}.")
+    for name in only:
+        if name not in names:
+            raise ValueError(f"only: {unknown_class(name, names)}.")
+    return tuple(only)

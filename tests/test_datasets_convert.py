@@ -1,0 +1,186 @@
+"""Conversion: every format to every other one and back, nothing lost."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dsod_d2l  # noqa: F401  (prepares MXNet)
+from dsod_d2l import datasets
+from dsod_d2l.datasets.convert import convert
+from dsod_d2l.datasets.entries import Entry
+from small_sets import CLASSES, IMAGES, Small, assert_same
+
+# What to write, and what to open.
+FORMATS = {"voc": ("voc:{}/v:val", "voc:{}/v:val"),
+           "coco": ("coco:{}/c:val", "coco:{}/c:val"),
+           "yolo": ("yolo:{}/y:val", "yolo:{}/y:val"),
+           "csv": ("csv:{}/t/a.csv", "csv:{}/t/a.csv"),
+           "rec": ("rec:{}/r/a.rec", "rec:{}/r/a.rec")}
+
+
+def through(dataset, kind, folder):
+    """Write a data set in one format and open it again."""
+    target, spec = (text.format(folder) for text in FORMATS[kind])
+    done = convert(dataset, target)
+    assert done.images == len(dataset) and not done.skipped
+    assert Path(done.path).exists() and not done.renamed
+    split = {"split": "val"} if kind == "coco" else {}
+    return datasets.open_dataset(spec, **split)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_gives_back_what_was_written(tmp_path, kind):
+    found = through(Small(), kind, tmp_path)
+    assert_same(found, Small())
+    for index, (_, height, width, rows) in enumerate(IMAGES):
+        sample = found[index]
+        assert sample.image.shape == (height, width, 3)
+        assert sample.boxes.dtype == np.float32
+        assert sample.difficult.tolist() == [bool(row[2][0]) for row in rows]
+        crowd = [bool(row[2][3]) for row in rows]
+        assert (sample.crowd.tolist() if any(crowd) else sample.crowd) == (
+            crowd if any(crowd) else None)
+
+
+@pytest.mark.parametrize("first", FORMATS)
+@pytest.mark.parametrize("second", FORMATS)
+def test_every_format_to_every_other_and_back(tmp_path, first, second):
+    there = through(Small(), first, tmp_path / "1")
+    other = through(there, second, tmp_path / "2")
+    assert_same(through(other, first, tmp_path / "3"), Small())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_real_voc_files_through_every_format_and_back(tmp_path, kind):
+    root = os.environ.get("DSOD_REAL_DATA")
+    if not root:
+        pytest.skip("DSOD_REAL_DATA is not set")
+    spec = f"voc:{root}/bccd/BCCD:val"
+    with pytest.raises(ValueError, match="BloodImage_00338.xml, object 12 "
+                       r"\(line 158\): xmin 504 is not below xmax 504."):
+        datasets.open_dataset(spec)
+    with pytest.warns(UserWarning, match="1 of 87 images are faulty"):
+        real = datasets.open_dataset(spec, bad="skip")
+    assert len(real) == 86 and len(real.skipped) == 1
+    back = through(through(real, kind, tmp_path / "1"), "voc", tmp_path / "2")
+    assert_same(back, real, digits=9)         # whole pixels stay whole
+    assert real.entry(3).flags[:, 1].any()
+
+
+def test_fractions_of_six_digits_survive_pixels(tmp_path):
+    class Fractions(Small):
+        def entry(self, index):
+            rng = np.random.default_rng(index)
+            low = rng.uniform(0, .5, (3, 2))
+            boxes = np.hstack([low, low + rng.uniform(.1, .5, (3, 2))])
+            return Entry(IMAGES[index][0], boxes.round(6), np.arange(3),
+                         np.zeros((3, 4), bool), None, "here")
+    for kind in ("voc", "coco", "csv", "yolo"):
+        found = through(Fractions(), kind, tmp_path / kind)
+        for index in range(len(IMAGES)):
+            np.testing.assert_allclose(found.entry(index).boxes,
+                                       Fractions().entry(index).boxes,
+                                       atol=3e-7, rtol=0)
+
+
+def test_what_voc_files_say(tmp_path):
+    convert(Small(), f"voc:{tmp_path}")
+    text = (tmp_path / "Annotations/b.xml").read_text()
+    assert "<width>50</width><height>30</height>" in text
+    # 1-based, the last pixel included: edges 10 and 20 are pixels 11 to 20.
+    assert ("<name>Tür &amp; &lt;b&gt;</name><difficult>0</difficult>"
+            "<truncated>1</truncated><bndbox><xmin>11</xmin><ymin>11</ymin>"
+            "<xmax>20</xmax><ymax>20</ymax></bndbox>") in text
+    assert "<xmin>2.25</xmin>" in (
+        tmp_path / "Annotations/deep/d.xml").read_text()
+    assert (tmp_path / "ImageSets/Main/train.txt").read_text() == (
+        "a\nb\nc\ndeep/d\n")
+
+
+def test_what_yolo_files_say(tmp_path):
+    convert(Small(), f"yolo:{tmp_path}")
+    assert (tmp_path / "labels/a.txt").read_text() == (
+        "0 0.3333333333 0.375 0.3333333333 0.5\n")
+    assert (tmp_path / "labels/c.txt").read_text() == ""
+    assert (tmp_path / "classes.txt").read_text().split("\n")[:3] == list(
+        CLASSES)
+    assert "labels/b.txt,3,0,0,1,1" in (tmp_path / "flags.csv").read_text()
+
+
+def test_pycocotools_reads_what_was_written(tmp_path, capsys):
+    coco = pytest.importorskip("pycocotools.coco")
+    done = convert(Small(), f"coco:{tmp_path}")
+    table = coco.COCO(done.path)
+    assert [row["name"] for row in table.cats.values()] == list(CLASSES)
+    rows = table.imgToAnns[2]
+    assert [row["bbox"] for row in rows] == [[0, 0, 50, 30], [10, 10, 10, 10],
+                                             [20, 10, 13, 10]]
+    assert [row["iscrowd"] for row in rows] == [0, 0, 1]
+    assert rows[2]["area"] == 130 and rows[0]["difficult"] == 1
+
+
+def test_two_splits_share_a_folder_and_nothing_is_replaced(tmp_path):
+    for kind in ("voc", "coco", "yolo"):
+        convert(datasets.Subset(Small(), [0, 1]), f"{kind}:{tmp_path}/{kind}:a")
+        convert(datasets.Subset(Small(), [2, 3]), f"{kind}:{tmp_path}/{kind}:b")
+        for part, wanted in (("a", [0, 1]), ("b", [2, 3])):
+            found = datasets.open_dataset(f"{kind}:{tmp_path}/{kind}:{part}")
+            assert_same(found, datasets.Subset(Small(), wanted))
+        with pytest.raises(FileExistsError, match="is there already"):
+            convert(Small(), f"{kind}:{tmp_path}/{kind}:a")
+    with pytest.raises(ValueError, match="has the classes cat, big dog"):
+        class Other(Small):
+            classes = ("x", "y", "z")
+        convert(Other(), f"voc:{tmp_path}/voc:c")
+
+
+def test_names_that_clash_get_a_number(tmp_path):
+    twice = datasets.Combined([Small(), Small()])
+    done = convert(twice, f"voc:{tmp_path}/v")
+    assert sorted(done.renamed.values()) == ["a_1.jpg", "b_1.jpg", "c_1.jpg",
+                                             "deep/d_1.png"]
+    found = datasets.VOC(tmp_path / "v")
+    assert len(found) == 8
+    assert found.entry(5).boxes.tolist() == found.entry(1).boxes.tolist()
+
+
+def test_a_box_that_voc_cannot_hold_is_an_error_or_counted(tmp_path):
+    class Tiny(Small):
+        def entry(self, index):
+            entry = super().entry(index)
+            if index == 1:
+                entry.boxes[0, 2] = entry.boxes[0, 0] + .5 / 50
+            return entry
+    with pytest.raises(ValueError, match="image 1, object 0: a VOC file"):
+        convert(Tiny(), f"voc:{tmp_path}/a")
+    done = convert(Tiny(), f"voc:{tmp_path}/b", bad="skip")
+    assert done.images == 3 and "one pixel" in done.skipped[0].reason
+    assert len(datasets.VOC(tmp_path / "b")) == 3
+
+
+def test_what_cannot_be_converted_is_one_sentence(tmp_path):
+    for target in ("voc", "voc:", "tfrecord:a", "csv:a.txt", "rec:a"):
+        with pytest.raises(ValueError, match="^target must .*\\.$"):
+            convert(Small(), target)
+
+    class Lies(Small):
+        def entry(self, index):
+            return super().entry(index)._replace(size=(40, 61))
+    with pytest.raises(ValueError, match="image 0: the file states 61 x 40 "
+                                         "pixels, the image has 60 x 40."):
+        convert(Lies(), f"voc:{tmp_path}")
+
+    class Line(Small):
+        classes = ("a", "b\nc", "d")
+    with pytest.raises(ValueError, match="the class name .* cannot be"):
+        convert(Line(), f"voc:{tmp_path}")
+
+
+def test_nothing_warns_on_the_way(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in FORMATS:
+            through(Small(), kind, tmp_path / kind)
