@@ -20,7 +20,7 @@ LAYERS = [{"runtime"}, {"config", "boxes"}, {"anchors"}, {"targets"},
           {"transforms", "datasets"},
           {"detection", "judging", "evaluation", "visualisation",
            "architecture"},
-          {"checkpoints", "training"}, {"cli", "__main__"}]
+          {"checking", "checkpoints", "training"}, {"cli", "__main__"}]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 MXNET = {"blocks", "plain", "pyramid", "losses", "models", "training",
          "checkpoints"}

@@ -545,8 +545,8 @@ def test_only_and_rename(small):
     assert len(found.entry(1).boxes) == 1 and found.encoded(2)
 
 
-@pytest.mark.parametrize("column, flag", enumerate(
-    ("difficult", "truncated", "occluded", "crowd")))
+@pytest.mark.parametrize("column, flag", list(enumerate(
+    ("difficult", "truncated", "occluded", "crowd"))))
 def test_each_flag_can_be_dropped_or_made_difficult(small, column, flag):
     whole = datasets.open_dataset(small)
     dropped = datasets.open_dataset(f"{small}?{flag}=drop")

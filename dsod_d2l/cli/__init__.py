@@ -12,11 +12,11 @@ import logging
 import os
 import sys
 
-from . import commands, demo, detect, evaluate, options, train
+from . import commands, data, demo, detect, evaluate, options, train
 
 # name: what it does, and what adds its options.
 COMMANDS = {"info": (commands.info, options.info),
-            "data": (commands.data, options.data),
+            "data": (data.run, data.add_options),
             "train": (train.run, train.add_options),
             "evaluate": (evaluate.run, evaluate.add_options),
             "detect": (detect.run, detect.add_options),
@@ -49,7 +49,7 @@ def build_parser():
 def main(arguments=None):
     """Run one command; return the exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    chosen = build_parser().parse_args(arguments)
+    chosen, value = build_parser().parse_args(arguments), None
     try:
         value, table = COMMANDS[chosen.command][0](chosen)
         print(json.dumps(value) if chosen.json else table, flush=True)
@@ -58,4 +58,5 @@ def main(arguments=None):
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
         return 2
-    return 0
+    # `data check` says by its code, too, whether a data set is sound.
+    return 1 if isinstance(value, dict) and value.get("sound") is False else 0

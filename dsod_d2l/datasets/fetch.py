@@ -10,7 +10,7 @@ from .files import check_sum
 CHUNK = 1 << 16
 
 
-def fetch(url, path, sha1, timeout=20, progress=None):
+def fetch(url, path, checksum, timeout=20, progress=None):
     """Download a file, unless it is there already with the right checksum.
 
     What arrives goes to ``<path>.part``. If the connection is cut, the next
@@ -19,7 +19,7 @@ def fetch(url, path, sha1, timeout=20, progress=None):
     Args:
         url: http or https address.
         path: where the file belongs.
-        sha1: its checksum, 40 hexadecimal digits.
+        checksum: its SHA-256, SHA-1 or MD5, as hexadecimal digits.
         timeout: seconds without an answer before giving up.
         progress: called with (bytes so far, bytes in all or None).
 
@@ -33,11 +33,11 @@ def fetch(url, path, sha1, timeout=20, progress=None):
     """
     path = Path(path)
     if path.is_file():
-        return check_sum(path, sha1)
+        return check_sum(path, checksum)
     part = path.with_name(path.name + ".part")
     _receive(url, part, timeout, progress)
     try:
-        check_sum(part, sha1)
+        check_sum(part, checksum)
     except ValueError:
         part.unlink()
         raise
