@@ -164,6 +164,13 @@ def test_many_objects_are_drawn_from(monkeypatch):
     assert len(fit.rows) == 50 == len(set(fit.rows))
 
 
+def test_the_search_looks_at_every_class_alike():
+    labels = np.repeat([0, 1, 4], [9000, 90, 10])
+    rows = anchor_fit._balanced(labels, np.random.default_rng(0))
+    counts = np.bincount(labels[rows])[[0, 1, 4]]
+    assert counts.sum() == anchor_fit.TRIED and counts.min() > 280
+
+
 def test_clusters_of_shapes():
     rng = np.random.default_rng(0)
     shapes = np.vstack([[.1, .2] * rng.uniform(.95, 1.05, (50, 2)),

@@ -598,6 +598,28 @@ def test_combined():
         datasets.Combined([])
 
 
+def test_combined_samples_have_the_labels_of_the_whole(small, tmp_path):
+    other = datasets.open_dataset(f"{small}?only=Tür & <b>,cat")
+    both = datasets.Combined([other, datasets.open_dataset(small)], merge=True)
+    assert both[1].labels.tolist() == [0, 1]
+    assert both[5].labels.tolist() == [2, 0, 1]
+    assert both[5].boxes.tolist() == other.dataset[1].boxes.tolist()
+
+
+def test_crowds_are_not_trained_on(small):
+    """The loader takes them out: no anchor becomes positive for one."""
+    from dsod_d2l import config
+    from dsod_d2l.datasets.loader import BatchMaker
+    settings = config.TrainConfig(batch_size=4, augment="none")
+    counts = {}
+    for policy in ("keep", "drop", "difficult"):
+        found = datasets.open_dataset(f"{small}?crowd={policy}")
+        maker = BatchMaker(found, config.get("dsod_tiny", num_classes=3),
+                           settings)
+        counts[policy] = (maker.fill(0, maker.empty()[0]).classes > 0).sum()
+    assert counts["keep"] == counts["drop"] < counts["difficult"]
+
+
 def test_the_cache_has_a_limit(tmp_path, monkeypatch):
     from dsod_d2l.datasets import annotations
     monkeypatch.setattr(annotations, "CACHE_LIMIT", 40 * 60 * 3 + 1)
