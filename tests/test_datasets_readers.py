@@ -599,7 +599,7 @@ def test_combined():
 
 
 def test_combined_samples_have_the_labels_of_the_whole(small, tmp_path):
-    other = datasets.open_dataset(f"{small}?only=Tür & <b>,cat")
+    other = datasets.open_dataset(f"{small}?only=Tür %26 <b>,cat")
     both = datasets.Combined([other, datasets.open_dataset(small)], merge=True)
     assert both[1].labels.tolist() == [0, 1]
     assert both[5].labels.tolist() == [2, 0, 1]

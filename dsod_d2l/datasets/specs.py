@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 from .entries import FLAGS
 
@@ -30,7 +31,8 @@ OPTIONS = {
     "origin=0": "voc, list: pixels count from 0, not from 1",
     "outside=clip": "cut boxes to the image, with a count",
     "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
-    "images=FOLDER": "csv, coco: where the images are",
+    "images=FOLDER": "csv, coco: where the images are; what a name or a path "
+    "may not hold here is written as in a link: %26 is &, %2C a comma",
 }
 _LISTS = ("classes", "only")
 _CHOICES = ("only", "rename", *FLAGS)
@@ -90,15 +92,16 @@ def parse(text):
 
 def _value(name, text):
     """Return the value of an option."""
+    parts = [unquote(part) for part in text.split(",")]
     if name in _LISTS:
-        return text.split(",")
+        return parts
     if name == "rename":
-        pairs = [part.partition(":") for part in text.split(",")]
+        pairs = [part.partition(":") for part in parts]
         if not all(old and new for old, _, new in pairs):
             raise ValueError("rename must have the form OLD:NEW,OLD:NEW, "
                              f"found {text!r}.")
         return {old: new for old, _, new in pairs}
-    return int(text) if name == "origin" and text in "01" else text
+    return int(text) if name == "origin" and text in "01" else unquote(text)
 
 
 def split_path(rest):
