@@ -247,3 +247,30 @@ def test_the_version_has_a_heading_and_a_date_once_it_is_released():
     if heading.group(2) != "not released":
         released = yaml.safe_load((ROOT / "CITATION.cff").read_text())["date-released"]
         assert heading.group(2) == released.isoformat() and isinstance(released, date)
+
+
+def page_head():
+    """Import the extension, which is no part of a package."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("page_head", ROOT / "tools" / "_ext" / "page_head.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("text, short", [
+    ("One. Two.", "One. Two."), ("a" * 90 + ". " + "b " * 80, "a" * 90 + "."),
+    ("word " * 60, "word " * 39 + "word ..."), ("Who? " + "c " * 120, "Who? " + "c " * 97 + "..."),
+])
+def test_a_long_description_is_cut_behind_a_sentence_or_a_word(text, short):
+    assert page_head().shorten(text) == short
+
+
+def test_titles_and_addresses_are_escaped():
+    head = page_head()
+    assert head.plain('<span class="x">1. </span>A &amp; B') == "1. A & B"
+    assert 'content="A &amp; &quot;B&quot;"' in head.tags(("A & \"B\"", "t"), "about", "s/", "p")
+    link = re.search(r'href="([^"]*)"', head.report_link("https://a.b/c", "A & B?", "book/x"))
+    asked = parse_qs(urlsplit(link.group(1).replace("&amp;", "&")).query)
+    assert asked == {"title": ["Mistake in: A & B?"], "body": ["Page: book/x\n\n"]}

@@ -8,11 +8,14 @@ what is stored; these rules see to it that enough is stored, and only what is wa
 """
 import argparse
 import ast
+import base64
+import io
 import re
 import sys
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 if __package__ in (None, ""):  # started as a program
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,6 +28,7 @@ PAGE_TAGS = {"hide-input", "hide-output", "hide-cell", "remove-cell", "remove-in
              "remove-output"}
 TAGS = PAGE_TAGS | {"raises-exception", "nbval-ignore-output"}
 IGNORED_SHARE, COMPARED_SHARE = 0.1, 0.6
+PHOTO_COLOURS = 0.05  # colours in each pixel of a picture: a drawing has one in a hundred
 MIME_TYPES = {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
 # A home, a temporary or a drive's folder; "/9" in a sum or a URL's path is none.
 ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|Users|root|tmp|work|mnt|content|opt|usr|var)/|"
@@ -103,13 +107,32 @@ def cells_end_well(nb):
 
 
 def pictures_are_described(nb):
-    """A cell that shows a picture says in words what is seen (mystnb.image.alt)."""
+    """A picture has a caption, and says in words what is seen (mystnb: image.alt, figure.caption)."""
     for number, cell in code_cells(nb):
-        shows = any(mime.startswith("image/") for out in cell.outputs for mime in out.get("data", {}))
-        hidden = {"remove-cell", "remove-output"} & tags(cell)
-        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-        if shows and not hidden and len(alt) < 10:
+        shown = cell.metadata.get("mystnb", {})
+        if not images(cell) or {"remove-cell", "remove-output"} & tags(cell):
+            continue
+        if len(shown.get("image", {}).get("alt", "")) < 10:
             yield f"cell {number} shows a picture without an alternative text"
+        if len(shown.get("figure", {}).get("caption", "")) < 10:
+            yield f"cell {number} shows a picture without a caption"
+
+
+def pictures_are_whole(nb):
+    """A picture can be read to its end and shows something; a photograph is a JPEG."""
+    for number, cell in code_cells(nb):
+        for mime, raw in images(cell):
+            try:
+                picture = Image.open(io.BytesIO(raw)).convert("RGB")
+            except (OSError, SyntaxError, ValueError) as error:
+                yield f"cell {number} shows a broken picture: {str(error)[:60]}"
+                continue
+            colours = len(picture.getcolors(picture.width * picture.height))
+            if colours < 2:
+                yield f"cell {number} shows an empty picture"
+            if mime == "image/png" and colours > PHOTO_COLOURS * picture.width * picture.height:
+                yield (f"cell {number} shows a photograph as PNG; "
+                       'set_matplotlib_formats("jpeg") makes it a third as large')
 
 
 def little_is_ignored(nb):
@@ -129,13 +152,22 @@ def little_is_ignored(nb):
 
 
 def enough_is_compared(nb):
-    """Of the visible cells that do something, six in ten show a text that nbval compares."""
-    doing = [cell for _, cell in code_cells(nb)
-             if not {"remove-cell", "remove-output"} & tags(cell) and not only_defines(cell)]
-    compared = [cell for cell in doing if shows_text(cell)]
-    if len(compared) < COMPARED_SHARE * len(doing):
-        yield (f"{len(compared)} of the {len(doing)} visible cells that do something show a "
-               f"compared text; six in ten should")
+    """Of the visible cells, the set-up aside, six in ten show a text that nbval compares."""
+    visible = [cell for _, cell in code_cells(nb)
+               if not {"remove-cell", "remove-output"} & tags(cell) and not is_setup(cell)]
+    compared = [cell for cell in visible if shows_text(cell)]
+    if len(compared) < COMPARED_SHARE * len(visible):
+        yield (f"{len(compared)} of the {len(visible)} visible cells show a compared text; "
+               f"six in ten should")
+
+
+def visible_cells_are_no_tests(nb):
+    """A visible cell is not only an assert: asserts for the author are removed from the page."""
+    for number, cell in code_cells(nb):
+        body = parse(cell.source).body
+        seen = not {"remove-cell", "remove-input"} & tags(cell)
+        if seen and body and all(isinstance(node, ast.Assert) for node in body):
+            yield f"cell {number} is visible, and only an assert"
 
 
 def paths_are_relative(nb):
@@ -176,8 +208,9 @@ def links_lead_somewhere(nb, folder=ROOT / "book"):
         for mark, text, target in re.findall(r"(!?)\[([^\]]*)\]\(([^)\s]+)[^)]*\)", cell.source):
             if mark and len(text) < 10:
                 yield f"cell {number} shows the picture {target} without an alternative text"
-            if mark and re.match(r"https?:", target):
-                yield f"cell {number} shows a picture from another host: {target}"
+            if mark and not target.startswith("attachment:"):
+                yield (f"cell {number} shows the picture {target} from outside the notebook: "
+                       "Colab does not find it, so let a cell of code draw it")
             local = target.partition("#")[0]
             if local and not re.match(r"\w+:", local) and not (folder / local).exists():
                 yield f"cell {number} links to {local}, which is not there"
@@ -221,15 +254,21 @@ def is_setup(cell):
     return "google.colab" in cell.source
 
 
+def images(cell):
+    """Return the (MIME type, bytes) of a cell's pictures; what is no base64 gives no bytes."""
+    found = []
+    for out in cell.outputs:
+        for mime in sorted({"image/png", "image/jpeg"} & set(out.get("data", {}))):
+            try:
+                found.append((mime, base64.b64decode(out.data[mime])))
+            except ValueError:
+                found.append((mime, b""))
+    return found
+
+
 def has_assert(source):
     """Tell whether the code asserts something."""
     return any(isinstance(node, ast.Assert) for node in ast.walk(parse(source)))
-
-
-def only_defines(cell):
-    """Tell whether a cell holds nothing but imports, definitions and asserts."""
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assert)
-    return is_setup(cell) or all(isinstance(node, kinds) for node in parse(cell.source).body)
 
 
 def shows_text(cell):
@@ -290,9 +329,10 @@ def library_tree(name, root=ROOT):
 
 
 RULES = (cells_are_short, tags_are_known, everything_is_run, outputs_can_be_compared,
-         cells_end_well, pictures_are_described, little_is_ignored, enough_is_compared,
-         paths_are_relative, markdown_is_plain, links_lead_somewhere, setup_is_the_same,
-         notebook_is_small, library_cells_are_the_library)
+         cells_end_well, pictures_are_described, pictures_are_whole, little_is_ignored,
+         enough_is_compared, visible_cells_are_no_tests, paths_are_relative,
+         markdown_is_plain, links_lead_somewhere, setup_is_the_same, notebook_is_small,
+         library_cells_are_the_library)
 
 
 def problems(nb):
