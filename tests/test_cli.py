@@ -226,6 +226,8 @@ def test_a_dry_run_prints_the_plan_and_options_go_before_the_recipe(
     assert got["rates"][:2] == [[0, .2], [20, .02]]
     got = value(capsys, *options, "--recipe", "toy_ssd")
     assert got["steps"] == 38                    # 150 epochs of 8 / 32
+    got = value(capsys, *options, "--recipe", "toy_ssd", "--steps", 7)
+    assert got["steps"] == 7
     got = value(capsys, *options, "--recipe", "toy_ssd", "--epochs", 8)
     assert got["steps"] == 2
     assert value(capsys, *options)["model"] == "dsod_tiny"

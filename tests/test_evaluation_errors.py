@@ -74,9 +74,15 @@ def test_the_cost_of_each_kind_by_hand():
     assert cost(base)["missed"] == pytest.approx(0.5)      # class 0 is no more
     assert cost((0, .9, NOWHERE), (0, .8, A), base)["background"] == (
         pytest.approx(.25))
-    # The best of two is put right, not both.
-    assert cost(base, (0, .9, A_FAR), (0, .8, A_FAR))[
-        "localisation"] == pytest.approx(.5)
+
+
+def test_the_best_of_two_is_put_right_and_not_both():
+    """Of two objects one is pointed to twice: recall rises to 1/2."""
+    got = ev.find_mistakes([found((0, .9, A_FAR), (0, .8, A_FAR))],
+                           [truth((0, A), (0, B))])
+    assert list(got.kind) == ["localisation"] * 2
+    assert ev.cost_of_mistakes(got, 1)["localisation"] == pytest.approx(
+        51 / 101)
 
 
 @pytest.mark.parametrize("seed, options", [(0, {}), (1, {"crowd": .3}),

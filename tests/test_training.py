@@ -274,7 +274,14 @@ def test_what_is_saved_is_the_average_of_the_weights(tmp_path):
     assert moved > 0.1
 
 
-def test_evaluation_sees_the_average_and_training_does_not():
+def test_evaluation_sees_the_average_and_training_does_not(monkeypatch):
+    seen, judge = [], training.run.evaluate_dataset
+
+    def watch(detector, dataset):
+        seen.append(checkpoints.parameter_arrays(detector.net))
+        return judge(detector, dataset)
+    monkeypatch.setattr(training.run, "evaluate_dataset", watch)
+
     def losses(average):
         run = training.fit(small(), Squares(12), settings(
             steps=9, average=average, held_back=0.25, evaluate_every=1.0),
@@ -284,6 +291,8 @@ def test_evaluation_sees_the_average_and_training_does_not():
     assert without == with_it                    # the same path
     assert any((one != other).any() for one, other in
                zip(arrays_after(plain), arrays_after(averaged)))
+    for one, other in zip(seen[:len(seen) // 2], seen[len(seen) // 2:]):
+        assert any((one[name] != other[name]).any() for name in one)
 
 
 def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
