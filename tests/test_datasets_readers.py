@@ -304,6 +304,10 @@ def test_coco_category_ids_need_not_follow_one_another(coco):
         0, 1, 2]
     assert found.image_ids["c.jpg"] == 3
     assert datasets.Coco(spec[5:], classes=CLASSES).category_ids == (90, 3, 17)
+    chosen = datasets.Subset(datasets.open_dataset(f"{spec}?only=cat,big dog"),
+                             [1])
+    assert chosen.category_ids == (90, 3) and chosen.image_ids["c.jpg"] == 3
+    assert not hasattr(datasets.Selected(Small()), "image_ids")
 
 
 def test_coco_layout_and_crowd(coco, tmp_path):
@@ -579,6 +583,20 @@ def test_choices_that_cannot_be(small, options, words):
     with pytest.raises(ValueError) as caught:
         datasets.open_dataset(f"{small}?{options}")
     assert words in str(caught.value)
+
+
+def test_training_from_a_voc_folder(tmp_path, capsys):
+    """Two steps and an evaluation, from the command line."""
+    from dsod_d2l.cli import main
+    convert(Small(), f"voc:{tmp_path}/v")
+    spec = f"voc:{tmp_path}/v:train?crowd=drop"
+    assert main(["train", "--data", spec, "--out", str(tmp_path / "run"),
+                 "--steps", "2", "--batch-size", "2", "--workers", "1",
+                 "--held-back", "0", "--warmup", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 2
+    assert main(["evaluate", "--data", f"voc:{tmp_path}/v", "--weights",
+                 str(tmp_path / "run/model.safetensors"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 4
 
 
 def test_combined():

@@ -139,8 +139,8 @@ class Annotated:
 
     def _summary(self, listed):
         return (f"{self.title}: {listed - len(self._entries)} of {listed} "
-                f"images are faulty and left out, {len(self.faults)} faults "
-                f"in all. The first: {self.faults[0].reason}")
+                f"images are faulty and left out (faults: {len(self.faults)})"
+                f". The first: {self.faults[0].reason}")
 
     def _image(self, entry):
         """Return the pixels of an entry's image."""

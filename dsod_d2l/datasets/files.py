@@ -88,9 +88,13 @@ def read_text(path):
 
 def number(text):
     """Return a number as a float, nan where the text is none."""
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
+    if type(text) is float:
+        return text
+    try:
         if "_" not in str(text) and not isinstance(text, bool):
             return float(text)
+    except (ValueError, TypeError, OverflowError):
+        pass
     return float("nan")
 
 

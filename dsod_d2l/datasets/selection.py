@@ -58,6 +58,21 @@ class Selected:
         """What the data set itself left out."""
         return getattr(self.dataset, "skipped", [])
 
+    @property
+    def image_ids(self):
+        """The ids of the images, where the data set has them."""
+        return self.dataset.image_ids
+
+    @property
+    def category_ids(self):
+        """The id of each class, where the data set has them.
+
+        Of classes that were made one, it is that of the first.
+        """
+        first = [self._labels.tolist().index(label)
+                 for label in range(len(self.classes))]
+        return tuple(self.dataset.category_ids[old] for old in first)
+
     def __len__(self):
         return len(self.dataset)
 

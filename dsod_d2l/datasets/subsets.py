@@ -30,6 +30,16 @@ class Subset:
         """Names of the classes of the whole."""
         return self.dataset.classes
 
+    @property
+    def image_ids(self):
+        """The ids of the images, where the whole has them."""
+        return self.dataset.image_ids
+
+    @property
+    def category_ids(self):
+        """The id of each class, where the whole has them."""
+        return self.dataset.category_ids
+
     def __len__(self):
         return len(self.indices)
 
