@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from dsod_d2l import runtime
+from dsod_d2l.runtime import gpus, patches, restoring
 
 
-def run(code, **variables):
+def run(code, *arguments, **variables):
     """Run code in a fresh Python; return what it prints, read as JSON."""
     variables = {**os.environ, **variables}
     for name in [name for name, value in variables.items() if value is None]:
         del variables[name]
     done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c",
-                           code], env=variables, capture_output=True,
-                          text=True, timeout=120)
+                           code, *arguments], env=variables,
+                          capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -64,8 +65,6 @@ def check_mxnet(found):
     assert found["gradient"] == 18.0        # 9 windows, 4 filters, a half
     assert found["boxes"] == [1, 5 * 7 * 4, 4]
     assert found["np"] is False
-    if np.lib.NumpyVersion(np.__version__) < "1.24.0":
-        assert not [name for name in found["restored"] if "numpy" in name]
 
 
 def test_mxnet_runs_with_numpy_scalars():
@@ -87,29 +86,121 @@ def test_mxnet_runs_without_distutils():
 
 def test_names_are_put_back_only_where_they_are_missing(monkeypatch):
     ours, fake = object(), types.SimpleNamespace(**vars(np))
-    fake.__version__, fake.lib = "1.26.4", np.lib
     fake.round_ = ours
     for name in ("bool", "in1d", "npv"):
         vars(fake).pop(name, None)
-    monkeypatch.setattr(runtime, "np", fake)
-    monkeypatch.setattr(runtime, "_restored", [])
-    runtime._restore_numpy()
+    monkeypatch.setattr(restoring, "np", fake)
+    monkeypatch.setattr(restoring, "RESTORED", [])
+    restoring._restore_numpy()
     assert fake.round_ is ours and fake.bool is np.bool_
     assert fake.in1d([[1, 2], [3, 1]], [1]).tolist() == [True, False, False,
                                                          True]
     with pytest.raises(NotImplementedError, match="npv"):
         fake.npv(0.1, [1, 2])
-    first = list(runtime._restored)
+    first = list(restoring.RESTORED)
     assert {"numpy.bool", "numpy.in1d", "numpy.npv"} <= set(first)
-    runtime._restore_numpy()
-    assert runtime._restored == first
+    restoring._restore_numpy()
+    assert restoring.RESTORED == first
 
 
-def test_old_numpy_is_left_alone(monkeypatch):
-    fake = types.SimpleNamespace(__version__="1.23.5", lib=np.lib)
-    monkeypatch.setattr(runtime, "np", fake)
-    runtime._restore_numpy()
-    assert set(vars(fake)) == {"__version__", "lib"}
+# Uses all that has to be put back: by the import, or by one of these calls.
+EXERCISE = """
+import ctypes, warnings
+warnings.simplefilter("ignore")
+import mxnet as mx
+mx.nd.zeros((2, np.int64(3))).asnumpy()
+with mx.util.np_shape(True), mx.util.np_array(True):
+    wide = mx.np.pad(mx.np.ones((2, 3)), ((1, 1), (0, 0)), mode="constant")
+    assert wide.shape == (4, 3)
+header = mx.recordio.IRHeader(7, [1.5, 2.5], 9, 0)
+packed = mx.recordio.pack(header, b"abc")
+(count, label, number, _), rest = mx.recordio.unpack(packed)
+assert (count, number, rest) == (2, 9, b"abc"), (count, number, rest)
+assert label.tolist() == [1.5, 2.5]
+grey = np.full((4, 6, 3), 128, np.uint8)
+for kind in (".png", ".jpg"):
+    packed = mx.recordio.pack_img((7, 2.0, 9, 0), grey, 9, kind)
+    (count, label, _, _), image = mx.recordio.unpack_img(packed)
+    assert (count, label) == (0, 2.0) and (image == 128).all()
+one = mx.contrib.quantization.c_array(ctypes.c_float,
+                                      [np.array([1.5], "f"), 2])
+assert list(one) == [1.5, 2.0]
+"""
+# Runs the exercise in a copy of the process for each thing put back: without it.
+NEEDED = """
+import json, os, sys
+import numpy as np
+import dsod_d2l
+from dsod_d2l.runtime import patches, restoring
+
+def without(name):
+    replace = patches._replace
+    if name.startswith("numpy print"):
+        np.set_printoptions(legacy=False)
+    elif name.startswith("numpy."):
+        delattr(np, name.removeprefix("numpy."))
+    patches._replace = lambda module, part, maker: (
+        name == f"{module.__name__}.{part}" or replace(module, part, maker))
+
+def works(name):
+    child = os.fork()
+    if not child:
+        without(name)
+        os.close(2)
+        try:
+            exec(EXERCISE)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+names = [name for name in restoring.RESTORED if name != "distutils.version"]
+names += json.loads(sys.argv[1])
+json.dump({name: works(name) for name in ["nothing", *names]}, sys.stdout)
+"""
+
+
+def test_all_that_is_put_back_is_needed_and_nothing_more():
+    numpy = np.lib.NumpyVersion(np.__version__)
+    later = ["mxnet.recordio.pack", "mxnet.recordio.pack_img"]
+    later = later * (not hasattr(np.ndarray, "tostring"))
+    if not patches._converts():
+        later.append("mxnet.contrib.quantization.c_array")
+    code = f"EXERCISE = {EXERCISE!r}\n{NEEDED}"
+    found = run(code, json.dumps(later), OMP_NUM_THREADS="1")
+    assert found.pop("nothing"), "it fails with all that is put back"
+    assert not [name for name, works in found.items() if works]
+    if numpy < "2.0.0":
+        assert list(found) == ["numpy.bool"] * (numpy >= "1.24.0")
+    else:
+        assert {"numpy.PZERO", "numpy.compat", "numpy.rate",
+                "numpy print option legacy=1.25"} <= set(found)
+
+
+def test_the_patches_are_listed_once_mxnet_is_imported():
+    found = run("import json, sys, dsod_d2l, mxnet\n"
+                "dsod_d2l.runtime.prepare()\n"
+                "json.dump(dsod_d2l.runtime.restoring.RESTORED, sys.stdout)")
+    assert len(found) == len(set(found))
+    assert ("mxnet.recordio.pack" in found) != hasattr(np.ndarray, "tostring")
+
+
+def test_mxnet_that_was_imported_first_is_patched_too():
+    early = ("import numpy as np\nfrom dsod_d2l.runtime import restoring\n"
+             "import sys; del sys.modules['dsod_d2l']\n"
+             "sys.meta_path[:] = [f for f in sys.meta_path if type(f).__module__"
+             " != 'dsod_d2l.runtime.hook']\n"
+             "import mxnet\nimport dsod_d2l\n")
+    assert run(early + EXERCISE + "print('true')") is True
+
+
+def test_the_import_of_mxnet_leaves_its_own_loader():
+    assert run("import dsod_d2l, mxnet, inspect, json, sys\n"
+               "loader = type(mxnet.__spec__.loader).__name__\n"
+               "same = mxnet.__loader__ is mxnet.__spec__.loader\n"
+               "lines = len(inspect.getsource(mxnet))\n"
+               "json.dump([loader, same, lines > 100], sys.stdout)") == [
+                   "SourceFileLoader", True, True]
 
 
 def test_prepare_twice_changes_nothing():
@@ -151,25 +242,42 @@ def test_worker_has_one_thread():
 class FakeMXNet(types.ModuleType):
     """Says what a machine has."""
 
-    def __init__(self, gpus, cuda):
+    def __init__(self, count, cuda):
         super().__init__("mxnet")
         self.cpu, self.gpu = (lambda: "cpu"), (lambda k: f"gpu{k}")
-        self.context = types.SimpleNamespace(num_gpus=lambda: gpus)
+        self.context = types.SimpleNamespace(num_gpus=lambda: count)
         features = types.SimpleNamespace(is_enabled=lambda name: cuda)
         self.runtime = types.SimpleNamespace(Features=lambda: features)
 
 
-@pytest.mark.parametrize("gpus, cuda, prefer, context, words", [
-    (0, False, None, "cpu", "without GPU support"),
-    (0, True, "gpu", "cpu", "finds no GPU"),
+@pytest.mark.parametrize("count, cuda, prefer, context, words", [
+    (0, False, None, "cpu", "without GPU support."),
+    (0, True, "gpu", "cpu", "finds no GPU."),
     (1, True, None, "gpu0", "on the GPU."),
-    (2, True, "gpu", "gpu0", "first of 2"),
-    (2, True, "cpu", "cpu", "as asked")])
-def test_device(monkeypatch, gpus, cuda, prefer, context, words):
-    monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(gpus, cuda))
+    (2, True, "gpu", "gpu0", "first of 2."),
+    (2, True, "cpu", "cpu", "as asked.")])
+def test_device(monkeypatch, count, cuda, prefer, context, words):
+    monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(count, cuda))
+    monkeypatch.setattr(gpus, "installed", list)
     found, sentence = runtime.device(prefer)
-    assert found == context and words in sentence
-    assert sentence.endswith(".") and "\n" not in sentence
+    assert found == context and sentence.endswith(words)
+
+
+T4, H100 = gpus.Gpu("T4", "GPU-1", (7, 5)), gpus.Gpu("H100", "GPU-2", (9, 0))
+
+
+@pytest.mark.parametrize("cuda, here, said", [
+    (False, [H100, T4], "requirements-gpu.txt has the build for the T4 here."),
+    (False, [H100], "without GPU support, and MXNet 1.9.1 has no machine code "
+     "for the H100 (compute capability 9.0), only for 5.0 to 8.9, such as a "
+     "T4, V100, A100 or L4."),
+    (True, [T4], "CUDA_VISIBLE_DEVICES names no GPU of this machine.")])
+def test_why_the_cpu(monkeypatch, cuda, here, said):
+    monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(0, cuda))
+    monkeypatch.setattr(gpus, "installed", lambda: here)
+    monkeypatch.setenv(gpus.VISIBLE, "7")
+    context, sentence = runtime.device()
+    assert context == "cpu" and sentence.endswith(said)
 
 
 def test_device_refuses_what_it_does_not_know():
@@ -183,7 +291,9 @@ def test_describe_is_json_and_says_what_is_here():
     assert found["mxnet"] == "1.9.1" and found["numpy"] == np.__version__
     assert found["device"].startswith(("cpu", "gpu"))
     assert found["reason"].startswith("Running on the")
-    assert found["cores"] >= 1
+    assert found["cores"] >= 1 and found["build"] == "mxnet"
+    assert found["dsod_d2l"] and found["gpus"] == list(
+        map(str, gpus.installed()))
 
 
 def test_describe_without_mxnet(monkeypatch):
@@ -193,6 +303,6 @@ def test_describe_without_mxnet(monkeypatch):
 
 
 def test_versions_compare_by_number():
-    assert runtime._Version("1.9.1") < "1.17"
-    assert runtime._Version("2.5.5") >= runtime._Version("1.6.0")
-    assert runtime._Version("1.17") == "1.17"
+    assert restoring._Version("1.9.1") < "1.17"
+    assert restoring._Version("2.5.5") >= restoring._Version("1.6.0")
+    assert restoring._Version("1.17") == "1.17"

@@ -1,0 +1,97 @@
+"""Put back what newer Pythons and numpys have dropped, where MXNet needs it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import sys
+import types
+import warnings
+
+import numpy as np
+
+RESTORED = []    # what had to be put back or patched, for describe()
+
+
+def restore():
+    """Put back what is missing here, and only that."""
+    _restore_numpy()
+    _restore_distutils()
+
+
+def _restore_numpy():
+    for name, value in _dropped().items():
+        if not _has(name):
+            setattr(np, name, value)
+            RESTORED.append(f"numpy.{name}")
+    if repr(np.float64(0.5)) != "0.5":
+        # "np.float64(0.5)" in a tuple is not a number to MXNet.
+        np.set_printoptions(legacy="1.25")
+        RESTORED.append("numpy print option legacy=1.25")
+
+
+def _has(name):
+    """Return whether numpy still hands out a name, be it with a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return hasattr(np, name)
+
+
+def _dropped():
+    """Return {name: replacement} of all that MXNet looks up in numpy."""
+    values = {"bool": np.bool_, "PZERO": 0.0, "NZERO": -0.0, "PINF": np.inf,
+              "NINF": -np.inf, "Inf": np.inf, "NaN": np.nan, "NAN": np.nan,
+              "compat": types.SimpleNamespace(basestring=(str, bytes))}
+    functions = {"round_": np.round, "product": np.prod, "sometrue": np.any,
+                 "alltrue": np.all, "in1d": _in1d, "msort": _msort,
+                 "trapz": getattr(np, "trapezoid", None)}
+    money = {name: _gone(name)
+             for name in ("mirr", "npv", "pmt", "ppmt", "pv", "rate")}
+    return {**values, **functions, **money}
+
+
+def _in1d(first, second, assume_unique=False, invert=False):
+    return np.isin(np.ravel(first), second, assume_unique, invert)
+
+
+def _msort(values):
+    return np.sort(values, axis=0)
+
+
+def _gone(name):
+    def function(*_args, **_options):
+        raise NotImplementedError(f"numpy.{name} was removed in numpy 1.20; "
+                                  "use the package numpy-financial.")
+    function.__name__ = name
+    return function
+
+
+def _restore_distutils():
+    """Stand in for ``distutils.version`` where Python has none."""
+    if importlib.util.find_spec("distutils") is not None:
+        return
+    package = types.ModuleType("distutils", "Stands in for the old module.")
+    package.__path__ = []
+    module = types.ModuleType("distutils.version")
+    module.StrictVersion = module.LooseVersion = _Version
+    package.version = module
+    sys.modules.update({"distutils": package, "distutils.version": module})
+    RESTORED.append("distutils.version")
+
+
+@functools.total_ordering
+class _Version:
+    """A version that compares by its numbers."""
+
+    def __init__(self, text):
+        self.version = tuple(int(n) for n in re.findall(r"\d+", str(text)))
+
+    def __eq__(self, other):
+        return self.version == _Version(other).version
+
+    def __lt__(self, other):
+        return self.version < _Version(other).version
+
+    def __str__(self):
+        return ".".join(map(str, self.version))
