@@ -287,3 +287,46 @@ def test_the_requirements_are_those_of_the_table():
              if line.startswith("nvidia-")}
     assert lines == {f"{library.package}=={library.version}" for library in libraries.LIBRARIES}
     assert len(lines) == 9
+
+
+# ---- the real GPU build, on a driver without a GPU --------------------------------------
+
+# What MXNet asks of the driver; 100 means that there is no device.
+DRIVER = "".join(f"int cu{name}(void) {{ return 100; }}\n" for name in (
+    "Init", "DriverGetVersion", "GetProcAddress", "DeviceGetCount", "DeviceGet",
+    "DevicePrimaryCtxRetain", "GetErrorString", "GraphKernelNodeGetParams", "GraphNodeGetType",
+    "LaunchKernel", "ModuleGetFunction", "ModuleLoadData", "ModuleLoadDataEx", "ModuleUnload"))
+REAL = """
+import json, sys
+from dsod_d2l.runtime import colab, device
+folder = str(colab.install())
+import mxnet as mx
+from mxnet import autograd, gluon
+net = gluon.nn.Conv2D(4, (3, 3), in_channels=2)
+net.initialize(mx.init.Constant(0.5))
+x = mx.nd.ones((2, 2, 5, 7))
+x.attach_grad()
+with autograd.record():
+    y = net(x)
+y.backward()
+json.dump({"mxnet": mx.__file__.startswith(folder), "why": device()[1],
+           "cuda": mx.runtime.Features().is_enabled("CUDA"), "y": y.asnumpy().max().item(),
+           "gradient": x.grad.asnumpy().max().item(),
+           "mapped": sorted({line.split()[-1].rpartition("/")[2] for line in
+                             open("/proc/self/maps") if f"{folder}/nvidia/" in line})}, sys.stderr)
+"""
+
+
+@pytest.mark.skipif(not os.environ.get("DSOD_GPU_BUILD"),
+                    reason="the real GPU build is 2.1 GB: make test-cuda-build")
+def test_the_real_build_computes_on_the_cpu(built, tmp_path):
+    driver = compile_library(tmp_path / "libcuda.so.1", DRIVER)
+    shutil.copy(built / "driver" / "libnvidia-ml.so.1", tmp_path)
+    done = subprocess.run([sys.executable, "-c", REAL], capture_output=True, text=True, cwd=ROOT,
+                          env={**os.environ, "STUB_GPUS": T4, "PYTHONPATH": str(ROOT),
+                               "LD_LIBRARY_PATH": str(driver.parent)})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert found["mxnet"] and found["cuda"] and (found["y"], found["gradient"]) == (9, 18)
+    assert found["why"] == "Running on the CPU, because MXNet finds no GPU."
+    assert {library.soname for library in libraries.LIBRARIES} <= set(found["mapped"])

@@ -14,7 +14,7 @@ from tools import check_skips, make_env, stamp_repository
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARY = {".png", ".jpg", ".jpeg", ".woff", ".rec", ".idx", ".safetensors"}
-FOREIGN = ("_build", ".venv", ".git", ".pytest_cache", "__pycache__", ".ipynb_checkpoints", "runs")
+FOREIGN = ("_build", ".venv", ".packages", ".git", ".pytest_cache", "__pycache__", ".ipynb_checkpoints", "runs")
 
 
 def tree():

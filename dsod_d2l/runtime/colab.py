@@ -1,0 +1,84 @@
+"""Colab: MXNet in a folder of its own, beside all that Colab has installed.
+
+Nothing there is replaced, so the session need not be restarted, and numpy and
+PyTorch stay as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import gpus
+
+ROOT = Path(__file__).resolve().parents[2]
+# Modules that the book imports, and the packages that have them.
+_MODULES = {"cv2": "opencv-python-headless<5", "PIL": "Pillow",
+            "graphviz": "graphviz", "matplotlib_inline": "matplotlib-inline",
+            "pandas": "pandas", "pycocotools": "pycocotools",
+            "requests": "requests", "safetensors": "safetensors",
+            "tabulate": "tabulate", "tqdm": "tqdm"}
+
+
+def install(root=ROOT):
+    """Install MXNet and d2l once, and let this session import them.
+
+    The build for GPUs is taken only where there is a GPU that it can use.
+
+    Args:
+        root: the repository; its requirement files are used.
+
+    Returns:
+        Path of the folder of the packages.
+
+    Raises:
+        RuntimeError: pip failed; the sentence ends in its last line.
+    """
+    found = gpus.installed()
+    good = [gpu for gpu in found if gpu.supported]
+    file = f"requirements-{'gpu' if good else 'mxnet'}.txt"
+    folder = Path(root) / ".packages" / ("gpu" if good else "cpu")
+    if not (folder / "complete").exists():
+        print(_announcement(found, good))
+        _pip(folder, Path(root) / file)
+        (folder / "complete").touch()
+    _put_first(folder, Path(root))
+    return folder
+
+
+def _announcement(found, good):
+    if good:
+        return (f"Installing MXNet for the {gpus.names(good)}: 2.1 GB, a few "
+                "minutes.")
+    if found:
+        return f"Installing MXNet for the CPU: {gpus.no_code_for(found)}."
+    return "Installing MXNet for the CPU."
+
+
+def _pip(folder, requirements):
+    """Install a requirements file, and what is missing, into a new folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    missing = [package for module, package in _MODULES.items()
+               if importlib.util.find_spec(module) is None]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target",
+         str(folder), "-r", str(requirements), *missing],
+        capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip() or "nothing was said").splitlines()[-1]
+        raise RuntimeError(f"MXNet could not be installed into {folder}: "
+                           f"{last}")
+
+
+def _put_first(*folders):
+    """Put folders first on the path, of this process and of its children."""
+    paths = list(map(str, folders))
+    sys.path[:] = paths + [path for path in sys.path if path not in paths]
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [path for path in others if path and path not in paths]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths + others)
+    importlib.invalidate_caches()
