@@ -8,35 +8,45 @@ else
 CHOSEN := --chosen
 endif
 
+# make VENV=.venv-3.13 PYTHON=python3.13 ... leaves .venv alone.
+VENV ?= .venv
 PORT ?= 8000
 ARGS ?=
-BIN := .venv/bin/python
+BIN := $(VENV)/bin/python
 HTML := _build/html
 
-.PHONY: help env data book test serve lab notebooks check stamp clean distclean
+.PHONY: help env data book test test-quick test-cuda-build serve lab notebooks check stamp \
+	clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3.11]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
-		awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 env:  ## make .venv and install the pinned requirements
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
 		echo "There is no command \"$(PYTHON)\" here: name a Python with PYTHON=..." >&2; exit 1; }
-	@"$(PYTHON)" tools/make_env.py $(CHOSEN)
+	@DSOD_VENV="$(VENV)" "$(PYTHON)" tools/make_env.py $(CHOSEN)
 
 data: env  ## render the stand-in data set (kept under data/)
 	@$(BIN) -m dsod_d2l data standin
 
 book: data  ## build the HTML pages from the stored outputs
 	@rm -rf _build
-	.venv/bin/jupyter-book build . -n -W --keep-going -q
+	$(VENV)/bin/jupyter-book build . -n -W --keep-going -q
 	@echo "The book is built: $(CURDIR)/$(HTML)/index.html"
 	@echo "Type \`make serve\` to read it at http://localhost:$(PORT)"
 
 test: data  ## run all tests and compare every notebook output (ARGS="-k boxes" narrows it)
 	$(BIN) -m pytest -rs --doctest-modules --nbval dsod_d2l tests book $(ARGS)
+
+test-quick: data  ## run the unit tests, and compare one chapter (for a second Python)
+	$(BIN) -m pytest -rs --nbval tests book/01_anchors.ipynb \
+		--ignore=tests/test_browser.py --deselect=tests/test_book.py $(ARGS)
+
+test-cuda-build: env  ## fetch the GPU build (2.1 GB) and compute with it, on the CPU
+	DSOD_GPU_BUILD=1 $(BIN) -m pytest -rs tests/test_runtime_gpu.py $(ARGS)
 
 serve:  ## show the built book in a browser (PORT=8000)
 	@test -f $(HTML)/index.html || { echo "Nothing is built yet: run \`make book\` first." >&2; exit 1; }
@@ -62,7 +72,7 @@ stamp: env  ## write the repository's address of _config.yml into notebooks and 
 
 clean:  ## remove what was built; .venv and data stay
 	@rm -rf _build build dist *.egg-info .pytest_cache
-	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove .venv and the rendered data as well
-	@rm -rf .venv data/standin
+	@rm -rf .venv .venv-* .packages data/standin

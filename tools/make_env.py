@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
+VENV = os.path.join(ROOT, os.environ.get("DSOD_VENV", ".venv"))  # `make VENV=...` sets it
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "dsod-stamp.txt")
 REQUIREMENTS = ("requirements.txt", "requirements-mxnet.txt")
@@ -82,7 +82,7 @@ def create():
     if os.path.exists(STAMP):
         os.remove(STAMP)  # first, so that a half-removed .venv does not look complete
     shutil.rmtree(VENV, ignore_errors=True)
-    print("Making .venv with Python %s." % platform.python_version())
+    print("Making %s with Python %s." % (os.path.basename(VENV), platform.python_version()))
     subprocess.check_call([sys.executable, "-m", "venv", VENV])
 
 
@@ -107,8 +107,8 @@ def main():
     have = python_id(VENV_PYTHON)
     if not have or chosen and have != python_id(sys.executable):
         if os.path.exists(VENV):
-            print("The .venv that is here %s: it is made anew." % (
-                "was made by another Python" if have else "does not run"))
+            print("The %s that is here %s: it is made anew." % (
+                os.path.basename(VENV), "was made by another Python" if have else "does not run"))
         create()
     if stored_stamp() != requirements_digest():
         install()
