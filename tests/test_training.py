@@ -10,6 +10,7 @@ import pytest
 
 from dsod_d2l import checkpoints, config, models, training
 from dsod_d2l.datasets import make_sample
+from dsod_d2l.evaluation import evaluate_dataset
 from dsod_d2l.training.diagnosis import diagnose
 
 SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 2, 2), second=16,
@@ -188,6 +189,24 @@ def test_a_run_leaves_its_history_and_best_model(tmp_path):
     assert metadata["best"] == fitted.best
     for one, other in zip(arrays_after(net), arrays_after(fitted.net)):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_best_model_may_be_chosen_on_a_set_of_its_own(monkeypatch):
+    judged, chosen = [], Squares(3)
+    monkeypatch.setattr(
+        training.run, "evaluate_dataset", lambda detector, dataset:
+        judged.append(dataset) or evaluate_dataset(detector, dataset))
+    fitted = training.fit(small(), Squares(8), settings(held_back=0.5),
+                          progress=False, validation=chosen)
+    assert judged == [chosen] and fitted.best["step"] == 6
+
+
+def test_other_classes_to_choose_the_model_on_are_refused():
+    other = Squares(3)
+    other.classes = ("circle",)
+    with pytest.raises(ValueError, match="have the classes circle, those to "
+                                         "train on square"):
+        training.fit(small(), Squares(8), settings(), validation=other)
 
 
 def test_the_held_back_slice_is_never_trained_on():

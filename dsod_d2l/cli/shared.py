@@ -51,11 +51,12 @@ def make_detector(options):
                                  ctx=context)
 
 
-def open_data(options, **more):
-    """Open a data set; only some take the option --bad."""
-    if not options.data.startswith("standin"):
+def open_data(options, spec=None, **more):
+    """Open a data set, --data by default; only some take --bad."""
+    spec = spec or options.data
+    if not spec.startswith("standin"):
         more["bad"] = options.bad
-    return datasets.open_dataset(options.data, **more)
+    return datasets.open_dataset(spec, **more)
 
 
 def pairs(values):

@@ -17,6 +17,8 @@ MODEL = "dsod_tiny"       # where neither option nor recipe names one
 def add_options(parser):
     """Add the options: one for every field of TrainConfig among them."""
     data_options(parser)
+    parser.add_argument("--validation", metavar="SET", help="choose the best "
+                        "model on this data set, and hold nothing back")
     parser.add_argument("--out", metavar="FOLDER", help="where weights, "
                         "checkpoints and history go")
     parser.add_argument("--recipe", choices=RECIPES, help="a way to train "
@@ -43,6 +45,7 @@ def run(options):
                          "checkpoints and history")
     recipe = configs.get_recipe(options.recipe) if options.recipe else None
     dataset = open_data(options, cache=not options.dry_run)
+    validation = options.validation and open_data(options, options.validation)
     settings = _settings(options, recipe, len(dataset))
     net = models.build(**_network(options, recipe, len(dataset.classes)))
     if options.dry_run:
@@ -54,7 +57,8 @@ def run(options):
         print("\n".join(str(line) for line in (reason, transfer) if line),
               flush=True)
     fitted = training.fit(net, dataset, settings, options.out, options.resume,
-                          context, progress=not options.json)
+                          context, progress=not options.json,
+                          validation=validation)
     last = fitted.history[-1] if fitted.history else {}
     value = {"weights": str(Path(options.out) / "model.safetensors"),
              "steps": last.get("step"), "seconds": last.get("seconds"),
@@ -75,6 +79,8 @@ def _settings(options, recipe, images):
     given = {field.name: getattr(options, field.name)
              for field in dataclasses.fields(TrainConfig)
              if hasattr(options, field.name)}
+    if options.validation:
+        given["held_back"] = 0.0
     settings = dataclasses.replace(recipe.train if recipe else TrainConfig(),
                                    **given)
     epochs = options.epochs

@@ -27,7 +27,7 @@ class Fitted(NamedTuple):
 
 
 def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
-        progress=True, callbacks=()):
+        progress=True, callbacks=(), validation=None):
     """Train a network from scratch, or go on where a run was stopped.
 
     Args:
@@ -40,6 +40,8 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
         ctx: MXNet context, default the CPU.
         progress: whether to show a progress bar.
         callbacks: called after each step with its row of the history.
+        validation: a data set on which the best model is chosen; nothing is
+            held back then. Not the one a result is to be reported on.
 
     Returns:
         ``Fitted``; the network holds the best model, or the last one where
@@ -51,7 +53,7 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
         FloatingPointError: a loss or gradient is not finite; the message
             names the images of that batch, and nothing is saved.
     """
-    run = Run(net, dataset, settings, folder, ctx or mx.cpu())
+    run = Run(net, dataset, settings, folder, ctx or mx.cpu(), validation)
     if resume:
         run.resume()
     loader = Loader(run.maker, run.step * settings.accumulate,

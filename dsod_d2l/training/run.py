@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Run:
     """The state of one run. ``fit`` is its driver; see there."""
 
-    def __init__(self, net, dataset, settings, folder, ctx):
+    def __init__(self, net, dataset, settings, folder, ctx, validation=None):
         if len(dataset.classes) != net.config.num_classes:
             raise ValueError(
                 f"the network has {net.config.num_classes} classes, the data "
@@ -38,8 +38,14 @@ class Run:
         self.net, self.settings, self.ctx = net, settings, ctx
         self.folder = Path(folder) if folder else None
         self.classes = tuple(dataset.classes)
-        self.train, self.held = dataset, None
-        if settings.held_back:
+        self.train, self.held = dataset, validation
+        if validation is not None:
+            if tuple(validation.classes) != self.classes:
+                raise ValueError(
+                    "the images to choose the model on have the classes "
+                    f"{', '.join(validation.classes)}, those to train on "
+                    f"{', '.join(self.classes)}")
+        elif settings.held_back:
             self.train, self.held = datasets.split(
                 dataset, settings.held_back,
                 np.random.default_rng(settings.seed))
@@ -167,7 +173,7 @@ class Run:
             self._save()
 
     def _judge(self, row):
-        """Evaluate on what was held back; keep the model if it is best."""
+        """Evaluate on what is not trained on; keep the model if it is best."""
         result = evaluate_dataset(self.detector(), self.held)
         if not result.objects:            # there is no AP: nothing is best
             if self.step == self.settings.steps:
