@@ -45,6 +45,10 @@ REQUIRED = {
                      "detection.outputs.detections_from_outputs"},
     "10_evaluation": {"evaluation.precision_recall", "evaluation.average_precision",
                       "judging.match_voc"},
+    "12_augmentation": {f"transforms.{name}" for name in (
+        "change_brightness", "change_contrast", "change_hsv", "distort", "draw_expansion",
+        "draw_patches", "meets", "collect_patches", "patch_window", "ssd_window", "ssd",
+        "letter_box_frame", "letter_box", "undo_letter_box")},
 }
 
 
