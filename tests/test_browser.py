@@ -30,6 +30,11 @@ FAULTS = r"""
   for (const one of document.querySelectorAll(".math")) {
     if (!one.querySelector("mjx-container")) found.push(`raw formula: ${one.textContent}`);
   }
+  const ends = (one) => one.getBoundingClientRect().right;
+  for (const one of document.querySelectorAll("span.math mjx-math, .prev-next-title")) {
+    const room = one.closest(".math, a");
+    if (ends(one) > ends(room) + 1) found.push(`cut off: ${room.textContent}`);
+  }
   for (const one of document.querySelectorAll("[data-interactive]")) {
     if (!one.matches(".interactive") || !one.querySelector("svg")) {
       found.push(`not interactive: ${one.dataset.interactive}`);
@@ -60,6 +65,8 @@ BREACHES = {
     "MathJax": "document.querySelector('article').append(document.createElement('mjx-merror'))",
     "raw formula": "document.querySelector('article').innerHTML +="
                    " '<span class=\"math\">\\\\(x\\\\)</span>'",
+    "cut off": "document.querySelector('.prev-next-title').textContent = 'x'.repeat(80);"
+               "document.querySelector('.prev-next-title').style.overflowWrap = 'normal'",
     "not interactive": "document.querySelector('article').innerHTML +="
                        " '<div data-interactive=\"x\"></div>'",
     "page error": "setTimeout(() => { throw new Error('x'); })",
