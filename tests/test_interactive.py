@@ -84,7 +84,7 @@ def test_matching(script, seed):
 
 
 def test_matching_goes_by_the_largest_overlap_left(script):
-    for table in ([[0.6, 0.7], [0.1, 0.2], [0.55, 0.3]], [[0.9, 0.8], [0.2, 0.1]],
+    for table in ([[0.6, 0.7], [0.1, 0.2], [0.55, 0.3]], [[0.9, 0.8], [0.2, 0.1]], [[0.9], [0.5]],
                   [[0.3, 0.3]], [[0.0], [0.0]], [[0.5, 0.5], [0.5, 0.5]], [[], []], []):
         wide = np.reshape(np.array(table, dtype=float), (len(table), -1)) if table else \
             np.zeros((0, 2))
@@ -129,6 +129,10 @@ def test_curve_and_average_precision(script, seed):
     for style in ("area", "voc07", "coco"):
         assert script("dsod.averagePrecision(curve, style)", curve=found, style=style) == \
             pytest.approx(average_precision(*curve, style), abs=1e-12)
+
+
+def test_an_overlap_of_just_the_threshold_is_enough(script):
+    assert script("dsod.matchVoc([[0.5], [0.9]], 0.5)") == [True, False]
 
 
 def test_a_recall_of_three_tenths_reaches_the_fourth_point(script):
@@ -308,8 +312,9 @@ def test_the_playground_by_mouse(window, width):
     moved = boxes_of(found)
     np.testing.assert_allclose(moved[2], [boxes[2, 0] + 0.05, 0, *boxes[2, 2:]], atol=0.006)
     check_playground(found, moved, 2)
-    drag(page, found.locator("rect.object").nth(2), 5 * side, 5 * side)     # stays inside
-    assert boxes_of(found)[2, 2:].tolist() == pytest.approx([1, 1])
+    for far, sides, edge in ((5 * side, slice(2, 4), 1), (-5 * side, slice(0, 2), 0)):
+        drag(page, found.locator("rect.object").nth(2), far, far)       # stays inside
+        assert boxes_of(found)[2, sides].tolist() == pytest.approx([edge, edge])
 
 
 @pytest.mark.parametrize("way", [(-1, 0), (0, 1)], ids=["across", "down"])
