@@ -31,9 +31,12 @@ FAULTS = r"""
     if (!one.querySelector("mjx-container")) found.push(`raw formula: ${one.textContent}`);
   }
   const ends = (one) => one.getBoundingClientRect().right;
-  for (const one of document.querySelectorAll("span.math mjx-math, .prev-next-title")) {
-    const room = one.closest(".math, a");
-    if (ends(one) > ends(room) + 1) found.push(`cut off: ${room.textContent}`);
+  for (const one of document.querySelectorAll("span.math")) {
+    const formula = one.querySelector("mjx-math");
+    if (formula && ends(formula) > ends(one) + 1) found.push(`cut off: ${one.textContent}`);
+  }
+  for (const one of document.querySelectorAll(".prev-next-title")) {
+    if (one.scrollWidth > one.clientWidth + 1) found.push(`cut off: ${one.textContent}`);
   }
   for (const one of document.querySelectorAll("[data-interactive]")) {
     if (!one.matches(".interactive") || !one.querySelector("svg")) {
