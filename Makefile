@@ -43,7 +43,8 @@ test: data  ## run all tests and compare every notebook output (ARGS="-k boxes" 
 
 test-quick: data  ## run the unit tests, and compare one chapter (for a second Python)
 	$(BIN) -m pytest -rs --nbval tests book/01_anchors.ipynb \
-		--ignore=tests/test_browser.py --deselect=tests/test_book.py $(ARGS)
+		--ignore=tests/test_browser.py --ignore=tests/test_interactive.py \
+		--deselect=tests/test_book.py $(ARGS)
 
 test-cuda-build: env  ## fetch the GPU build (2.1 GB) and compute with it, on the CPU
 	DSOD_GPU_BUILD=1 $(BIN) -m pytest -rs tests/test_runtime_gpu.py $(ARGS)
