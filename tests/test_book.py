@@ -45,6 +45,9 @@ REQUIRED = {
                      "detection.outputs.detections_from_outputs"},
     "10_evaluation": {"evaluation.precision_recall", "evaluation.average_precision",
                       "judging.match_voc"},
+    "11_family": {"models.network.count_parameters", "models.summary.multiply_adds",
+                  "config.dsod.half", "config.ablations.ablation", "config.forms.even_steps",
+                  "plain.plain_stem", "plain.plain_prediction"},
     "12_augmentation": {f"transforms.{name}" for name in (
         "change_brightness", "change_contrast", "change_hsv", "distort", "draw_expansion",
         "draw_patches", "meets", "collect_patches", "patch_window", "ssd_window", "ssd",
