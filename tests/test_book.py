@@ -24,7 +24,7 @@ from tools import run_notebooks
 from tools.stamp_repository import setup_cell
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = run_notebooks.chapters()
+CHAPTERS, NOTEBOOKS = run_notebooks.chapters(), run_notebooks.notebooks()
 
 # What each chapter must show of the library, in cells tagged library:<name>.
 REQUIRED = {
@@ -55,9 +55,9 @@ REQUIRED = {
 }
 
 
-@pytest.fixture(params=CHAPTERS, ids=[path.stem for path in CHAPTERS])
+@pytest.fixture(params=NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 def chapter(request):
-    """Return one chapter as (path, notebook)."""
+    """Return one chapter or appendix as (path, notebook)."""
     return request.param, nbformat.read(request.param, 4)
 
 
@@ -68,6 +68,7 @@ def test_the_table_of_contents_lists_the_chapters():
     listed = [Path(entry["file"]).name for part in toc["parts"] for entry in part["chapters"]]
     assert [name for name in listed if name[0].isdigit()] == [path.stem for path in CHAPTERS]
     assert list(REQUIRED) == [path.stem for path in CHAPTERS]
+    assert {path.stem for path in NOTEBOOKS} <= set(listed)
 
 
 def test_a_chapter_keeps_the_rules(chapter):
@@ -89,7 +90,7 @@ def test_a_chapter_is_stored_in_the_normal_form(chapter):
 def test_a_chapter_shows_its_part_of_the_library(chapter):
     path, nb = chapter
     shown = {name for _, cell in rules.code_cells(nb) for name in rules.library_names(cell)}
-    assert not REQUIRED[path.stem] - shown
+    assert not REQUIRED.get(path.stem, set()) - shown      # an appendix need show none
 
 
 def test_what_chapters_must_show_is_in_the_library():
@@ -98,7 +99,7 @@ def test_what_chapters_must_show_is_in_the_library():
 
 
 def test_each_definition_is_shown_once():
-    shown = [name for path in CHAPTERS for _, cell in rules.code_cells(nbformat.read(path, 4))
+    shown = [name for path in NOTEBOOKS for _, cell in rules.code_cells(nbformat.read(path, 4))
              for name in rules.library_names(cell)]
     assert not {name for name in shown if shown.count(name) > 1}
 
@@ -276,8 +277,9 @@ def test_a_failing_notebook_is_not_written(tmp_path, capsys):
     assert path.read_bytes() == before and "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_every_chapter_has_a_digit_to_compare(chapter):
-    shown = "".join(rules.text_of(out) for _, cell in rules.code_cells(chapter[1])
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_has_a_digit_to_compare(path):
+    shown = "".join(rules.text_of(out) for _, cell in rules.code_cells(nbformat.read(path, 4))
                     if rules.shows_text(cell) for out in cell.outputs)
     assert any(letter.isdigit() for letter in shown)
 

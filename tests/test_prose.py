@@ -122,7 +122,7 @@ def test_links_of_every_kind_are_seen():
 
 # ---- numbers --------------------------------------------------------------------------------
 
-CHAPTERS = run_notebooks.chapters()
+CHAPTERS = run_notebooks.notebooks()
 OPEN = {"01_anchors", "09_detection", "10_evaluation"}  # some of their numbers still lack an assert
 
 

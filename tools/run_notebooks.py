@@ -1,7 +1,7 @@
 """Run notebooks in place and store their outputs in a form that is the same every time.
 
     python tools/run_notebooks.py book/01_anchors.ipynb      run these
-    python tools/run_notebooks.py --all                      run every chapter
+    python tools/run_notebooks.py --all                      run every notebook
     python tools/run_notebooks.py --all --check              only say which outputs are stale
 
 Outputs are stale when the notebook's code has changed since they were stored, or
@@ -255,12 +255,17 @@ def chapters():
     return sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
 
 
+def notebooks():
+    """Return all the book's notebooks: the chapters, then the appendices."""
+    return chapters() + sorted((ROOT / "book").glob("[a-z]*.ipynb"))
+
+
 def arguments(parser):
     """Return the notebooks that the command line asks for, each of them a file."""
     parser.add_argument("files", nargs="*", type=Path, metavar="NOTEBOOK")
-    parser.add_argument("--all", action="store_true", help="every chapter of the book")
+    parser.add_argument("--all", action="store_true", help="every notebook of the book")
     args = parser.parse_args()
-    args.files = chapters() if args.all else [file.resolve() for file in args.files]
+    args.files = notebooks() if args.all else [file.resolve() for file in args.files]
     if not args.files and not args.all:
         parser.error("name the notebooks, or say --all")
     for file in args.files:
