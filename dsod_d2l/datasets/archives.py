@@ -1,9 +1,9 @@
 """PASCAL VOC and COCO by name: download, compare, unpack.
 
 The checksums are those that the TensorFlow Datasets project publishes for
-these files (SHA-256); for the VOC archives torchvision's prototype data sets
-state the same ones. What Oxford's host serves as VOC 2012's test images needs
-an account, so that archive comes from a mirror; its objects are not public.
+these files (SHA-256). What Oxford's host serves as VOC 2012's test images
+needs an account, so that archive comes from a mirror; its objects are not
+public.
 """
 
 from __future__ import annotations
