@@ -52,6 +52,9 @@ REQUIRED = {
         "change_brightness", "change_contrast", "change_hsv", "distort", "draw_expansion",
         "draw_patches", "meets", "collect_patches", "patch_window", "ssd_window", "ssd",
         "letter_box_frame", "letter_box", "undo_letter_box")},
+    "13_your_data": {"datasets.entries.box_fault", "checking.anchor_fit.best_overlaps",
+                     "checking.anchor_fit.recall", "datasets.specs.split_path",
+                     "training.transfer.start_from"},
 }
 
 
