@@ -25,13 +25,13 @@ PACKAGE = "dsod_d2l"
 SANITISE = ROOT / "tests" / "nbval_sanitize.cfg"
 UNCOMPARED = {"nbval-ignore-output", "nbval-skip"}
 OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.M)  # what a progress bar has overwritten
-ADDRESS = re.compile(r'^(\s*REPOSITORY = ).*$', re.M)  # tools/stamp_repository.py writes it
+ADDRESS = re.compile(r'^(\s*(?:REPOSITORY|RELEASE) = ).*$', re.M)  # tools/stamp_repository.py writes it
 
 
 # ---- which code an output depends on ---------------------------------------
 
 def code_of(nb):
-    """Return the sources of the code cells, without the stamped address."""
+    """Return the sources of the code cells, without the stamped address and tag."""
     return [ADDRESS.sub(r'\1""', cell.source) for cell in nb.cells if cell.cell_type == "code"]
 
 

@@ -5,7 +5,7 @@
     python tools/stamp_repository.py --new-cell  print the set-up cell for a new chapter
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
-is missing) and in its set-up cell. The README gets it in its `git clone` line, and
+is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line, and
 CITATION.cff together with the address of the pages.
 """
 import argparse
@@ -22,16 +22,23 @@ LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
 CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
 SITE = re.compile(r"^(url: )\S+", re.M)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
+RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
+VERSION = re.compile(r'^__version__ = "(.+)"$', re.M)
 SETUP = '''\
 # The same in every chapter: on your own machine it only imports.
+import os
 import sys
 
-if "google.colab" in sys.modules:  # fetch the module and MXNet first
+if "google.colab" in sys.modules:  # fetch the book and MXNet first
     REPOSITORY = ""
-    get_ipython().system(f"git clone -q --depth 1 {REPOSITORY} dsod-d2l")
-    get_ipython().system("pip install -q --no-deps"
-                         " -r dsod-d2l/requirements-mxnet.txt")
-    sys.path.insert(0, "dsod-d2l")
+    RELEASE = ""
+    if not os.path.isdir("dsod-d2l"):
+        get_ipython().system(
+            "git -c advice.detachedHead=false clone -q --depth 1"
+            f" -b {RELEASE} {REPOSITORY} dsod-d2l")
+    sys.path.insert(0, os.path.abspath("dsod-d2l"))
+    from dsod_d2l.runtime import colab
+    colab.install()
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,9 +58,15 @@ def site(root=ROOT):
     return block.get("baseurl", "").rstrip("/") + "/"
 
 
+def release():
+    """Return the tag of this version of the book."""
+    return "v" + VERSION.search((ROOT / "dsod_d2l/__init__.py").read_text()).group(1)
+
+
 def setup_cell(root=ROOT):
-    """Return the source of the set-up cell, stamped."""
-    return IN_CODE.sub(rf'\1"{repository(root)[0]}"', SETUP)
+    """Return the source of the set-up cell, with the address and the tag of the release."""
+    cell = IN_CODE.sub(rf'\1"{repository(root)[0]}"', SETUP)
+    return RELEASE.sub(rf'\1"{release()}"', cell)
 
 
 def stamp_title(source, link):
