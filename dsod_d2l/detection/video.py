@@ -31,12 +31,13 @@ class Frame(NamedTuple):
 @contextlib.contextmanager
 def _quiet():
     """Keep OpenCV from printing what an error of ours says better."""
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    logging = getattr(cv2.utils, "logging", cv2)      # older ones: cv2 itself
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        logging.setLogLevel(level)
 
 
 class VideoReader:
