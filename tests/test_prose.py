@@ -123,11 +123,9 @@ def test_links_of_every_kind_are_seen():
 # ---- numbers --------------------------------------------------------------------------------
 
 CHAPTERS = run_notebooks.notebooks()
-OPEN = {"01_anchors", "09_detection", "10_evaluation"}  # some of their numbers still lack an assert
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=pytest.mark.xfail(
-    path.stem in OPEN, reason="numbers without an assert")) for path in CHAPTERS])
+@pytest.mark.parametrize("path", CHAPTERS, ids=[path.stem for path in CHAPTERS])
 def test_the_numbers_of_a_chapter_are_asserted(path):
     assert not list(check_numbers.numbers_are_asserted(nbformat.read(path, 4)))
 

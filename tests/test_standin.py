@@ -255,3 +255,8 @@ def test_committed_samples_are_what_their_seeds_render(entry):
     assert np.abs(kept.astype(int) - sample.image).mean() < 8
     assert np.allclose(np.reshape(entry["boxes"], (-1, 4)), sample.boxes,
                        atol=1e-3)
+
+
+def test_the_stand_in_has_sizes_like_any_other_set(tmp_path):
+    made = StandIn("val", 2, root=tmp_path, size=(48, 64), workers=1)
+    assert made.size(1) == made[1].image.shape[:2] == (48, 64)

@@ -61,7 +61,7 @@ class StandIn(RecordDataset):
             raise ValueError(f"split must be 'train' or 'val', got {split!r}.")
         count = COUNTS[split] if count is None else _whole("count", count, 1)
         self.split, self.seed = split, _whole("seed", seed, 0)
-        self.size, self.number = check_size(size), check_objects(objects)
+        self.sides, self.number = check_size(size), check_objects(objects)
         workers = _cores() if workers is None else _whole("workers", workers,
                                                           1)
         path = self._folder(root, count) / f"{split}.rec"
@@ -71,17 +71,17 @@ class StandIn(RecordDataset):
 
     def __repr__(self):
         return (f"StandIn({self.split!r}, {len(self)} pictures, "
-                f"size={self.size}, seed={self.seed}, objects={self.number})")
+                f"size={self.sides}, seed={self.seed}, objects={self.number})")
 
     def _folder(self, root, count):
         root = default_root() if root is None else Path(root)
-        (height, width), (fewest, most) = self.size, self.number
+        (height, width), (fewest, most) = self.sides, self.number
         return root / "standin" / (f"v{VERSION}-s{self.seed}-{height}x{width}"
                                    f"-o{fewest}-{most}-n{count}")
 
     def _render(self, path, count, workers):
         path.parent.mkdir(parents=True, exist_ok=True)
-        job = functools.partial(_picture, self.seed, self.split, self.size,
+        job = functools.partial(_picture, self.seed, self.split, self.sides,
                                 self.number)
         with tqdm(total=count, desc=f"rendering {self.split}",
                   unit="picture", leave=False, disable=None) as bar:
