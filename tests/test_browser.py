@@ -89,6 +89,21 @@ def test_a_fault_is_noticed(visits, said):
     assert any(said in problem for problem in visit.problems + page.evaluate(FAULTS))
 
 
+FIGURES = """
+[...document.querySelectorAll('.cell_output img')].map((one) =>
+    [one.naturalWidth, one.clientWidth, one.parentElement.clientWidth])
+"""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_text_of_a_figure_can_be_read_on_a_phone(visits, name):
+    page = visits(375, "light").open(name)
+    page.evaluate("Promise.all([...document.images].map((one) => one.decode().catch(() => 0)))")
+    for natural, shown, room in page.evaluate(FIGURES):
+        assert shown >= 0.6 * natural      # 10 points are about 8 pixels then
+        assert natural >= 540 or shown <= room
+
+
 # ---- finding one's way -----------------------------------------------------------------
 
 @pytest.mark.parametrize("size", SIZES)
