@@ -55,6 +55,8 @@ REQUIRED = {
     "13_your_data": {"datasets.entries.box_fault", "checking.anchor_fit.best_overlaps",
                      "checking.anchor_fit.recall", "datasets.specs.split_path",
                      "training.transfer.start_from"},
+    "14_grp_dsod": {f"pyramid.{name}" for name in (
+        "norm_relu", "unit", "OneInFour", "FrozenUpSampling", "UpSampling", "Gate")},
 }
 
 
