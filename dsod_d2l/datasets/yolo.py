@@ -145,7 +145,13 @@ def _read_flags(path, root):
     found, faults = {}, []
     if not path.is_file():
         return found, faults
-    for row, cells in enumerate(csv.reader(io.StringIO(read_text(path))), 1):
+    # Python 3.10 refuses a zero byte, later ones read it as a character.
+    text = read_text(path).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        return found, [Fault(str(path), f"{path}: {error}.")]
+    for row, cells in enumerate(rows, 1):
         if row == 1 or not cells:
             continue
         source = f"{path}, line {row}"
