@@ -62,7 +62,8 @@ for number in range(2):            # a cell is often run twice
     exec(CELL, globals())
 import mxnet
 json.dump({"build": mxnet.BUILD, "file": mxnet.__file__, "module": dsod_d2l.__file__,
-           "path": sys.path[:2], "changed": sys.path != before,
+           "path": sys.path[:2],        # setuptools adds its own folder when it stands in for distutils
+           "changed": [one for one in sys.path if "setuptools" not in one] != before,
            "again": sys.path.count(sys.path[0]), "children": os.environ.get("PYTHONPATH")}, sys.stderr)
 """
 

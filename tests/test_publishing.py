@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import matplotlib
 import numpy as np
 import pytest
 import yaml
@@ -183,13 +184,23 @@ def test_logo_and_favicon_are_seen_on_light_and_dark(name, ground):
     assert contrast(most, ground) >= 3 and counts.max() > 0.3 * len(inked)
 
 
+DRAWN_BY = "3.7.2"     # another matplotlib sets the letters of the card differently
+
+
+def coarse(raw):
+    """Return a picture by 20 pixels."""
+    return np.asarray(Image.open(io.BytesIO(raw)).resize((60, 32), Image.BOX), dtype=float)
+
+
 def test_the_card_is_what_its_program_draws():
     raw = make_card.CARD.read_bytes()
     assert len(raw) < make_card.MOST_BYTES
-    stored = np.asarray(Image.open(io.BytesIO(raw)), dtype=float)
-    drawn = np.asarray(Image.open(io.BytesIO(make_card.card(CONFIG["title"]))), dtype=float)
-    assert stored.shape == drawn.shape == (630, 1200, 3)
-    assert abs(stored - drawn).mean() < 3  # another matplotlib sets letters a little differently
+    assert Image.open(io.BytesIO(raw)).size == (1200, 630)
+    stored, drawn = coarse(raw), coarse(make_card.card(CONFIG["title"]))
+    assert abs(stored - drawn)[:, :30].mean() < 1          # the picture, and its boxes
+    if matplotlib.__version__ == DRAWN_BY:
+        assert abs(stored - drawn).mean() < 1
+        assert abs(stored - coarse(make_card.card("Another title"))).mean() > 1
 
 
 # ---- what pages say of themselves ------------------------------------------------------------
