@@ -19,7 +19,7 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
 from . import config as configs
-from . import models
+from . import models, params_file
 
 FORMAT = "dsod_d2l 1"
 NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -79,6 +79,12 @@ def load_tensors(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such weights file")
     data = path.read_bytes()
+    if data.startswith(params_file.MAGIC):
+        raise ValueError(
+            f"{path} is a .params file of MXNet, which does not say what "
+            "network it belongs to: build the network, fill it with "
+            "dsod_d2l.params_file.load_params and checkpoints.fill, and save "
+            "it with checkpoints.save_weights")
     try:
         tensors = parse(data)
         size = int.from_bytes(data[:8], "little")

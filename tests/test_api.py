@@ -15,7 +15,8 @@ import dsod_d2l
 PACKAGE = Path(dsod_d2l.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Each layer imports from itself and from those above it.
-LAYERS = [{"runtime"}, {"config", "boxes"}, {"anchors"}, {"targets"},
+LAYERS = [{"runtime"}, {"config", "boxes", "params_file"}, {"anchors"},
+          {"targets"},
           {"blocks", "plain", "pyramid", "losses"}, {"models"},
           {"transforms", "datasets"},
           {"detection", "judging", "evaluation", "visualisation",
