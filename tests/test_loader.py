@@ -84,6 +84,17 @@ def test_a_batch_holds_what_its_parts_make():
         np.testing.assert_array_equal(offsets[row], wanted.offsets)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_brings_the_objects_of_its_images(workers):
+    settings = config.TrainConfig(batch_size=4, seed=3, augment="none")
+    for batch in Loader(BatchMaker(Blocks(), MODEL, settings), 0, 3, workers):
+        for source, (boxes, labels) in zip(batch.sources, batch.truths,
+                                           strict=True):
+            sample = Blocks()[int(source.split()[1])]
+            np.testing.assert_array_equal(boxes, sample.boxes)
+            np.testing.assert_array_equal(labels, sample.labels)
+
+
 def test_every_epoch_sees_every_image_once_in_another_order():
     drawn = order(10, seed=0, start=0, count=30).reshape(3, 10)
     assert (np.sort(drawn, axis=1) == np.arange(10)).all()

@@ -30,12 +30,15 @@ class Batch(NamedTuple):
     images: uint8 (B, H, W, 3) RGB.
     classes: int32 (B, N), offsets: float32 (B, N, 4), see ``Targets``.
     sources: names of the B images, for messages.
+    truths: (boxes (M, 4), labels (M,)) of the B images, for networks that
+        match a second time, on what they have made of the anchors.
     """
 
     images: np.ndarray
     classes: np.ndarray
     offsets: np.ndarray
     sources: list
+    truths: list
 
 
 def order(length, seed, start, count):
@@ -80,12 +83,13 @@ class BatchMaker:
                     np.frombuffer(buffer, np.uint8, length, offset))
             arrays.append(part.view(kind).reshape(shape))
             offset += -(-length // 64) * 64
-        return Batch(*arrays, []), offset
+        return Batch(*arrays, [], []), offset
 
     def fill(self, number, batch):
         """Fill a batch with the samples of that number."""
         size, seed = len(batch.images), self.settings.seed
         batch.sources.clear()
+        batch.truths.clear()
         chosen = order(len(self.dataset), seed, number * size, size)
         for row, index in enumerate(chosen):
             rng = np.random.default_rng([seed, number, row])
@@ -99,6 +103,7 @@ class BatchMaker:
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets
             batch.sources.append(sample.source)
+            batch.truths.append((sample.boxes, sample.labels))
         return batch
 
 
@@ -109,7 +114,7 @@ def _work(maker, buffers, jobs, done):
     while (job := jobs.recv()) is not None:
         number, slot = job
         try:
-            done.send((slot, maker.fill(number, batches[slot]).sources, None))
+            done.send((slot, maker.fill(number, batches[slot])[3:], None))
         except Exception as error:
             done.send((slot, [], _portable(error)))
             return
@@ -210,14 +215,14 @@ class _Worker:
 
     def take(self):
         try:
-            slot, sources, error = self.done.recv()
+            slot, lists, error = self.done.recv()
         except EOFError:
             self.process.join()
             raise RuntimeError("a data worker ended without a word, exit "
                                f"code {self.process.exitcode}") from None
         if error:
             raise error
-        return self.batches[slot]._replace(sources=sources)
+        return Batch(*self.batches[slot][:3], *lists)
 
     def close(self):
         self.jobs.close()

@@ -49,7 +49,8 @@ class Detector:
 
     Args:
         net: called on (B, 3, height, width), returns (class_scores,
-            offsets).
+            offsets), or what its ``last_step`` makes these of, see
+            ``models.Network``.
         config: ``ModelConfig`` of that network.
         classes: names of the foreground classes.
         detect_config: ``DetectConfig``, default the authors' values.
@@ -107,10 +108,11 @@ class Detector:
         """Return a list of ``Detections`` for images from ``to_batch``."""
         import mxnet as mx
         outputs = self.net(mx.nd.array(batch, ctx=self.ctx))
-        return [detections_from_outputs(scores, offsets, self.anchors,
+        last = getattr(self.net, "last_step", _one_step)
+        return [detections_from_outputs(*last(image, self.anchors),
                                         self.detect_config,
                                         self.config.variances)
-                for scores, offsets in zip(*(o.asnumpy() for o in outputs))]
+                for image in zip(*(o.asnumpy() for o in outputs))]
 
     def _detect_all(self, sources, pixels):
         found = []
@@ -143,6 +145,11 @@ def detect(source, weights, **options):
     """
     return Detector.from_weights(weights, **options).detect(source,
                                                             pixels=True)
+
+
+def _one_step(outputs, anchors):
+    """Return the outputs of one image with the boxes that they move."""
+    return (*outputs, anchors)
 
 
 def _out_of_box(found, image, size):

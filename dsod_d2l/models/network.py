@@ -12,11 +12,17 @@ class Network(nn.HybridBlock):
     """A network that predicts from several feature maps.
 
     A family builds its stages in ``__init__``, calls ``add_heads`` with the
-    width of each map, and returns the maps from ``features``.
+    width of each map, and returns the maps from ``features``. One that works
+    in several steps, each of which starts from the boxes of the one before,
+    also says what a step should learn (``step_targets``) and where the last
+    one starts (``last_step``): training and detection ask for no more.
 
     Returns (forward):
-        class scores (B, N, K + 1), before the softmax, and offsets (B, N, 4).
+        class scores (B, N, K + 1), before the softmax, and offsets (B, N, 4);
+        of a network in several steps such a pair for each.
     """
+
+    steps = 1
 
     def __init__(self, config):
         super().__init__()
@@ -47,6 +53,39 @@ class Network(nn.HybridBlock):
     def named_stages(self):
         """Return (name, block) of every stage before the heads."""
         raise TypeError(f"{type(self).__name__} names no stages")
+
+    def step_targets(self, outputs, targets, truths, threshold):
+        """Return what each of several steps should learn of a batch.
+
+        Args:
+            outputs: arrays, as the network returned them.
+            targets: classes (B, N) and offsets (B, N, 4) of the anchors.
+            truths: (boxes, labels) of each image.
+            threshold: least IoU of a box with its object.
+
+        Returns:
+            NumPy arrays, classes and offsets for each step in turn.
+        """
+        raise TypeError(f"{type(self).__name__} works in one step")
+
+    def last_step(self, outputs, anchors):
+        """Return what the last step says of one image, and of which boxes.
+
+        Args:
+            outputs: NumPy arrays, those of one image.
+            anchors: (N, 4) corner boxes.
+
+        Returns:
+            class scores, offsets, and the boxes that the offsets move: rows
+            that are no candidates may be left out of all three.
+        """
+        return (*outputs, anchors)
+
+    def named_heads(self):
+        """Return (name, predictors, normalisation, map from 0) of all heads."""
+        return [(f"heads of map {k + 1}", pair, list(self.norms)[k:k + 1], k)
+                for k, pair in enumerate(zip(self.class_heads,
+                                             self.box_heads))]
 
     def hybrid_forward(self, F, x):
         """Return class scores and offsets of all anchors."""

@@ -41,7 +41,7 @@ class Summary(NamedTuple):
 
     stages: in the order in which they are run.
     maps: (channels, rows, columns) of each feature map.
-    heads: the predictors of each map, with its normalisation.
+    heads: the predictors, with the normalisation of their map.
     """
 
     stages: list[Stage]
@@ -81,7 +81,8 @@ def summarise(net):
         stages.append(Stage(name, shapes[symbol.list_outputs()[0]][1:],
                             count_parameters(block), cost, finished.get(k)))
     sizes = [shapes[one.list_outputs()[0]][1:] for one in maps]
-    heads = [_head(net, k, size) for k, size in enumerate(sizes)]
+    heads = [_head(name, predictors, norms, sizes[k][1:])
+             for name, predictors, norms, k in net.named_heads()]
     return Summary(stages, sizes, heads)
 
 
@@ -172,16 +173,12 @@ def _output(node, shapes):
     return shapes[name if node["op"] == "null" else f"{name}_output"]
 
 
-def _head(net, k, shape):
-    """Return the row of the predictors of map k."""
-    blocks = [net.class_heads[k], net.box_heads[k]]
-    outputs = [block(mx.sym.var("data")) for block in blocks]
-    shapes, nodes = _shapes(outputs, (1, *shape))
+def _head(name, predictors, norms, cells):
+    """Return the row of the predictors of a map of that many cells."""
+    channels = predictors[0].scores[0].weight.shape[1]
+    outputs = [block(mx.sym.var("data")) for block in predictors]
+    shapes, nodes = _shapes(outputs, (1, channels, *cells))
     cost = sum(_cost(node, shapes) for node in nodes.values())
-    numbers = sum(count_parameters(block) for block in
-                  [*blocks, *list(net.norms)[k:k + 1]])
+    numbers = sum(count_parameters(block) for block in [*predictors, *norms])
     values = sum(prod(shapes[one.list_outputs()[0]]) for one in outputs)
-    rows, columns = shape[1:]
-    return Stage(f"heads of map {k + 1}",
-                 (values // (rows * columns), rows, columns),
-                 numbers, cost)
+    return Stage(name, (values // prod(cells), *cells), numbers, cost)
