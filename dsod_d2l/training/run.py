@@ -19,9 +19,9 @@ from ..detection import Detector
 from ..evaluation import evaluate_dataset
 from .average import Average
 from .diagnosis import diagnose
-from .graph import TrainingGraph
 from .history import History
 from .schedule import learning_rate
+from .steps import training_graph
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ class Run:
         settings = self.settings
         mx.random.seed(settings.seed)
         models.initialise(self.net, self.ctx)
-        self.graph = TrainingGraph(self.net, settings)
-        self.graph.hybridize(static_alloc=True, static_shape=True)
+        self.graph = training_graph(self.net, settings)
         self.parameters = [p for p in self.net.collect_params().values()
                            if p.grad_req != "null"]
         if settings.accumulate > 1:
@@ -139,9 +138,10 @@ class Run:
         images, classes, offsets = (
             mx.nd.array(array, ctx=self.ctx, dtype=array.dtype)
             for array in batch[:3])
+        truths = [batch.truths] if self.net.steps > 1 else []
         with autograd.record():
             classification, localisation = self.graph(images, classes,
-                                                      offsets)
+                                                      offsets, *truths)
             weight = self.settings.localisation_weight
             loss = classification + weight * localisation
         loss.backward()
