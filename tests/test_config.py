@@ -29,6 +29,8 @@ def test_examples():
     ("grp_dsod320", 320, 9602),
     ("grp_dsod320", 300, 8744),
     ("grp_dsod320_star", 320, 17078),
+    ("ssd300_vgg16", 300, 8732),
+    ("ssd512_vgg16", 512, 24564),
 ])
 def test_published_numbers_of_anchors(name, size, count):
     preset = config.get(name, input_size=size)
@@ -43,6 +45,8 @@ def test_published_numbers_of_anchors(name, size, count):
     ("grp_dsod320", 320, [40, 20, 10, 5, 3, 2]),
     ("toy_ssd", 256, [32, 16, 8, 4, 1]),
     ("dsod_tiny", 256, [32, 16, 8, 4, 2]),
+    ("ssd300_vgg16", 300, [38, 19, 10, 5, 3, 1]),
+    ("ssd512_vgg16", 512, [64, 32, 16, 8, 4, 2, 1]),
 ])
 def test_published_sides_of_the_maps(name, size, sides):
     shapes = config.get(name, input_size=size).map_shapes()
@@ -163,7 +167,7 @@ def test_the_rows_of_the_ablation_change_one_thing_each():
 @pytest.mark.parametrize("name, least", [
     ("dsod300", 129), ("dsod_gluon", 129), ("dsod_tiny", 65),
     ("toy_ssd", 128), ("dsod512", 257), ("grp_dsod320", 129),
-    ("grp_dsod_tiny", 65)])
+    ("grp_dsod_tiny", 65), ("ssd300_vgg16", 257), ("ssd512_vgg16", 257)])
 def test_the_least_side_is_legal_and_one_less_is_not(name, least):
     preset = config.get(name, input_size=(least, least + 50))
     shapes = preset.map_shapes()

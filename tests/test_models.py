@@ -8,6 +8,7 @@ import pytest
 
 from dsod_d2l import (anchors, checkpoints, config, datasets, detection,
                       evaluation, models, training)
+from narrow import narrow
 
 PUBLISHED = [           # preset, classes, side, trainable, with statistics, N
     ("toy_ssd", 1, 256, 1_010_376, 1_012_360, 5444),
@@ -19,6 +20,9 @@ PUBLISHED = [           # preset, classes, side, trainable, with statistics, N
     ("dsod300_lite", 20, 300, 10_395_612, 10_436_792, 8744),
     ("dsod300_smallest", 20, 300, 5_833_372, 5_872_280, 8744),
     ("dsod512", 20, 512, 15_276_232, 15_357_744, 24564),
+    ("ssd300_vgg16", 20, 300, 26_285_486, 26_285_486, 8732),
+    ("ssd300_vgg16_bn", 20, 300, 26_301_358, 26_301_358 + 15_872, 8732),
+    ("ssd512_vgg16", 20, 512, 27_188_676, 27_188_676, 24564),
 ]
 
 
@@ -128,7 +132,8 @@ SIDES = [65, 66, 97, 128, 129, 130, 150, 191, 200, 255, 256, 257, 258, 299,
 
 @pytest.mark.parametrize("name", ["toy_ssd", "dsod_gluon", "dsod300",
                                   "dsod512", "dsod_tiny", "grp_dsod320",
-                                  "grp_dsod_tiny", "plain"])
+                                  "grp_dsod_tiny", "plain", "ssd300_vgg16",
+                                  "ssd512_vgg16"])
 def test_maps_have_the_sides_of_the_configuration(name):
     """Shapes alone: from the least side to 640, height unlike width."""
     one = (config.ablation()["large growth"] if name == "plain"
@@ -152,16 +157,22 @@ def test_frozen_kernels_fit_any_size(side):
 
 @pytest.mark.parametrize("name, side, least", [
     ("toy_ssd", 127, 128), ("dsod300", 128, 129), ("dsod_gluon", 128, 129),
-    ("dsod_tiny", 64, 65), ("dsod512", 256, 257), ("grp_dsod320", 128, 129)])
+    ("dsod_tiny", 64, 65), ("dsod512", 256, 257), ("grp_dsod320", 128, 129),
+    ("ssd300_vgg16", 256, 257), ("ssd512_vgg16", 256, 257)])
 def test_a_size_below_the_least_is_refused(name, side, least):
     with pytest.raises(ValueError, match=f"at least {least} pixels"):
         models.build(name, input_size=side)
 
 
+def quick(name):
+    """Return changes for networks that take seconds at their own widths."""
+    return narrow(name) if config.get(name).family == "ssd" else {}
+
+
 @pytest.mark.parametrize("name", list(config.PRESETS))
 def test_hybridizing_changes_nothing(name):
     side = (config.get(name).least_side, config.get(name).least_side + 21)
-    net = models.build(name, input_size=side)
+    net = models.build(name, input_size=side, **quick(name))
     models.initialise(net)
     x = mx.nd.random.normal(shape=(1, 3, *side))
     before = [part.asnumpy() for part in net(x)]
@@ -188,7 +199,7 @@ def trained_count(net, side):
 @pytest.mark.parametrize("name", list(config.PRESETS))
 def test_each_preset_does_a_step_at_its_least_size(name):
     least = config.get(name).least_side
-    net = models.build(name, input_size=(least, least + 21))
+    net = models.build(name, input_size=(least, least + 21), **quick(name))
     assert trained_count(net, (least, least + 21)) == \
         models.count_parameters(net)
 
@@ -271,10 +282,7 @@ def test_random_toys_train(seed):
 @pytest.mark.parametrize("name", list(config.PRESETS))
 def test_a_name_finds_its_way_through_a_file(name, tmp_path):
     """By way of a narrow network of the same family, to stay quick."""
-    narrow = dict(stem=4, bottleneck=8, growth=4, second=7)
-    if name == "toy_ssd":
-        narrow = dict(body=(3, 4, 5), extra=6)
-    net = models.build(name, 2, **narrow)
+    net = models.build(name, 2, **narrow(name))
     models.initialise(net)
     path = tmp_path / "net.safetensors"
     checkpoints.save_weights(path, net, ("one", "two"))

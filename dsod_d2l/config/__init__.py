@@ -5,15 +5,17 @@ makes a changed copy, and each copy is checked anew.
 """
 
 from .ablations import ablation
-from .base import AnchorSpec, ModelConfig, paired_sizes
+from .backbones import BackboneConfig, VGG16Config
+from .base import AnchorSpec, ModelConfig, paired_sizes, scale_sizes
 from .forms import get
-from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, ToySSDConfig,
-                       from_dict)
+from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
+                       ToySSDConfig, from_dict)
 from .presets import PRESETS
 from .recipes import RECIPES, Recipe, get_recipe, steps_of
 from .running import DetectConfig, TrainConfig
 
-__all__ = ["AnchorSpec", "DSODConfig", "DetectConfig", "GRPConfig",
-           "GluonDSODConfig", "ModelConfig", "PRESETS", "RECIPES", "Recipe",
-           "ToySSDConfig", "TrainConfig", "ablation", "from_dict", "get",
-           "get_recipe", "paired_sizes", "steps_of"]
+__all__ = ["AnchorSpec", "BackboneConfig", "DSODConfig", "DetectConfig",
+           "GRPConfig", "GluonDSODConfig", "ModelConfig", "PRESETS", "RECIPES",
+           "Recipe", "SSDConfig", "ToySSDConfig", "TrainConfig", "VGG16Config",
+           "ablation", "from_dict", "get", "get_recipe", "paired_sizes",
+           "scale_sizes", "steps_of"]

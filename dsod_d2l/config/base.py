@@ -39,6 +39,29 @@ class AnchorSpec:
         return len(self.sizes) + len(self.ratios) - 1
 
 
+def scale_sizes(count, least=0.2, most=0.9, first=0.1):
+    """Return one size per feature map, evenly spaced but for the first.
+
+    Args:
+        count: number of maps, at least 3.
+        least, most: sizes of the second and the last map, in fractions of
+            the image height.
+        first: size of the first map.
+
+    Returns:
+        Tuple: first, then s_k = least + (most - least) (k - 1) / (m - 1)
+        for k = 1 to m = count - 1.
+
+    Paper: SSD, equation 4 (arXiv:1512.02325). The authors' code takes whole
+    percents and whole pixels instead: 37 % where this gives 37.5 %.
+
+    >>> [round(size, 3) for size in scale_sizes(6)]
+    [0.1, 0.2, 0.375, 0.55, 0.725, 0.9]
+    """
+    step = (most - least) / (count - 2)
+    return (first, *(least + step * k for k in range(count - 1)))
+
+
 def paired_sizes(sizes, last):
     """Pair every size with the geometric mean of itself and the next one.
 

@@ -10,6 +10,7 @@ from .base import ModelConfig
 from .checks import require, whole
 from .dsod import DSODConfig, GluonDSODConfig
 from .grp import GRPConfig
+from .ssd import SSDConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class ToySSDConfig(ModelConfig):
 
 
 FAMILIES = {cls.family: cls for cls in
-            (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig)}
+            (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig)}
 
 
 def from_dict(values):

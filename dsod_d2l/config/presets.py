@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from .base import AnchorSpec, paired_sizes
-from .networks import DSODConfig, GluonDSODConfig, GRPConfig, ToySSDConfig
+from .backbones import VGG16Config
+from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
+                       ToySSDConfig)
 
 TWO = (1, 2, 1 / 2)
 THREE = (1, 2, 1 / 2, 3, 1 / 3)
@@ -93,7 +95,22 @@ GRP_DSOD_TINY = GRPConfig(
     pyramid=(32, 32, 32, 32), l2_scale=None, head_norm=False,
     anchors=EVEN[:5])
 
+# The last map has one cell, so here the step of 300 lies in its middle.
+SSD300_VGG16 = SSDConfig(
+    name="ssd300_vgg16", num_classes=20, input_size=(300, 300),
+    anchors=DSOD300.anchors)
+
+SSD300_VGG16_BN = dataclasses.replace(
+    SSD300_VGG16, name="ssd300_vgg16_bn", backbone=VGG16Config(norm=True),
+    extra_norm=True)
+
+SSD512_VGG16 = dataclasses.replace(
+    SSD300_VGG16, name="ssd512_vgg16", input_size=(512, 512),
+    extras=((256, 512, "half"), *[(128, 256, "half")] * 3,
+            (128, 256, "even")), anchors=DSOD512.anchors)
+
 PRESETS = {preset.name: preset for preset in
            (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
             DSOD300_SMALLEST, DSOD512, DSOD_TINY, GRP_DSOD320,
-            GRP_DSOD320_STAR, GRP_DSOD_TINY)}
+            GRP_DSOD320_STAR, GRP_DSOD_TINY, SSD300_VGG16, SSD300_VGG16_BN,
+            SSD512_VGG16)}

@@ -10,19 +10,21 @@ from __future__ import annotations
 import dataclasses
 
 from .. import config as configs
+from .backbones import build_backbone
 from .dsod import DSOD
 from .dsod_gluon import GluonDSOD
 from .grp_dsod import GRPDSOD
 from .network import Network, count_parameters, initialise
+from .ssd import SSD
 from .summary import forward_time, multiply_adds, summarise
 from .toy_ssd import ToySSD
 
-__all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "ToySSD", "build",
-           "count_parameters", "forward_time", "initialise", "multiply_adds",
-           "summarise"]
+__all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "SSD", "ToySSD",
+           "build", "build_backbone", "count_parameters", "forward_time",
+           "initialise", "multiply_adds", "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
-            "grp_dsod": GRPDSOD}
+            "grp_dsod": GRPDSOD, "ssd": SSD}
 
 
 def build(name_or_config, num_classes=None, **changes):

@@ -28,13 +28,15 @@ class Network(nn.HybridBlock):
         super().__init__()
         self.config = config
 
-    def add_heads(self, widths, l2_scale=None, norm=False):
+    def add_heads(self, widths, l2_scale=None, norm=False,
+                  predictor=Predictor):
         """Create the predictors of every map.
 
         Args:
             widths: channels of each feature map.
             l2_scale: initial scale of the maps' normalisation, or None.
             norm: whether predictors have batch normalisation.
+            predictor: class of the predictors, called as ``Predictor`` is.
         """
         self.norms = nn.HybridSequential()
         self.class_heads = nn.HybridSequential()
@@ -42,9 +44,9 @@ class Network(nn.HybridBlock):
         for width, spec in zip(widths, self.config.anchors):
             if l2_scale is not None:
                 self.norms.add(ChannelNorm(width, l2_scale))
-            self.class_heads.add(Predictor(
+            self.class_heads.add(predictor(
                 width, spec.per_cell, self.config.num_classes + 1, norm))
-            self.box_heads.add(Predictor(width, spec.per_cell, 4, norm))
+            self.box_heads.add(predictor(width, spec.per_cell, 4, norm))
 
     def features(self, F, x):
         """Return the list of feature maps, finest first."""

@@ -1,0 +1,171 @@
+"""SSD: what its backbones and extra layers compute, by other means."""
+
+import doctest
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from dsod_d2l import config, models
+from dsod_d2l.config import backbones, base
+from dsod_d2l.config.ssd import SSDConfig
+from narrow import narrow
+
+
+def test_examples():
+    for module in (backbones, base):
+        assert doctest.testmod(module).failed == 0
+
+
+def numbers(*shape, seed=0):
+    return mx.nd.array(np.random.default_rng(seed).normal(size=shape))
+
+
+def layers(net):
+    """Yield each convolution of a network, and whether a norm follows it."""
+    for name, parameter in net._collect_params_with_prefix().items():
+        if name.endswith("weight"):
+            behind = name.rsplit(".", 2)[0]
+            yield name, any(other.startswith(f"{behind}.1.gamma") for other
+                            in net._collect_params_with_prefix())
+
+
+def test_the_scale_formula_and_the_table_of_pixels():
+    pixels = [row.sizes[0] * 300 for row in config.get("ssd300_vgg16").anchors]
+    np.testing.assert_allclose(pixels, [30, 60, 111, 162, 213, 264])
+    np.testing.assert_allclose(base.scale_sizes(6), [
+        .1, .2, .375, .55, .725, .9])
+    np.testing.assert_allclose(base.scale_sizes(7, .15, .9, .07), [
+        .07, .15, .3, .45, .6, .75, .9])
+    table = config.get("ssd512_vgg16").anchors
+    np.testing.assert_allclose([row.sizes[0] for row in table],
+                               base.scale_sizes(7, .15, .9, .07))
+
+
+def by_hand(net, x):
+    """Run VGG16 with the plain operators of MXNet."""
+    arrays = {name: parameter.data() for name, parameter
+              in net._collect_params_with_prefix().items()}
+    rows = iter([name[:-7] for name in arrays if name.endswith("weight")])
+
+    def conv(x, **options):
+        name = next(rows)
+        weight, bias = arrays[name + ".weight"], arrays[name + ".bias"]
+        kernel = weight.shape[2:]
+        options = {"pad": (kernel[0] // 2,) * 2, **options}
+        return mx.nd.relu(mx.nd.Convolution(
+            x, weight, bias, kernel=kernel, num_filter=len(weight),
+            **options))
+
+    def pool(x):
+        return mx.nd.Pooling(x, kernel=(2, 2), stride=(2, 2),
+                             pooling_convention="full", pool_type="max")
+
+    maps = []
+    for depth in (2, 2, 3, 3, 3):
+        if maps:
+            x = pool(x)
+        for _ in range(depth):
+            x = conv(x)
+        maps.append(x)
+    if net.conv5:
+        fc6 = conv(pool(x), dilate=(3, 3), pad=(3, 3))
+    else:
+        fc6 = conv(mx.nd.Pooling(x, kernel=(3, 3), pad=(1, 1),
+                                 pool_type="max"), dilate=(6, 6), pad=(6, 6))
+    return [maps[3], maps[4], conv(fc6)]
+
+
+@pytest.mark.parametrize("changes, kept, halvings", [
+    ({}, (0, 2), (3, 4)),
+    (dict(conv5=True, pool5=2, dilation=3), (0, 1, 2), (3, 4, 5))],
+    ids=["ssd", "refinedet"])
+def test_vgg16_by_hand(changes, kept, halvings):
+    widths = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19)
+    wanted = config.VGG16Config(widths=widths, **changes)
+    net = models.build_backbone(wanted)
+    models.initialise(net)
+    for parameter in net.collect_params(".*bias").values():
+        parameter.set_data(numbers(*parameter.shape))
+    x = numbers(2, 3, 100, 140)
+    maps = net(x)
+    assert net.widths == tuple((12, 15, 19)[k] for k in kept)
+    assert wanted.halvings == halvings
+    expected = [by_hand(net, x)[k] for k in kept]
+    for found, want, width, count in zip(maps, expected, net.widths,
+                                         halvings):
+        assert found.shape == (2, width, -(-100 // 2 ** count),
+                               -(-140 // 2 ** count))
+        np.testing.assert_allclose(found.asnumpy(), want.asnumpy(),
+                                   rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_first_map_is_normalised():
+    net = models.build("ssd300_vgg16", input_size=(257, 280),
+                       **narrow("ssd300_vgg16"))
+    models.initialise(net)
+    x = numbers(1, 3, 257, 280)
+    maps, plain = net.features(mx.nd, x), net.backbone(x)
+    lengths = (maps[0] ** 2).sum(axis=1).sqrt().asnumpy()
+    some = plain[0].asnumpy().any(axis=1)
+    assert some.mean() > 0.5
+    np.testing.assert_allclose(lengths[some], 20, rtol=1e-3)
+    np.testing.assert_array_equal(maps[1].asnumpy(), plain[1].asnumpy())
+    again = net.extras[0](plain[1])
+    np.testing.assert_array_equal(maps[2].asnumpy(), again.asnumpy())
+    net = models.build("ssd300_vgg16", l2_scale=None)
+    assert net.norm is None and "norm" not in [
+        name.split(".")[0] for name in net._collect_params_with_prefix()]
+
+
+def test_batch_norm_is_everywhere_but_in_the_last_extra_and_the_heads():
+    normed = dict(layers(models.build("ssd300_vgg16_bn")))
+    bare = [name for name, norm in normed.items() if not norm]
+    assert [name for name in bare if "heads" not in name] == [
+        "extras.3.1.0.weight"]
+    assert len(bare) == 1 + 2 * 6
+    assert not any(norm for _, norm in layers(models.build("ssd300_vgg16")))
+
+
+def test_the_extra_layers_are_those_of_the_paper():
+    for name, rows in [
+            ("ssd300_vgg16", ["512 x 10 x 10", "256 x 5 x 5", "256 x 3 x 3",
+                              "256 x 1 x 1"]),
+            ("ssd512_vgg16", ["512 x 16 x 16", "256 x 8 x 8", "256 x 4 x 4",
+                              "256 x 2 x 2", "256 x 1 x 1"])]:
+        found = models.summarise(models.build(name)).stages
+        assert [" x ".join(map(str, row.shape)) for row in found
+                if row.name == "extra layers"] == rows
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(backbone="vgg19"), "no backbone is called 'vgg19', expected one of "
+     "vgg16"),
+    (dict(backbone={"name": "vgg16", "depth": 3}), "vgg16 has no field depth"),
+    (dict(backbone={"name": "vgg16", "widths": [1] * 14}),
+     "widths of vgg16 needs 15 numbers, found 14"),
+    (dict(backbone={"name": "vgg16", "pool5": 3}), "pool5 must be 1 or 2, "
+     "found 3"),
+    (dict(backbone={"name": "vgg16", "norm": 1}), "norm must be True or "
+     "False, found 1"),
+    (dict(extras=((256, 512, "double"),) * 4), "two widths and one of half, "
+     "valid, even, found .256, 512, 'double'."),
+    (dict(extras=((256, 0, "half"),) * 4), "extra_widths must be a whole "
+     "number of at least 1, found 0"),
+    (dict(extras=((256, 512, "half"),) * 3), "5 feature maps, found 6 Anch"),
+    (dict(l2_scale=0), "l2_scale must be positive, found 0"),
+    (dict(head="linear"), "head must be one of plain"),
+    (dict(input_size=256), "ssd300_vgg16 needs an input of at least 257 "
+     "pixels on each side for its 6 feature maps, found 256 x 256")])
+def test_bad_input_is_named_in_a_sentence(changes, message):
+    with pytest.raises(ValueError, match=message):
+        models.build("ssd300_vgg16", **changes)
+
+
+def test_a_configuration_takes_a_backbone_in_three_forms():
+    one = config.get("ssd300_vgg16_bn")
+    for form in (config.VGG16Config(norm=True),
+                 {"name": "vgg16", "norm": True}):
+        assert config.get("ssd300_vgg16_bn", backbone=form) == one
+    assert isinstance(one, SSDConfig)
+    assert config.get("ssd300_vgg16_bn", backbone="vgg16") != one
