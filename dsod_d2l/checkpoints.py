@@ -1,101 +1,22 @@
-"""Weights and training states on disk: safetensors, atomic, and complete.
+"""Weights and training states on disk: complete, and with a checksum.
 
 A weights file holds the tensors and, in its metadata, everything needed to
 rebuild the network and its preprocessing. A checkpoint holds the optimiser's
-state as well. Nothing is pickled, so loading a file runs no code.
+state as well. ``tensor_files`` says how they are written.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from pathlib import Path
 
 import mxnet as mx
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse
-from safetensors.numpy import save as serialise
 
 from . import config as configs
-from . import models, params_file
+from . import models
+from .tensor_files import load_tensors, save_tensors
 
-FORMAT = "dsod_d2l 1"
 NAME = re.compile(r"step-(\d+)\.safetensors")
-
-
-def write_atomically(path, data):
-    """Write bytes so that the file is either the old one or the new one.
-
-    Args:
-        path: the file; its folder is made.
-        data: bytes.
-
-    Raises:
-        OSError: the disk is full or not writable; the old file is untouched.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"{path} was not written "
-                      f"({error.strerror}); an earlier file is untouched"
-                      ) from error
-
-
-def save_tensors(path, tensors, metadata):
-    """Write named arrays and a JSON-ready dictionary as safetensors.
-
-    Args:
-        tensors: name -> array. Each is made contiguous first: safetensors
-            writes the memory of a strided view as it lies, in wrong order.
-        metadata: dictionary; each value is stored as JSON text.
-    """
-    whole = {name: np.ascontiguousarray(array).reshape(np.shape(array))
-             for name, array in tensors.items()}
-    text = {key: json.dumps(value) for key, value in metadata.items()}
-    write_atomically(path, serialise(whole, {"format": FORMAT, **text}))
-
-
-def load_tensors(path):
-    """Read what ``save_tensors`` wrote.
-
-    Returns:
-        (tensors, metadata): two dictionaries.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or written by something else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such weights file")
-    data = path.read_bytes()
-    if data.startswith(params_file.MAGIC):
-        raise ValueError(
-            f"{path} is a .params file of MXNet, which does not say what "
-            "network it belongs to: build the network, fill it with "
-            "dsod_d2l.params_file.load_params and checkpoints.fill, and save "
-            "it with checkpoints.save_weights")
-    try:
-        tensors = parse(data)
-        size = int.from_bytes(data[:8], "little")
-        text = json.loads(data[8:8 + size]).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is not a readable safetensors file: "
-                         f"{error}") from error
-    if text.pop("format", None) != FORMAT:
-        raise ValueError(f"{path} was not written by dsod_d2l: its metadata "
-                         f"lacks the format {FORMAT!r}")
-    return tensors, {key: json.loads(value) for key, value in text.items()}
 
 
 def parameter_arrays(net):

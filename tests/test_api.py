@@ -15,7 +15,7 @@ import dsod_d2l
 PACKAGE = Path(dsod_d2l.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Each layer imports from itself and from those above it.
-LAYERS = [{"runtime"}, {"config", "boxes", "params_file"}, {"anchors"},
+LAYERS = [{"runtime"}, {"config", "boxes", "params_file", "tensor_files"}, {"anchors"},
           {"targets"},
           {"blocks", "plain", "pyramid", "losses"}, {"models"},
           {"transforms", "datasets"},

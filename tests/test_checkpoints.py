@@ -1,8 +1,5 @@
 """Files: what comes back is what was saved, and damage is named."""
 
-import errno
-import os
-
 import mxnet as mx
 import numpy as np
 import pytest
@@ -33,24 +30,6 @@ def test_a_model_comes_back_from_its_file_alone(tmp_path):
         np.testing.assert_array_equal(old, new.asnumpy())
 
 
-def test_views_that_are_not_contiguous_come_back_right(tmp_path):
-    array = np.arange(24, dtype="float32").reshape(2, 3, 4)
-    views = {"turned": array.transpose(2, 0, 1), "strided": array[:, ::2],
-             "scalar": np.float32(3), "fortran": np.asfortranarray(array)}
-    checkpoints.save_tensors(tmp_path / "v.safetensors", views, {})
-    loaded, _ = checkpoints.load_tensors(tmp_path / "v.safetensors")
-    for name, view in views.items():
-        np.testing.assert_array_equal(loaded[name], view)
-        assert loaded[name].shape == np.shape(view)
-
-
-def test_nothing_is_pickled(tmp_path):
-    checkpoints.save_weights(tmp_path / "w.safetensors", small(), ("a", "b"))
-    text = (tmp_path / "w.safetensors").read_bytes()
-    assert int.from_bytes(text[:8], "little") < len(text)
-    assert text[8:9] == b"{"
-
-
 @pytest.mark.parametrize("changes, found", [
     (dict(growth=8), "shape"), (dict(layers=(1, 1, 2)), "missing"),
     (dict(num_classes=3), "shape")])
@@ -74,7 +53,7 @@ def test_a_tensor_too_many_is_named():
 @pytest.mark.parametrize("damage", [
     lambda data: data[:20], lambda data: b"", lambda data: b"\xff" * 64,
     lambda data: data[:-5], lambda data: b"\x01" + data[1:],
-    lambda data: data.replace(b"dsod_d2l 1", b"something ")])
+    lambda data: data.replace(b"dsod_d2l 2", b"something ")])
 def test_a_damaged_or_foreign_file_is_one_clear_error(tmp_path, damage):
     path = tmp_path / "w.safetensors"
     checkpoints.save_weights(path, small(), ("a", "b"))
@@ -86,29 +65,6 @@ def test_a_damaged_or_foreign_file_is_one_clear_error(tmp_path, damage):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.safetensors"):
         checkpoints.load_model(tmp_path / "nowhere.safetensors")
-
-
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
-    path = tmp_path / "w.safetensors"
-    checkpoints.write_atomically(path, b"old")
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(checkpoints.os, where, full)
-    with pytest.raises(OSError, match="No space left.*untouched") as caught:
-        checkpoints.write_atomically(path, b"new")
-    assert caught.value.errno == errno.ENOSPC
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"),
-                    reason="this system has no /dev/full")
-def test_a_disk_that_is_really_full_is_named(tmp_path, monkeypatch):
-    (tmp_path / "w.safetensors.partial").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="w.safetensors was not written"):
-        checkpoints.write_atomically(tmp_path / "w.safetensors", b"x" * 9)
 
 
 @pytest.mark.parametrize("optimiser, options", [

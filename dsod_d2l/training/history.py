@@ -7,7 +7,7 @@ import io
 import json
 from pathlib import Path
 
-from ..checkpoints import write_atomically
+from ..tensor_files import write_atomically
 
 
 class History(list):

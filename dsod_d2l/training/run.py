@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from .. import checkpoints, datasets, models
+from .. import checkpoints, datasets, models, tensor_files
 from ..config import DetectConfig
 from ..datasets.loader import BatchMaker
 from ..detection import Detector
@@ -78,7 +78,7 @@ class Run:
     def _describe(self):
         facts = {"model": self.net.config.to_dict(),
                  "train": self.settings.to_dict(), "classes": self.classes}
-        checkpoints.write_atomically(
+        tensor_files.write_atomically(
             self.folder / "run.json",
             (json.dumps(facts, indent=1) + "\n").encode())
 
