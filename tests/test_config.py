@@ -241,6 +241,7 @@ BAD_MODEL = {
     "variances": ((0.1, 0.1, 0.2), (0.1, 0.1, 0.2, 0)),
     "mean": ((0, 0), (0, 0, 300)),
     "std": ((1, 1), (1, 1, 0)),
+    "widths": ({"stem": 0}, {"stem": 1.5}, {3: 4}, "stem", 4),
 }
 BAD_DENSE = {**BAD_MODEL, "stem": (0, 1.5), "bottleneck": (0,),
             "growth": (-1,), "compression": (0, 1.1), "second": (0,),

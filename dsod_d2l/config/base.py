@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar
 
 from .checks import between, positive, require, whole
@@ -78,6 +79,20 @@ def paired_sizes(sizes, last):
     return tuple((s, (s * t) ** 0.5) for s, t in zip(sizes, following))
 
 
+def _pairs(widths):
+    """Return the widths of layers as pairs, in order of the names."""
+    try:
+        pairs = tuple(sorted(dict(widths).items()))
+    except (TypeError, ValueError):
+        raise ValueError("widths must be a dictionary of layers and numbers "
+                         f"of filters, found {widths!r}") from None
+    for layer, width in pairs:
+        require(isinstance(layer, str) and isinstance(width, Integral)
+                and width >= 1, "widths must give layers a whole number of "
+                f"filters of at least 1, found {layer!r}: {width!r}")
+    return pairs
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """What all networks share; ``family`` says which class builds it.
@@ -87,6 +102,8 @@ class ModelConfig:
     anchors: one AnchorSpec per feature map, finest map first.
     mean, std: per channel (R, G, B), subtracted from and dividing the
         pixels 0 to 255.
+    widths: {layer: number of its filters} where it differs from what the
+        family has, as after pruning; kept as pairs, in order of the names.
     """
 
     family: ClassVar[str] = ""
@@ -97,6 +114,8 @@ class ModelConfig:
     variances: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
     mean: tuple[float, ...] = (123.68, 116.78, 103.94)
     std: tuple[float, ...] = (58.4, 57.1, 57.4)
+    widths: tuple[tuple[str, int], ...] = dataclasses.field(default=(),
+                                                            repr=False)
 
     def __post_init__(self):
         size = self.input_size
@@ -109,6 +128,7 @@ class ModelConfig:
                     f"{length} numbers, found {getattr(self, field)}")
         between(self, 0, 255, "mean")
         positive(self, "variances", "std")
+        object.__setattr__(self, "widths", _pairs(self.widths))
         rows = tuple(row if isinstance(row, AnchorSpec) else AnchorSpec(**row)
                      for row in self.anchors)
         object.__setattr__(self, "anchors", rows)
@@ -141,4 +161,5 @@ class ModelConfig:
 
     def to_dict(self):
         """Return a JSON-ready dictionary; ``from_dict`` reads it back."""
-        return {"family": self.family, **dataclasses.asdict(self)}
+        return {"family": self.family, **dataclasses.asdict(self),
+                "widths": dict(self.widths)}

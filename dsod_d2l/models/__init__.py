@@ -18,6 +18,7 @@ from .network import Network, count_parameters, initialise
 from .ssd import SSD
 from .summary import forward_time, multiply_adds, summarise
 from .toy_ssd import ToySSD
+from .widths import narrow
 
 __all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "SSD", "ToySSD",
            "build", "build_backbone", "count_parameters", "forward_time",
@@ -39,7 +40,8 @@ def build(name_or_config, num_classes=None, **changes):
         A ``Network``, with its configuration as ``.config``.
 
     Raises:
-        ValueError: the name is not known or the configuration not legal.
+        ValueError: the name is not known or the configuration not legal, or
+            it gives a width to a layer that the network lacks.
     """
     if num_classes is not None:
         changes["num_classes"] = num_classes
@@ -47,4 +49,7 @@ def build(name_or_config, num_classes=None, **changes):
         config = configs.get(name_or_config, **changes)
     else:
         config = dataclasses.replace(name_or_config, **changes)
-    return NETWORKS[config.family](config)
+    net = NETWORKS[config.family](config)
+    if config.widths:
+        narrow(net, dict(config.widths))
+    return net
