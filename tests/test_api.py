@@ -21,7 +21,8 @@ LAYERS = [{"runtime"}, {"config", "boxes", "params_file", "tensor_files"}, {"anc
           {"transforms", "datasets"},
           {"detection", "judging", "evaluation", "visualisation",
            "architecture"},
-          {"checking", "checkpoints", "training"}, {"cli", "__main__"}]
+          {"checking", "checkpoints", "training"}, {"pruning"},
+          {"cli", "__main__"}]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 MXNET = {"blocks", "plain", "pyramid", "losses", "models", "training",
          "checkpoints"}

@@ -1,0 +1,343 @@
+"""Pruning: what is left computes what the whole computes with zeros."""
+
+import dataclasses
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+from mxnet.gluon import nn
+
+from dsod_d2l import checkpoints, config, models, pruning
+from dsod_d2l.blocks import conv_norm_relu
+from dsod_d2l.models.channels import trace
+
+SIZE = (136, 200)
+SMALL = dict(num_classes=2, input_size=SIZE, stem=6, bottleneck=10, growth=5,
+             layers=(1, 2, 1, 2), second=7, predictions=(5, 6, 4))
+
+
+def randomise(net, rng):
+    """Give every number a value that a wrong slice would betray."""
+    models.initialise(net)
+    for name, parameter in net._collect_params_with_prefix().items():
+        shape, kind = parameter.shape, name.rpartition(".")[2]
+        if kind in ("running_var", "gamma", "scale"):
+            array = rng.uniform(0.5, 2, shape)
+        elif kind == "weight":
+            array = rng.normal(0, 1, shape) * rng.uniform(
+                0.3, 2, (shape[0],) + (1,) * (len(shape) - 1))
+            array /= np.sqrt(np.prod(shape[1:]))
+        else:
+            array = rng.normal(0, 0.5, shape)
+        parameter.set_data(mx.nd.array(array))
+    return net
+
+
+def outputs(net, batch=1):
+    x = np.random.default_rng(9).normal(size=(batch, 3,
+                                              *net.config.input_size))
+    return [one.asnumpy() for one in net(mx.nd.array(x))]
+
+
+def same(first, second):
+    return all(np.abs(a - b).max() <= 1e-5 * max(1, np.abs(b).max())
+               for a, b in zip(first, second))
+
+
+class Mixed(models.Network):
+    """All that ties channels: shortcuts, depthwise layers, gates, products."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.stem = conv_norm_relu(3, 12, stride=4)
+        self.one = conv_norm_relu(12, 12, bias=True)
+        self.two = conv_norm_relu(12, 9)
+        self.project = nn.Conv2D(9, 1, in_channels=12)
+        self.deep = nn.HybridSequential()
+        self.deep.add(nn.Conv2D(9, 3, 2, 1, groups=9, in_channels=9),
+                      nn.BatchNorm(in_channels=9),
+                      nn.HybridLambda(lambda F, x: F.clip(x, 0, 6)),
+                      nn.Conv2D(8, 1, in_channels=9))
+        self.up = nn.Conv2DTranspose(9, 2, 2, in_channels=8)
+        self.grouped = nn.Conv2D(8, 3, padding=1, groups=2, in_channels=8)
+        self.inner = nn.Dense(5, "relu", in_units=9)
+        self.gate = nn.Dense(9, in_units=5)
+        self.add_heads([9, 8])
+
+    def features(self, F, x):
+        x = self.stem(x)
+        x = x + self.one(x)                             # identity shortcut
+        x = F.relu(self.project(x) + self.two(x))       # projection shortcut
+        deep = self.deep(x)
+        x = x + F.slice_like(self.up(deep), x, axes=(2, 3))
+        z = F.Pooling(x, global_pool=True, pool_type="avg", kernel=(1, 1))
+        z = F.reshape(F.sigmoid(self.gate(self.inner(z))), (0, 0, 1, 1))
+        return [F.broadcast_mul(x, z), self.grouped(deep)]
+
+
+@pytest.fixture
+def mixed(monkeypatch):
+    monkeypatch.setitem(models.NETWORKS, "toy_ssd", Mixed)
+    preset = config.get("toy_ssd")
+    sized = dataclasses.replace(preset, input_size=SIZE, num_classes=2)
+    return randomise(models.NETWORKS["toy_ssd"](dataclasses.replace(
+        sized, name="mixed")), np.random.default_rng(3))
+
+
+NETWORKS = [
+    ("dsod_tiny", SMALL),
+    ("dsod_tiny", {**SMALL, "l2_scale": 20.0, "head_norm": True}),
+    ("dsod_tiny", {**SMALL, "stem_style": "plain", "prediction": "plain"}),
+    ("dsod300_smallest", {"input_size": SIZE, "layers": (2, 2, 1, 1)}),
+    ("dsod_gluon", {"input_size": SIZE, "layers": (1, 2, 1)}),
+    ("grp_dsod_tiny", {"input_size": SIZE}),
+    ("grp_dsod320", {"input_size": SIZE, "layers": (1, 1, 1),
+                     "authors": True}),
+    ("toy_ssd", {"input_size": SIZE})]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name, changes", NETWORKS)
+def test_a_pruned_network_computes_what_the_masked_one_does(name, changes,
+                                                            seed):
+    rng = np.random.default_rng(seed)
+    net = randomise(models.build(name, **changes), rng)
+    scope = ("layer", "global")[seed]
+    plan = pruning.make_plan(net, rng.uniform(0.2, 0.6), scope=scope,
+                             multiple=int(rng.choice([1, 3])))
+    small, zeroed = pruning.cut(net, plan), pruning.masked(net, plan)
+    assert same(outputs(small), outputs(zeroed))
+    assert not same(outputs(zeroed), outputs(net))
+    assert models.count_parameters(small) < models.count_parameters(net)
+
+
+@pytest.mark.parametrize("name", ["dsod300", "dsod300_lite"])
+def test_half_of_everything_is_the_network_of_half_the_widths(name):
+    net = models.build(name)
+    old = net.config
+    models.initialise(net)
+    small = pruning.cut(net, pruning.make_plan(net, 0.5, multiple=1))
+    half = models.build(name, stem=old.stem // 2, second=old.second // 2,
+                        bottleneck=old.bottleneck // 2,
+                        growth=old.growth // 2,
+                        predictions=tuple(k // 2 for k in old.predictions))
+    for one, other in zip(small.collect_params().values(),
+                          half.collect_params().values()):
+        assert one.shape == other.shape
+    assert models.multiply_adds(small) == models.multiply_adds(half)
+    assert models.summarise(small).maps == models.summarise(half).maps
+
+
+def test_bottlenecks_alone():
+    net = models.build("dsod_tiny")
+    models.initialise(net)
+    plan = pruning.make_plan(net, 0.25, layers=["to_*.new.0.2"])
+    assert set(plan.widths.values()) == {(64, 48)} and len(plan.widths) == 8
+    assert (models.multiply_adds(pruning.cut(net, plan))
+            == models.multiply_adds(models.build("dsod_tiny", bottleneck=48)))
+
+
+def test_the_smallest_filters_go_and_their_readers_lose_the_same_channels():
+    """Followed by hand: a growth layer, the next bottleneck, a transition."""
+    net = randomise(models.build("dsod_tiny", **SMALL),
+                    np.random.default_rng(5))
+    whole = checkpoints.parameter_arrays(net)
+    layer = "to_first.2.0.new.1.2"           # first of two layers: 12 + 5 in
+    width = whole["to_first.1.mix.2.weight"].shape[0]
+    plan = pruning.make_plan(net, 0.4, layers=[layer], multiple=1)
+    left = checkpoints.parameter_arrays(pruning.cut(net, plan))
+    size = np.abs(whole[f"{layer}.weight"]).sum(axis=(1, 2, 3))
+    stays = np.sort(np.argsort(size)[2:])
+    np.testing.assert_array_equal(left[f"{layer}.weight"],
+                                  whole[f"{layer}.weight"][stays])
+    for reader, behind in (("to_first.2.1.new.0", 0),
+                           ("to_first.3.mix", 5)):
+        kept = np.concatenate([np.arange(width), width + stays,
+                               width + 5 + np.arange(behind)])
+        for kind in ("gamma", "beta", "running_mean", "running_var"):
+            np.testing.assert_array_equal(left[f"{reader}.0.{kind}"],
+                                          whole[f"{reader}.0.{kind}"][kept])
+        np.testing.assert_array_equal(left[f"{reader}.2.weight"],
+                                      whole[f"{reader}.2.weight"][:, kept])
+    changed = {name for name in whole if whole[name].shape
+               != left[name].shape}
+    assert changed == {f"{layer}.weight"} | {
+        f"{reader}.{kind}" for reader in ("to_first.2.1.new.0",
+                                          "to_first.3.mix")
+        for kind in ("0.gamma", "0.beta", "0.running_mean", "0.running_var",
+                     "2.weight")}
+
+
+def test_everything_that_ties_channels(mixed):
+    """Residual widths stay unless asked for; gates and depthwise follow."""
+    plan = pruning.make_plan(mixed, 0.4, multiple=1)
+    assert set(plan.widths) == {"inner"}      # all else is tied by additions
+    plan = pruning.make_plan(mixed, 0.4, multiple=1, shortcuts=True)
+    assert plan.widths == {"inner": (5, 3), "gate": (9, 6), "up": (9, 6),
+                           "project": (9, 6), "two.0": (9, 6),
+                           "stem.0": (12, 8), "one.0": (12, 8)}
+    small, zeroed = pruning.cut(mixed, plan), pruning.masked(mixed, plan)
+    assert small.deep[0].weight.shape == (6, 1, 3, 3)
+    assert same(outputs(small), outputs(zeroed))
+    assert not same(outputs(zeroed), outputs(mixed))
+    again = pruning.cut(small, pruning.make_plan(small, 0.4, multiple=1,
+                                                 shortcuts=True))
+    assert again.project.weight.shape == (4, 5, 1, 1)
+
+
+def test_tied_layers_lose_the_filters_that_are_small_in_all_of_them(mixed):
+    tied = ("project", "two.0", "up")
+    sizes = 0
+    for name in tied:
+        array = np.abs(checkpoints.parameter_arrays(mixed)[f"{name}.weight"])
+        size = array.mean(axis=(0, 2, 3) if name == "up" else (1, 2, 3))
+        sizes = sizes + size / size.mean()
+    plan = pruning.make_plan(mixed, 0.4, ["project"], shortcuts=True,
+                             multiple=1)
+    keeps = plan.keeps(plan.channels.layers["up"])
+    np.testing.assert_array_equal(np.flatnonzero(~keeps),
+                                  np.sort(np.argsort(sizes)[:3]))
+
+
+def test_the_whole_network_is_ranked_against_the_mean_of_each_layer():
+    net = randomise(models.build("dsod_tiny", **SMALL),
+                    np.random.default_rng(1))
+    groups = pruning.filter_groups(net)
+    scores = np.concatenate([group.scores for group in groups])
+    assert all(group.scores.mean() == pytest.approx(1) for group in groups)
+    plan = pruning.make_plan(net, 0.3, scope="global", multiple=1)
+    assert len(plan.gone) == int(0.3 * len(scores))
+    gone = np.concatenate([group.scores[np.isin(group.roots, plan.gone)]
+                           for group in groups])
+    assert gone.max() < np.sort(scores)[len(gone) + len(groups)]
+    heavy = pruning.make_plan(net, 0.75, scope="global", multiple=1)
+    assert min(after for _, after in heavy.widths.values()) >= 1
+
+
+def test_what_is_left_is_rounded_to_a_multiple():
+    net = models.build("dsod_tiny")
+    models.initialise(net)
+    for ratio, left in ((0.3, {16, 32, 48}), (0.9, {16})):
+        plan = pruning.make_plan(net, ratio)
+        assert {after for _, after in plan.widths.values()} <= {
+            16, 32, 48, 112, 128, 144}
+        assert {plan.widths["to_first.2.0.new.0.2"][1],
+                plan.widths["to_first.2.0.new.1.2"][1]} <= left
+
+
+def test_ratios_by_layer_and_protected_layers():
+    net = models.build("dsod_tiny", **SMALL)
+    models.initialise(net)
+    plan = pruning.make_plan(net, {"to_first.*.new.0.2": 0.5,
+                                   "to_*": 0.2, "reuse*": 0}, multiple=1)
+    assert plan.widths["to_first.0.0.new.0.2"] == (10, 5)
+    assert plan.widths["to_second.0.0.new.0.2"] == (10, 8)
+    assert all(name.startswith("to_") for name in plan.widths)
+    plan = pruning.make_plan(net, 0.5, protect=["stem*", "to_first.3*"],
+                             multiple=1)
+    assert "to_first.1.mix.2" in plan.widths
+    assert not [name for name in plan.widths
+                if name.startswith(("stem", "to_first.3", "class", "box"))]
+
+
+def test_a_pruned_network_is_an_ordinary_one(tmp_path):
+    """Saved, loaded, pruned again and trained, though nothing is aligned."""
+    net = randomise(models.build("dsod_tiny", **SMALL),
+                    np.random.default_rng(2))
+    small = pruning.cut(net, pruning.make_plan(net, 0.3, multiple=1))
+    checkpoints.save_weights(tmp_path / "small.safetensors", small, ("a", "b"))
+    loaded, _ = checkpoints.load_model(tmp_path / "small.safetensors")
+    assert loaded.config == small.config and hash(loaded.config)
+    assert same(outputs(loaded), outputs(small))
+    twice = pruning.cut(loaded, pruning.make_plan(loaded, 0.3, multiple=1))
+    assert dict(twice.config.widths)["to_first.0.0.new.0.2"] == 5
+    for one in (loaded, twice, randomise(models.build(twice.config),
+                                         np.random.default_rng(0))):
+        one.hybridize()
+        with autograd.record():
+            scores, offsets = one(mx.nd.ones((2, 3, *SIZE)))
+            (scores.sum() + offsets.sum()).backward()
+        assert all(np.isfinite(p.grad().asnumpy()).all() for p
+                   in one.collect_params().values() if p.grad_req != "null")
+
+
+def test_what_is_aligned_after_pruning_is_known():
+    net = models.build("grp_dsod_tiny")
+    assert net.starts == [True] * 4 and net.aligned == (True, True)
+    models.initialise(net)
+    small = pruning.cut(net, pruning.make_plan(net, 0.5))
+    assert small.starts == [True] * 4 and small.aligned == [True, True]
+    assert small.to_first[0][1].aligned
+    odd = pruning.cut(net, pruning.make_plan(
+        net, {"doubling.1*": 0.3, "to_first.0.1*": 0.3}, multiple=1))
+    assert odd.starts == [True, False, True, True]
+    assert [block.aligned for block in odd.to_first[0]] == [
+        True, True, False, False]
+
+
+def test_a_configuration_keeps_its_widths_and_old_ones_have_none():
+    pairs = {"stem.convolutions.1.0": 8, "reuse.mix.2": 5}
+    one = config.get("dsod_tiny", widths=pairs)
+    again = config.from_dict(json.loads(json.dumps(one.to_dict())))
+    assert again == one and dict(one.widths) == pairs
+    assert one.to_dict()["widths"] == pairs
+    old = config.get("dsod_tiny").to_dict()
+    assert old.pop("widths") == {}
+    assert config.from_dict(old) == config.get("dsod_tiny")
+    net = models.build(one)
+    assert net.stem.convolutions[1][0].weight.shape == (8, 16, 3, 3)
+    assert net.stem.convolutions[2][0].weight.shape == (32, 8, 3, 3)
+    assert net.reuse.mix[2].weight.shape == (5, 192, 1, 1)
+    assert "reuse" not in repr(one)
+
+
+@pytest.mark.parametrize("widths, words", [
+    ({"stem.9": 4}, "no layer 'stem.9'"),
+    ({"class_heads.0.scores.0": 6}, "must stay 8"),
+    ({"stem.convolutions.0.0": 0}, "at least 1")])
+def test_wrong_widths_are_one_sentence(widths, words):
+    with pytest.raises(ValueError, match=words):
+        models.build("dsod_tiny", widths=widths)
+
+
+def test_layers_that_are_added_need_the_same_width(mixed):
+    with pytest.raises(ValueError, match="8 and 12 channels|12 and 8"):
+        models.build(mixed.config, widths={"one.0": 8})
+
+
+@pytest.mark.parametrize("wishes, words", [
+    (dict(ratio=1), "would empty layer stem.convolutions.0.0, which has 6"),
+    (dict(ratio=1.2), "from 0 to below 1, found 1.2"),
+    (dict(ratio=-0.1), "from 0 to below 1"),
+    (dict(ratio=0.99, scope="global"), "would empty a layer"),
+    (dict(ratio={"stem*": 0.1}, scope="global"), "must be a number"),
+    (dict(ratio=0.3, layers=["nowhere*"]), "no layer 'nowhere"),
+    (dict(ratio=0.3, protect=["nowhere"]), "no layer 'nowhere'"),
+    (dict(ratio=0.3, layers=["class_heads*"]), "no layer is left"),
+    (dict(ratio=0.3), "removes no filter: the widest of .* multiples of 16"),
+    (dict(ratio=0.3, scope="all"), "scope must be one of layer, global"),
+    (dict(ratio=0.3, multiple=0), "multiple must be at least 1")])
+def test_wrong_wishes_are_one_sentence(wishes, words):
+    net = models.build("dsod_tiny", **{**SMALL, "second": 6, "growth": 2,
+                                       "layers": (1, 1, 1)})
+    models.initialise(net)
+    with pytest.raises(ValueError, match=words) as caught:
+        pruning.make_plan(net, **wishes)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_channel_of_every_family_is_followed():
+    for name in config.PRESETS:
+        net = models.build(name)
+        found = trace(net)
+        free = [layer for layer, ids in found.layers.items()
+                if found.fixed.isdisjoint(found.root[ids])]
+        kept = set(found.layers) - set(free)
+        assert all(layer.startswith(("class_heads", "box_heads"))
+                   or layer.endswith(".whole") for layer in kept), name
+        assert set(found.axes) == set(net.collect_params())
+        for parameter, axes in found.axes.items():
+            shape = net.collect_params()[parameter].shape
+            assert all(shape[axis] == len(ids) for axis, ids in axes.items())
