@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import multiprocessing
 import pickle
+import signal
 import sys
 import warnings
 from typing import NamedTuple
@@ -107,17 +108,39 @@ class BatchMaker:
         return batch
 
 
-def _work(maker, buffers, jobs, done):
-    """Fill batches in a worker process until None comes."""
+def _work(maker, buffers, jobs, done, others):
+    """Fill batches in a worker process for as long as there are jobs.
+
+    The far ends of all pipes are copied by the fork. Closed here, they tell
+    by their silence when the process that asks has gone.
+    """
+    for end in others:
+        end.close()
     runtime.worker_init()
     batches = [maker.empty(buffer)[0] for buffer in buffers]
-    while (job := jobs.recv()) is not None:
-        number, slot = job
-        try:
-            done.send((slot, maker.fill(number, batches[slot])[3:], None))
-        except Exception as error:
-            done.send((slot, [], _portable(error)))
-            return
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            number, slot = jobs.recv()
+            try:
+                done.send((slot, maker.fill(number, batches[slot])[3:], None))
+            except Exception as error:
+                done.send((slot, [], _portable(error)))
+                return
+
+
+@contextlib.contextmanager
+def _without_signals():
+    """Hold Ctrl-C and SIGTERM back, for good in a process forked meanwhile.
+
+    They often go to all processes of a group. Workers have to stay until
+    the step is finished; who asks for batches ends them.
+    """
+    both = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -171,9 +194,11 @@ class Loader:
             for number in range(self.start, self.stop):
                 yield self.maker.fill(number, batch)
             return
-        with _without_threads():
-            crew = [_Worker(self.maker) for _ in range(self.workers)]
+        crew = []
         try:
+            with _without_threads(), _without_signals():
+                for _ in range(self.workers):
+                    crew.append(_Worker(self.maker, crew))
             yield from self._collect(crew)
         finally:
             for worker in crew:
@@ -192,15 +217,18 @@ class Loader:
 class _Worker:
     """One process, its shared slots, and the two ends of its pipes."""
 
-    def __init__(self, maker):
+    def __init__(self, maker, earlier):
         size = maker.empty()[1]
         self.buffers = [mmap.mmap(-1, size) for _ in range(SLOTS)]
         self.batches = [maker.empty(buffer)[0] for buffer in self.buffers]
         context = multiprocessing.get_context("fork")
         take, self.jobs = context.Pipe(False)
         self.done, give = context.Pipe(False)
+        others = [end for worker in (*earlier, self)
+                  for end in (worker.jobs, worker.done)]
         self.process = context.Process(
-            target=_work, args=(maker, self.buffers, take, give), daemon=True)
+            target=_work, args=(maker, self.buffers, take, give, others),
+            daemon=True)
         with warnings.catch_warnings():
             # The child never touches the framework's threads.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -226,5 +254,5 @@ class _Worker:
 
     def close(self):
         self.jobs.close()
-        self.process.terminate()
+        self.process.kill()
         self.process.join()
