@@ -7,10 +7,13 @@ state as well. ``tensor_files`` says how they are written.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import mxnet as mx
+import numpy as np
 
 from . import config as configs
 from . import models
@@ -122,13 +125,24 @@ def save_checkpoint(folder, step, net, trainer, facts, keep=2, extra=None):
     for index, state in trainer._updaters[0].states.items():
         for part, array in enumerate(_flat(state)):
             tensors[f"optimiser/{index}/{part}"] = array.asnumpy()
+    # As a tensor: a header, with all metadata, may not exceed 100 MB.
+    tensors["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     counts = trainer._optimizer._index_update_count
     path = Path(folder) / f"step-{step:07d}.safetensors"
-    save_tensors(path, tensors, {"step": step, "counts": dict(counts),
-                                 "facts": facts})
-    for old in list_checkpoints(folder)[:-keep]:
-        old.unlink()
+    save_tensors(path, tensors, {"step": step, "counts": dict(counts)})
+    _drop(list_checkpoints(folder), path, keep)
     return path
+
+
+def _drop(paths, newest, keep):
+    """Delete all but the ``keep`` files up to the newest.
+
+    Those with a higher step are damaged: the run has come from an earlier
+    one, and would otherwise trip over them again.
+    """
+    last = paths.index(newest) + 1
+    for path in paths[:max(last - keep, 0)] + paths[last:]:
+        path.unlink(missing_ok=True)
 
 
 def list_checkpoints(folder):
@@ -138,23 +152,44 @@ def list_checkpoints(folder):
     return sorted(found, key=lambda path: int(NAME.fullmatch(path.name)[1]))
 
 
-def load_checkpoint(path, net, trainer):
-    """Put a network and its trainer back to where a run was saved.
+class Checkpoint(NamedTuple):
+    """What ``read_checkpoint`` found; step and facts as they were saved."""
 
-    Returns:
-        (step, facts) as given to ``save_checkpoint``.
+    path: Path
+    step: int
+    facts: dict
+    counts: dict
+    tensors: dict
+
+
+def read_checkpoint(path):
+    """Read a file of ``save_checkpoint``; return a ``Checkpoint``.
 
     Raises:
-        FileNotFoundError, ValueError: see ``load_tensors`` and ``fill``.
+        FileNotFoundError, ValueError: see ``load_tensors``; or it is no
+            checkpoint.
     """
     tensors, metadata = load_tensors(path)
-    weights = {name[4:]: array for name, array in tensors.items()
+    if "facts" not in tensors or not {"step", "counts"} <= set(metadata):
+        raise ValueError(f"{path} is no training checkpoint")
+    counts = {int(key): value for key, value in metadata["counts"].items()}
+    facts = json.loads(tensors.pop("facts").tobytes())
+    return Checkpoint(Path(path), metadata["step"], facts, counts, tensors)
+
+
+def restore(checkpoint, net, trainer):
+    """Put a network and its trainer back to where a run was saved.
+
+    Raises:
+        ValueError: see ``fill``.
+    """
+    weights = {name[4:]: array for name, array in checkpoint.tensors.items()
                if name.startswith("net/")}
-    fill(net, weights, str(path))
+    fill(net, weights, str(checkpoint.path))
     updater, optimiser = trainer._updaters[0], trainer._optimizer
     for index, parameter in enumerate(trainer._params):
-        parts = [tensors[key] for key in
-                 sorted(key for key in tensors
+        parts = [checkpoint.tensors[key] for key in
+                 sorted(key for key in checkpoint.tensors
                         if key.startswith(f"optimiser/{index}/"))]
         if not parts:
             continue
@@ -164,7 +199,5 @@ def load_checkpoint(path, net, trainer):
             array[:] = value
         updater.states[index] = state
         updater.states_synced[index] = True
-    counts = {int(key): value for key, value in metadata["counts"].items()}
-    optimiser._index_update_count.update(counts)
-    optimiser.num_update = max(counts.values(), default=0)
-    return metadata["step"], metadata["facts"]
+    optimiser._index_update_count.update(checkpoint.counts)
+    optimiser.num_update = max(checkpoint.counts.values(), default=0)

@@ -91,9 +91,10 @@ def test_a_checkpoint_restores_weights_and_optimiser(tmp_path, optimiser,
     go(one, trainer, range(3, 6))
     two = small()
     other = trainer_of(two)
-    step, facts = checkpoints.load_checkpoint(
-        checkpoints.list_checkpoints(tmp_path)[-1], two, other)
-    assert (step, facts) == (3, {"note": [1]})
+    found = checkpoints.read_checkpoint(
+        checkpoints.list_checkpoints(tmp_path)[-1])
+    checkpoints.restore(found, two, other)
+    assert (found.step, found.facts) == (3, {"note": [1]})
     go(two, other, range(3, 6))
     for a, b in zip(checkpoints.parameter_arrays(one).values(),
                     checkpoints.parameter_arrays(two).values()):
@@ -107,6 +108,35 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
         checkpoints.save_checkpoint(tmp_path, step, net, trainer, {}, keep=2)
     names = [path.name for path in checkpoints.list_checkpoints(tmp_path)]
     assert names == ["step-0000020.safetensors", "step-0000100.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_is_newer_than_the_newest_is_dropped(tmp_path, keep):
+    """It was damaged: the run has come from the checkpoint before it."""
+    net = small()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", kvstore=None)
+    for step in (5, 20):
+        checkpoints.save_checkpoint(tmp_path, step, net, trainer, {}, keep)
+    (tmp_path / "step-0000090.safetensors").write_bytes(b"damaged")
+    checkpoints.save_checkpoint(tmp_path, 25, net, trainer, {}, keep)
+    steps = [int(path.stem[5:])
+             for path in checkpoints.list_checkpoints(tmp_path)]
+    assert steps == [20, 25][-keep:]
+
+
+def test_a_long_history_fits_into_a_checkpoint(tmp_path):
+    """Metadata of more than 100 MB would be written, but never read."""
+    net = small()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", kvstore=None)
+    facts = {"history": "x" * 101_000_000}
+    path = checkpoints.save_checkpoint(tmp_path, 1, net, trainer, facts)
+    assert checkpoints.read_checkpoint(path).facts == facts
+
+
+def test_a_model_is_no_checkpoint(tmp_path):
+    checkpoints.save_weights(tmp_path / "w.safetensors", small(), ("a", "b"))
+    with pytest.raises(ValueError, match="no training checkpoint"):
+        checkpoints.read_checkpoint(tmp_path / "w.safetensors")
 
 
 def test_a_checkpoint_is_no_model(tmp_path):

@@ -234,7 +234,7 @@ def test_images_without_objects_train():
 def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 classes.*square"):
         training.fit(small(num_classes=2), Squares(), settings())
-    with pytest.raises(ValueError, match="no checkpoint"):
+    with pytest.raises(ValueError, match="no run in"):
         training.fit(small(), Squares(), settings(), tmp_path, resume=True)
 
 

@@ -10,6 +10,8 @@ import argparse
 import json
 import logging
 import os
+import shlex
+import signal
 import sys
 
 from . import commands, data, demo, detect, evaluate, options, train
@@ -58,5 +60,19 @@ def main(arguments=None):
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print(f"{chosen.command}: {_farewell(stop, arguments)}",
+              file=sys.stderr)
+        return 128 + getattr(stop, "signum", signal.SIGINT)
     # `data check` says by its code, too, whether a data set is sound.
     return 1 if isinstance(value, dict) and value.get("sound") is False else 0
+
+
+def _farewell(stop, arguments):
+    """Return what to say after Ctrl-C, or a signal to a training run."""
+    if not getattr(stop, "resumable", False):
+        return str(stop) or "stopped"
+    words = sys.orig_argv if arguments is None else [
+        "python", "-m", "dsod_d2l", *arguments]
+    again = [] if "--resume" in words else ["--resume"]
+    return f"{stop}; go on with: {shlex.join([*words, *again])}"

@@ -4,8 +4,9 @@ from .graph import TrainingGraph
 from .loop import Fitted, fit
 from .plan import estimate_memory, make_plan, plan_text, rate_table
 from .schedule import learning_rate
+from .signals import Stopped
 from .transfer import Transfer, start_from
 
-__all__ = ["Fitted", "TrainingGraph", "Transfer", "estimate_memory", "fit",
+__all__ = ["Fitted", "Stopped", "TrainingGraph", "Transfer", "estimate_memory", "fit",
            "learning_rate", "make_plan", "plan_text", "rate_table",
            "start_from"]

@@ -10,8 +10,11 @@ from mxnet import gluon
 from tqdm import tqdm
 
 from ..datasets.loader import Loader
+from . import saving
+from .folder import hold
 from .history import History
 from .run import Run
+from .signals import Stopped, listening
 
 
 class Fitted(NamedTuple):
@@ -36,7 +39,8 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
             not trained on: the best model is chosen there.
         settings: ``TrainConfig``.
         folder: where weights, checkpoints and history go; None: nowhere.
-        resume: True to go on from the newest checkpoint in ``folder``.
+        resume: True to go on from the newest checkpoint in ``folder`` that
+            is whole, or from the start if there is none yet.
         ctx: MXNet context, default the CPU.
         progress: whether to show a progress bar.
         callbacks: called after each step with its row of the history.
@@ -48,25 +52,50 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
         nothing was held back.
 
     Raises:
-        ValueError: data and network have different numbers of classes, or
-            there is nothing to resume.
+        ValueError: data and network have different numbers of classes; or
+            there is nothing to resume; or the folder holds another run.
+        Stopped: a KeyboardInterrupt, after Ctrl-C or SIGTERM. The step was
+            finished, and a checkpoint saved in ``folder``.
         FloatingPointError: a loss or gradient is not finite; the message
             names the images of that batch, and nothing is saved.
     """
-    run = Run(net, dataset, settings, folder, ctx or mx.cpu(), validation)
-    if resume:
-        run.resume()
+    home = hold(folder, resume) if folder else contextlib.nullcontext()
+    with home as folder:
+        run = Run(net, dataset, settings, folder, ctx or mx.cpu(), validation)
+        saving.begin(run, resume)
+        heard = _train(run, progress, callbacks)
+        if run.step == settings.steps:
+            run.finish()
+        if heard:
+            raise _stopped(run, heard[0])
+    return Fitted(run.net, run.history, run.best)
+
+
+def _train(run, progress, callbacks):
+    """Go on to the last step or a signal; return the list of signals."""
+    settings = run.settings
     loader = Loader(run.maker, run.step * settings.accumulate,
                     settings.steps * settings.accumulate, run.workers)
     bar = tqdm(total=settings.steps, initial=run.step, unit="step",
                disable=not progress)
-    with bar, contextlib.closing(iter(loader)) as batches:
-        while run.step < settings.steps:
+    with listening() as heard, bar, contextlib.closing(
+            iter(loader)) as batches:
+        while run.step < settings.steps and not heard:
             row = run.one_step(batches)
             run.after_step(row)
             bar.update()
             bar.set_postfix(loss=f"{row['loss']:.3f}", AP=run.best_text())
             for callback in callbacks:
                 callback(row)
-    run.finish()
-    return Fitted(run.net, run.history, run.best)
+    if heard:
+        saving.save(run)
+    return heard
+
+
+def _stopped(run, signum):
+    done = f"stopped after step {run.step} of {run.settings.steps}"
+    if run.step == run.settings.steps:
+        return Stopped(signum, done + ": the run is complete")
+    if run.folder is None:
+        return Stopped(signum, done + "; without a folder nothing is saved")
+    return Stopped(signum, f"{done}, saved in {run.folder}", resumable=True)

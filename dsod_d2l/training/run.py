@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import time
 from pathlib import Path
@@ -12,11 +11,12 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 
-from .. import checkpoints, datasets, models, tensor_files
+from .. import checkpoints, datasets, models
 from ..config import DetectConfig
 from ..datasets.loader import BatchMaker
 from ..detection import Detector
 from ..evaluation import evaluate_dataset
+from . import saving
 from .average import Average
 from .diagnosis import diagnose
 from .history import History
@@ -52,6 +52,7 @@ class Run:
         self.workers = 1 if settings.workers is None else settings.workers
         self.maker = BatchMaker(self.train, net.config, settings)
         self.step, self.best, self.best_arrays = 0, None, None
+        self.saved = None              # the step of the newest checkpoint
         self.seconds, self.history = 0.0, History()
         self._prepare()
 
@@ -62,9 +63,9 @@ class Run:
         self.graph = training_graph(self.net, settings)
         self.parameters = [p for p in self.net.collect_params().values()
                            if p.grad_req != "null"]
-        if settings.accumulate > 1:
-            for parameter in self.parameters:
-                parameter.grad_req = "add"
+        for parameter in self.parameters:
+            parameter.grad_req = "add" if settings.accumulate > 1 else "write"
+            parameter.zero_grad()      # an earlier run may have left some
         options = {"wd": settings.weight_decay}
         if settings.optimiser == "sgd":
             options["momentum"] = settings.momentum
@@ -72,35 +73,6 @@ class Run:
                                      options, kvstore=None)
         self.average = (Average(self.net, settings.average)
                         if settings.average else None)
-        if self.folder and not (self.folder / "run.json").exists():
-            self._describe()
-
-    def _describe(self):
-        facts = {"model": self.net.config.to_dict(),
-                 "train": self.settings.to_dict(), "classes": self.classes}
-        tensor_files.write_atomically(
-            self.folder / "run.json",
-            (json.dumps(facts, indent=1) + "\n").encode())
-
-    def resume(self):
-        """Go back to the newest checkpoint of the folder."""
-        found = checkpoints.list_checkpoints(self.folder / "checkpoints")
-        if not found:
-            raise ValueError(f"there is no checkpoint in {self.folder} to "
-                             "resume from")
-        self.step, facts = checkpoints.load_checkpoint(
-            found[-1], self.net, self.trainer)
-        if facts["train"] != json.loads(json.dumps(self.settings.to_dict())):
-            raise ValueError(f"{found[-1]} belongs to a run with other "
-                             "settings; resume with the same ones")
-        self.best, self.seconds = facts["best"], facts["seconds"]
-        self.history = History(facts["history"])
-        if self.average:
-            self.average.restore(checkpoints.load_tensors(found[-1])[0])
-        if self.best:
-            self.best_arrays = checkpoints.load_tensors(
-                self.folder / "best.safetensors")[0]
-
     def one_step(self, batches):
         """Do one optimiser step; return its row of the history."""
         start, settings = time.perf_counter(), self.settings
@@ -169,8 +141,9 @@ class Run:
                 self._judge(row)
         self.history.append(row)
         every = settings.checkpoint_every
-        if self.folder and ((every and self.step % every == 0) or last):
-            self._save()
+        if last or (every and self.step % every == 0):
+            with saving.forgiving(self):
+                saving.save(self)
 
     def _judge(self, row):
         """Evaluate on what is not trained on; keep the model if it is best."""
@@ -196,17 +169,8 @@ class Run:
         self.best = {"step": self.step, "AP": result.AP, "AP50": result.AP50}
         self.best_arrays = checkpoints.parameter_arrays(self.net)
         if self.folder:
-            checkpoints.save_weights(self.folder / "best.safetensors",
-                                     self.net, self.classes, best=self.best)
-
-    def _save(self):
-        facts = {"train": self.settings.to_dict(), "best": self.best,
-                 "seconds": self.seconds, "history": list(self.history)}
-        checkpoints.save_checkpoint(self.folder / "checkpoints", self.step,
-                                    self.net, self.trainer, facts,
-                                    self.settings.keep_checkpoints,
-                                    self.average and self.average.state())
-        self.history.write(self.folder)
+            with saving.forgiving(self):
+                saving.save_best(self)
 
     def detector(self):
         """Return a ``Detector`` of the network as it is now."""
