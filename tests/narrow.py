@@ -1,4 +1,6 @@
 """Presets made narrow, so that what is tested of their shape runs quickly."""
+import dataclasses
+
 from dsod_d2l import config
 
 DENSE = dict(stem=4, bottleneck=8, growth=4, second=7)
@@ -6,7 +8,7 @@ DENSE = dict(stem=4, bottleneck=8, growth=4, second=7)
 
 def narrow_backbone(backbone):
     """Return a backbone's configuration with a few channels per layer."""
-    return {"vgg16": lambda: config.VGG16Config(widths=(4,) * 15, norm=backbone.norm)
+    return {"vgg16": lambda: dataclasses.replace(backbone, widths=(4,) * 15)
             }[backbone.name]()
 
 
@@ -15,7 +17,7 @@ def narrow(name):
     preset = config.get(name)
     if preset.family == "toy_ssd":
         return dict(body=(3, 4, 5), extra=6)
-    if preset.family == "ssd":
+    if preset.family in ("ssd", "refinedet"):
         return dict(backbone=narrow_backbone(preset.backbone),
                     extras=tuple((4, 6, form) for *_, form in preset.extras))
     return DENSE

@@ -16,16 +16,16 @@ PACKAGE = Path(dsod_d2l.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Each layer imports from itself and from those above it.
 LAYERS = [{"runtime"}, {"config", "boxes", "params_file", "tensor_files"}, {"anchors"},
-          {"targets"},
-          {"blocks", "plain", "pyramid", "losses"}, {"models"},
+          {"targets"}, {"cascade"},
+          {"blocks", "plain", "pyramid", "connection", "losses"}, {"models"},
           {"transforms", "datasets"},
           {"detection", "judging", "evaluation", "visualisation",
            "architecture"},
           {"checking", "checkpoints", "training"}, {"pruning"},
           {"cli", "__main__"}]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-MXNET = {"blocks", "plain", "pyramid", "losses", "models", "training",
-         "checkpoints"}
+MXNET = {"blocks", "plain", "pyramid", "connection", "losses", "models",
+         "training", "checkpoints"}
 
 
 def room(path):

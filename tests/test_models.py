@@ -23,6 +23,9 @@ PUBLISHED = [           # preset, classes, side, trainable, with statistics, N
     ("ssd300_vgg16", 20, 300, 26_285_486, 26_285_486, 8732),
     ("ssd300_vgg16_bn", 20, 300, 26_301_358, 26_301_358 + 15_872, 8732),
     ("ssd512_vgg16", 20, 512, 27_188_676, 27_188_676, 24564),
+    ("refinedet320_vgg16", 20, 320, 34_440_884, 34_440_884, 6375),
+    ("refinedet320_vgg16", 80, 320, 36_100_484, 36_100_484, 6375),
+    ("refinedet512_vgg16", 20, 512, 34_440_884, 34_440_884, 16320),
 ]
 
 
@@ -133,7 +136,8 @@ SIDES = [65, 66, 97, 128, 129, 130, 150, 191, 200, 255, 256, 257, 258, 299,
 @pytest.mark.parametrize("name", ["toy_ssd", "dsod_gluon", "dsod300",
                                   "dsod512", "dsod_tiny", "grp_dsod320",
                                   "grp_dsod_tiny", "plain", "ssd300_vgg16",
-                                  "ssd512_vgg16"])
+                                  "ssd512_vgg16", "refinedet320_dsod",
+                                  "refinedet320_vgg16"])
 def test_maps_have_the_sides_of_the_configuration(name):
     """Shapes alone: from the least side to 640, height unlike width."""
     one = (config.ablation()["large growth"] if name == "plain"
@@ -185,8 +189,8 @@ def trained_count(net, side):
     """Count the numbers that receive a gradient other than zero or not."""
     net.initialize()
     with mx.autograd.record():
-        scores, offsets = net(mx.nd.random.normal(shape=(1, 3, *side)))
-        loss = (scores * scores).sum() + (offsets * offsets).sum()
+        parts = net(mx.nd.random.normal(shape=(1, 3, *side)))
+        loss = sum((part * part).sum() for part in parts)
     loss.backward()
     count = 0
     for parameter in net.collect_params().values():
@@ -359,7 +363,7 @@ class Squares:
 
 
 @pytest.mark.parametrize("name, changes", [
-    ("grp_dsod_tiny", {}),
+    ("grp_dsod_tiny", {}), ("refinedet_dsod_tiny", {}),
     ("grp_dsod_tiny", dict(up="frozen", gate_init="zero")),
     ("dsod_tiny", dict(stem_style="plain", prediction="plain"))])
 def test_a_compact_network_learns_four_images_by_heart(name, changes):

@@ -12,10 +12,12 @@ from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
                        ToySSDConfig, from_dict)
 from .presets import PRESETS
 from .recipes import RECIPES, Recipe, get_recipe, steps_of
+from .refine import RefineDSODConfig, RefineSSDConfig
 from .running import DetectConfig, TrainConfig
 
 __all__ = ["AnchorSpec", "BackboneConfig", "DSODConfig", "DetectConfig",
            "GRPConfig", "GluonDSODConfig", "ModelConfig", "PRESETS", "RECIPES",
-           "Recipe", "SSDConfig", "ToySSDConfig", "TrainConfig", "VGG16Config",
-           "ablation", "from_dict", "get", "get_recipe", "paired_sizes",
-           "scale_sizes", "steps_of"]
+           "Recipe", "RefineDSODConfig", "RefineSSDConfig", "SSDConfig",
+           "ToySSDConfig", "TrainConfig", "VGG16Config", "ablation",
+           "from_dict", "get", "get_recipe", "paired_sizes", "scale_sizes",
+           "steps_of"]

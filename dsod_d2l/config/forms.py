@@ -8,6 +8,7 @@ from math import floor, sqrt
 from .base import paired_sizes
 from .checks import require
 from .presets import DSOD300_STEPS, PRESETS
+from .refined_presets import REFINEDET_PARTS
 
 GRP_STEPS = tuple(step / 320 for step in (8, 16, 32, 64, 100, 320))
 GRP_PARTS = {"up": "frozen", "gate_init": "zero"}
@@ -15,7 +16,9 @@ AUTHORS = {      # steps, fields, and whether sizes are cut to whole pixels
     **dict.fromkeys(("dsod300", "dsod300_coco", "dsod300_lite",
                      "dsod300_smallest"), (DSOD300_STEPS, {}, False)),
     **dict.fromkeys(("grp_dsod320", "grp_dsod320_star"),
-                    (GRP_STEPS, GRP_PARTS, True))}
+                    (GRP_STEPS, GRP_PARTS, True)),
+    **dict.fromkeys(("refinedet320_vgg16", "refinedet512_vgg16"),
+                    ((None,) * 4, REFINEDET_PARTS, False))}
 
 
 def _with_steps(config, steps):

@@ -10,6 +10,7 @@ from .base import ModelConfig
 from .checks import require, whole
 from .dsod import DSODConfig, GluonDSODConfig
 from .grp import GRPConfig
+from .refine import RefineDSODConfig, RefineSSDConfig
 from .ssd import SSDConfig
 
 
@@ -40,7 +41,8 @@ class ToySSDConfig(ModelConfig):
 
 
 FAMILIES = {cls.family: cls for cls in
-            (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig)}
+            (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
+             RefineDSODConfig, RefineSSDConfig)}
 
 
 def from_dict(values):

@@ -8,6 +8,7 @@ from .base import AnchorSpec, paired_sizes
 from .backbones import VGG16Config
 from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
                        ToySSDConfig)
+from .refined_presets import REFINED_PRESETS
 
 TWO = (1, 2, 1 / 2)
 THREE = (1, 2, 1 / 2, 3, 1 / 3)
@@ -113,4 +114,4 @@ PRESETS = {preset.name: preset for preset in
            (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
             DSOD300_SMALLEST, DSOD512, DSOD_TINY, GRP_DSOD320,
             GRP_DSOD320_STAR, GRP_DSOD_TINY, SSD300_VGG16, SSD300_VGG16_BN,
-            SSD512_VGG16)}
+            SSD512_VGG16, *REFINED_PRESETS)}

@@ -15,17 +15,20 @@ from .dsod import DSOD
 from .dsod_gluon import GluonDSOD
 from .grp_dsod import GRPDSOD
 from .network import Network, count_parameters, initialise
+from .refinedet import RefineDSOD, RefineSSD
 from .ssd import SSD
 from .summary import forward_time, multiply_adds, summarise
 from .toy_ssd import ToySSD
 from .widths import narrow
 
-__all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "SSD", "ToySSD",
-           "build", "build_backbone", "count_parameters", "forward_time",
-           "initialise", "multiply_adds", "summarise"]
+__all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "RefineDSOD",
+           "RefineSSD", "SSD", "ToySSD", "build", "build_backbone",
+           "count_parameters", "forward_time", "initialise", "multiply_adds",
+           "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
-            "grp_dsod": GRPDSOD, "ssd": SSD}
+            "grp_dsod": GRPDSOD, "ssd": SSD, "refinedet": RefineSSD,
+            "refinedet_dsod": RefineDSOD}
 
 
 def build(name_or_config, num_classes=None, **changes):

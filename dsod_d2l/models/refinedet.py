@@ -1,0 +1,161 @@
+"""RefineDet (arXiv:1711.06897), on the maps of any other family."""
+
+from __future__ import annotations
+
+import numpy as np
+from mxnet.gluon import nn
+
+from .. import cascade
+from ..anchors import anchors_for
+from ..blocks import ChannelNorm, Predictor
+from ..connection import TransferBlock
+from .dsod import DSOD
+from .network import Network
+from .ssd import SSD
+
+
+class Refinement(Network):
+    """Two steps on the maps of a family: to be put before its class.
+
+    On each map of the family, anchors are told from background and moved.
+    A transfer connection makes of each map another one, on which the moved
+    anchors are classified and moved again.
+
+    Returns (forward):
+        objectness (B, N, 2), offsets of the anchors (B, N, 4), class scores
+        (B, N, K + 1) and offsets of the refined anchors (B, N, 4); where
+        nothing is refined the last two.
+
+    Paper: RefineDet, section 3 (arXiv:1711.06897).
+    """
+
+    def add_heads(self, widths, l2_scale=None, norm=False,
+                  predictor=Predictor):
+        """Create the predictors of both steps, and what lies between them.
+
+        Args:
+            widths, l2_scale, norm, predictor: see ``Network.add_heads``.
+        """
+        config = self.config
+        self.anchors = anchors_for(config)
+        scales = config.source_scales or (l2_scale,) * len(widths)
+        self.scaled = [k for k, scale in enumerate(scales) if scale]
+        self.source_norms = nn.HybridSequential()
+        for k in self.scaled:
+            self.source_norms.add(ChannelNorm(widths[k], scales[k]))
+        if config.refine:
+            self._add_refinement(widths, norm, predictor)
+        if config.transfer:
+            self._add_transfers(widths)
+            widths = [config.transfer] * len(widths)
+        super().add_heads(widths, None, norm, predictor)
+
+    def _add_refinement(self, widths, norm, predictor):
+        self.object_heads = nn.HybridSequential()
+        self.move_heads = nn.HybridSequential()
+        for width, spec in zip(widths, self.config.anchors):
+            self.object_heads.add(predictor(width, spec.per_cell, 2, norm))
+            self.move_heads.add(predictor(width, spec.per_cell, 4, norm))
+
+    def _add_transfers(self, widths):
+        config = self.config
+        self.transfers = nn.HybridSequential()
+        for width in widths[:-1]:
+            self.transfers.add(TransferBlock(width, config.transfer,
+                                             config.transfer_norm))
+        self.transfers.add(TransferBlock(
+            widths[-1], config.transfer, config.transfer_norm, top=True,
+            relu=config.top_relu))
+
+    @property
+    def steps(self):
+        """See ``Network``."""
+        return 2 if self.config.refine else 1
+
+    def sources(self, F, x):
+        """Return the maps that anchors are refined on, finest first."""
+        maps = list(super().features(F, x))
+        for k, norm in zip(self.scaled, self.source_norms):
+            maps[k] = norm(maps[k])
+        return maps
+
+    def transferred(self, sources):
+        """Return the maps that objects are detected on, finest first."""
+        if not self.config.transfer:
+            return sources
+        maps = []
+        for transfer, one in zip(reversed(list(self.transfers)),
+                                 reversed(sources)):
+            maps.insert(0, transfer(one, *maps[:1]))
+        return maps
+
+    def features(self, F, x):
+        """Return the maps that objects are detected on, finest first."""
+        return self.transferred(self.sources(F, x))
+
+    def hybrid_forward(self, F, x):
+        """Return scores and offsets of both steps."""
+        sources = self.sources(F, x)
+        maps = self.transferred(sources)
+        pairs = [(self.class_heads, maps), (self.box_heads, maps)]
+        if self.config.refine:
+            pairs = [(self.object_heads, sources),
+                     (self.move_heads, sources), *pairs]
+        return tuple(F.concat(*[head(one) for head, one in zip(*pair)], dim=1)
+                     for pair in pairs)
+
+    def step_targets(self, outputs, targets, truths, threshold):
+        """See ``Network.step_targets``: an anchor, then a refined one."""
+        classes, offsets, objectness, moves = (
+            one.asnumpy() for one in (*targets, *outputs[:2]))
+        # A loss that is not finite ends the run, and names the images.
+        moves = np.nan_to_num(moves, nan=0, posinf=0, neginf=0)
+        second = [cascade.second_targets(
+            self.anchors, *said, truth, threshold, self.config.easy,
+            self.config.variances)
+            for *said, truth in zip(objectness, moves, truths)]
+        return (np.minimum(classes, 1), offsets,
+                np.stack([one.classes for one in second]),
+                np.stack([one.offsets for one in second]))
+
+    def last_step(self, outputs, anchors):
+        """See ``Network.last_step``: easy negatives are left out."""
+        if not self.config.refine:
+            return (*outputs, anchors)
+        objectness, moves, scores, offsets = outputs
+        kept = ~cascade.easy_negatives(objectness, self.config.easy)
+        return scores[kept], offsets[kept], cascade.refine(
+            anchors[kept], moves[kept], self.config.variances)
+
+    def named_stages(self):
+        """See ``Network.named_stages``."""
+        named = super().named_stages()
+        named += [(f"L2 norm of map {k + 1}", norm)
+                  for k, norm in zip(self.scaled, self.source_norms)]
+        if self.config.transfer:
+            named += [(f"transfer to map {k}", block)
+                      for k, block in enumerate(self.transfers, 1)]
+        return named
+
+    def named_heads(self):
+        """See ``Network.named_heads``."""
+        first = ([(f"refinement on map {k + 1}", pair, [], k) for k, pair
+                  in enumerate(zip(self.object_heads, self.move_heads))]
+                 if self.config.refine else [])
+        return first + super().named_heads()
+
+
+class RefineDSOD(Refinement, DSOD):
+    """DSOD whose anchors are refined.
+
+    Args:
+        config: ``RefineDSODConfig``.
+    """
+
+
+class RefineSSD(Refinement, SSD):
+    """RefineDet on VGG16, or on any backbone of SSD.
+
+    Args:
+        config: ``RefineSSDConfig``.
+    """
