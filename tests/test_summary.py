@@ -93,7 +93,7 @@ def test_stages_and_heads_are_the_whole_network(name):
     assert [row.shape[1:] for row in found.stages if row.feature_map] == [
         shapes[number - 1] for number in numbers]
     assert [shape[1:] for shape in found.maps] == shapes
-    assert [row.shape[1:] for row in found.heads] == shapes
+    assert [row.shape[1:] for row in found.heads] == shapes * net.steps
     anchors = sum(row.shape[0] * row.shape[1] * row.shape[2]
                   for row in found.heads) // (net.config.num_classes + 5)
     assert anchors == net.config.anchor_count
