@@ -186,18 +186,20 @@ def restore(checkpoint, net, trainer):
     weights = {name[4:]: array for name, array in checkpoint.tensors.items()
                if name.startswith("net/")}
     fill(net, weights, str(checkpoint.path))
-    updater, optimiser = trainer._updaters[0], trainer._optimizer
+    optimiser = trainer._optimizer
     for index, parameter in enumerate(trainer._params):
         parts = [checkpoint.tensors[key] for key in
                  sorted(key for key in checkpoint.tensors
                         if key.startswith(f"optimiser/{index}/"))]
         if not parts:
             continue
-        state = optimiser.create_state_multi_precision(index,
-                                                       parameter.data())
-        for array, value in zip(_flat(state), parts):
-            array[:] = value
-        updater.states[index] = state
-        updater.states_synced[index] = True
-    optimiser._index_update_count.update(checkpoint.counts)
+        for updater, data in zip(trainer._updaters, parameter.list_data()):
+            state = optimiser.create_state_multi_precision(index, data)
+            for array, value in zip(_flat(state), parts):
+                array[:] = value
+            updater.states[index] = state
+            updater.states_synced[index] = True
+    for context in trainer._contexts:
+        optimiser._set_current_context(context.device_id)
+        optimiser._index_update_count.update(checkpoint.counts)
     optimiser.num_update = max(checkpoint.counts.values(), default=0)

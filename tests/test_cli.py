@@ -256,3 +256,16 @@ def test_training_starts_from_weights(capsys, here, tmp_path):
     name = next(name for name in first if name.endswith("0.weight")
                 and not name.startswith("class_heads"))
     np.testing.assert_allclose(ended[name], first[name], atol=1e-4)
+
+
+def test_training_on_devices_by_name(here, tmp_path, capsys):
+    line = ("train", "--data", f"rec:{here / 'squares.rec'}", "--steps", 1,
+            "--batch-size", 4, "--workers", 0, "--held-back", 0,
+            "--out", tmp_path)
+    code, _, err = call(capsys, *line, "--devices", "cpu0,cpu1,cpu2")
+    assert code == 2 and "cannot be divided evenly among 3 devices" in err
+    code, _, err = call(capsys, *line, "--devices", "cpu0", "--device", "cpu")
+    assert code == 2 and "exclude each other" in err
+    code, _, err = call(capsys, *line, "--devices", "cpu0,cpu1",
+                        "--sync-norm")
+    assert code == 2 and "would stall" in err

@@ -263,7 +263,8 @@ BAD_TRAIN = {
     "localisation_weight": (-1,), "held_back": (-0.1, 1),
     "average": (-0.1, 1),
     "evaluate_every": (-1,), "checkpoint_every": (-1,),
-    "keep_checkpoints": (0,), "workers": (-1,), "seed": (-1,)}
+    "keep_checkpoints": (0,), "workers": (-1,), "seed": (-1,),
+    "sync_norm": (1, "no")}
 BAD_DETECT = {"score_threshold": (-0.1, 1.1), "nms_threshold": (-0.1, 1.1),
               "candidates": (0, 1.5), "keep": (0,), "letter_box": (1, "no")}
 

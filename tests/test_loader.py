@@ -36,9 +36,9 @@ class Blocks:
                            source=f"image {index}")
 
 
-def batches(workers, dataset=None, start=0, stop=6, **changes):
+def batches(workers, dataset=None, start=0, stop=6, rows=None, **changes):
     settings = config.TrainConfig(batch_size=4, seed=3, **changes)
-    maker = BatchMaker(dataset or Blocks(), MODEL, settings)
+    maker = BatchMaker(dataset or Blocks(), MODEL, settings, rows)
     return [(batch.images.copy(), batch.classes.copy(), batch.offsets.copy(),
              list(batch.sources))
             for batch in Loader(maker, start, stop, workers)]
@@ -69,6 +69,14 @@ def test_starting_later_gives_the_same_batches():
     for one, other in zip(batches(0)[4:], batches(1, start=4), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         assert one[3] == other[3]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_parts_of_a_batch_make_the_whole(workers):
+    parts = [batches(workers, rows=range(*ends)) for ends in ((0, 1), (1, 4))]
+    for whole, *shares in zip(batches(0), *parts, strict=True):
+        for one, *others in zip(whole, *shares):
+            np.testing.assert_array_equal(one, np.concatenate(others))
 
 
 def test_a_batch_holds_what_its_parts_make():

@@ -33,6 +33,9 @@ def add_options(parser):
                         "the plan: steps, learning rates, images, memory")
     parser.add_argument("--epochs", type=float, help="instead of --steps")
     device_option(parser)
+    parser.add_argument("--devices", metavar="LIST", help="divide each batch "
+                        "among GPUs, such as 0,1 (cpu0,cpu1 tries it on a "
+                        "CPU)")
     for field in dataclasses.fields(TrainConfig):
         _from_field(parser, field)
 
@@ -50,7 +53,7 @@ def run(options):
     net = models.build(**_network(options, recipe, len(dataset.classes)))
     if options.dry_run:
         return _plan(net, len(dataset), settings, recipe)
-    context, reason = runtime.device(options.device)
+    context, reason = _device(options)
     transfer = options.weights and training.start_from(
         net, options.weights, dataset.classes, context)
     if not options.json:
@@ -71,6 +74,15 @@ def run(options):
     return value, pairs({name: value[name] for name in
                          ("weights", "steps", "seconds", "loss")}
                         | {"best": _best(fitted.best)})
+
+
+def _device(options):
+    """Return one context or a list of them, and a sentence that says why."""
+    if not options.devices:
+        return runtime.device(options.device)
+    if options.device:
+        raise ValueError("--device and --devices exclude each other")
+    return runtime.named_devices(options.devices.split(","))
 
 
 def _settings(options, recipe, images):
@@ -124,6 +136,9 @@ def _from_field(parser, field):
     if isinstance(default, tuple):
         parser.add_argument(name, type=float, nargs="+", default=SUPPRESS,
                             help=f"default {' '.join(map(str, default))}")
+        return
+    if isinstance(default, bool):
+        parser.add_argument(name, action="store_true", default=SUPPRESS)
         return
     kind = {"clip": float, "workers": int}.get(field.name, type(default))
     parser.add_argument(name, type=kind, default=SUPPRESS,

@@ -65,6 +65,8 @@ class TrainConfig:
     checkpoint_every: steps between checkpoints; 0: only at the end.
     keep_checkpoints: how many of the newest to keep.
     workers: data workers; None: one.
+    sync_norm: whether batch normalisation sees the images of all devices of
+        a process at once, or those of each device by themselves.
     """
 
     steps: int = 600
@@ -90,6 +92,7 @@ class TrainConfig:
     checkpoint_every: int = 0
     keep_checkpoints: int = 2
     workers: int | None = None
+    sync_norm: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -100,6 +103,8 @@ class TrainConfig:
         whole(self, 0, "warmup", "checkpoint_every", "seed")
         if self.workers is not None:
             whole(self, 0, "workers")
+        require(isinstance(self.sync_norm, bool), "sync_norm must be True or "
+                f"False, found {self.sync_norm!r}")
         choices = {"optimiser": ("sgd", "adam"),
                    "schedule": ("constant", "multistep", "cosine"),
                    "classification": ("softmax", "focal")}

@@ -65,16 +65,18 @@ class BatchMaker:
         dataset: any data set.
         model: ``ModelConfig``; gives size, anchors and variances.
         settings: ``TrainConfig``; gives batch size, augmentation, seed.
+        rows: which rows of every batch are made; None: all of them.
     """
 
-    def __init__(self, dataset, model, settings):
+    def __init__(self, dataset, model, settings, rows=None):
+        self.rows = rows or range(settings.batch_size)
         self.dataset, self.model, self.settings = dataset, model, settings
         self.anchors = anchors.anchors_for(model)
         self.augment = transforms.RECIPES[settings.augment]
 
     def empty(self, buffer=None):
         """Return a batch to be filled, in the given memory or its own."""
-        size, count = self.settings.batch_size, len(self.anchors)
+        size, count = len(self.rows), len(self.anchors)
         shapes = [((size, *self.model.input_size, 3), np.uint8),
                   ((size, count), np.int32), ((size, count, 4), np.float32)]
         arrays, offset = [], 0
@@ -88,12 +90,13 @@ class BatchMaker:
 
     def fill(self, number, batch):
         """Fill a batch with the samples of that number."""
-        size, seed = len(batch.images), self.settings.seed
+        size, seed = self.settings.batch_size, self.settings.seed
         batch.sources.clear()
         batch.truths.clear()
-        chosen = order(len(self.dataset), seed, number * size, size)
+        chosen = order(len(self.dataset), seed,
+                       number * size + self.rows[0], len(self.rows))
         for row, index in enumerate(chosen):
-            rng = np.random.default_rng([seed, number, row])
+            rng = np.random.default_rng([seed, number, self.rows[row]])
             sample = self.augment(without_crowds(self.dataset[int(index)]),
                                   self.model.input_size, rng)
             wanted = targets.label_anchors(

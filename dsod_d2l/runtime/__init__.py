@@ -13,9 +13,11 @@ import sys
 
 from . import hook, patches, restoring
 from .describing import describe
-from .devices import device, set_threads, usable_cores, worker_init
+from .devices import (device, named_devices, set_threads, usable_cores,
+                      worker_init)
 
-__all__ = ["describe", "device", "prepare", "usable_cores", "worker_init"]
+__all__ = ["describe", "device", "named_devices", "prepare", "usable_cores",
+           "worker_init"]
 
 
 def prepare():

@@ -70,7 +70,8 @@ class Average:
 
     def _fill(self, arrays):
         for name, parameter in self.parameters.items():
-            self._data(parameter)[:] = arrays[name]
+            for data in parameter.list_data():
+                data[:] = arrays[name]
 
     @staticmethod
     def _data(parameter):

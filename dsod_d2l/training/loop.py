@@ -41,7 +41,8 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
         folder: where weights, checkpoints and history go; None: nowhere.
         resume: True to go on from the newest checkpoint in ``folder`` that
             is whole, or from the start if there is none yet.
-        ctx: MXNet context, default the CPU.
+        ctx: MXNet context, default the CPU; a list of them to divide each
+            batch among.
         progress: whether to show a progress bar.
         callbacks: called after each step with its row of the history.
         validation: a data set on which the best model is chosen; nothing is

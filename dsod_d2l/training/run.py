@@ -9,9 +9,8 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd, gluon
 
-from .. import checkpoints, datasets, models
+from .. import checkpoints, datasets
 from ..config import DetectConfig
 from ..datasets.loader import BatchMaker
 from ..detection import Detector
@@ -20,6 +19,7 @@ from . import saving
 from .average import Average
 from .diagnosis import diagnose
 from .history import History
+from .parallel import Devices, set_norms
 from .schedule import learning_rate
 from .steps import training_graph
 
@@ -29,13 +29,16 @@ log = logging.getLogger(__name__)
 class Run:
     """The state of one run. ``fit`` is its driver; see there."""
 
-    def __init__(self, net, dataset, settings, folder, ctx, validation=None):
+    def __init__(self, net, dataset, settings, folder, ctx, validation=None,
+                 team=None):
         if len(dataset.classes) != net.config.num_classes:
             raise ValueError(
                 f"the network has {net.config.num_classes} classes, the data "
                 f"set has {len(dataset.classes)}: "
                 f"{', '.join(dataset.classes)}")
-        self.net, self.settings, self.ctx = net, settings, ctx
+        self.net, self.settings = net, settings
+        self.devices = Devices(ctx, settings, team)
+        self.ctx = self.devices.contexts[0]
         self.folder = Path(folder) if folder else None
         self.classes = tuple(dataset.classes)
         self.train, self.held = dataset, validation
@@ -50,7 +53,8 @@ class Run:
                 dataset, settings.held_back,
                 np.random.default_rng(settings.seed))
         self.workers = 1 if settings.workers is None else settings.workers
-        self.maker = BatchMaker(self.train, net.config, settings)
+        self.maker = BatchMaker(self.train, net.config, settings,
+                                self.devices.rows)
         self.step, self.best, self.best_arrays = 0, None, None
         self.saved = None              # the step of the newest checkpoint
         self.seconds, self.history = 0.0, History()
@@ -59,7 +63,7 @@ class Run:
     def _prepare(self):
         settings = self.settings
         mx.random.seed(settings.seed)
-        models.initialise(self.net, self.ctx)
+        self.devices.settle(self.net)
         self.graph = training_graph(self.net, settings)
         self.parameters = [p for p in self.net.collect_params().values()
                            if p.grad_req != "null"]
@@ -69,10 +73,10 @@ class Run:
         options = {"wd": settings.weight_decay}
         if settings.optimiser == "sgd":
             options["momentum"] = settings.momentum
-        self.trainer = gluon.Trainer(self.parameters, settings.optimiser,
-                                     options, kvstore=None)
+        self.trainer = self.devices.trainer(self.parameters, options)
         self.average = (Average(self.net, settings.average)
                         if settings.average else None)
+
     def one_step(self, batches):
         """Do one optimiser step; return its row of the history."""
         start, settings = time.perf_counter(), self.settings
@@ -85,13 +89,14 @@ class Run:
             batch = next(batches)
             sources += batch.sources
             parts += self._backward(batch)
+        self.trainer.allreduce_grads()
         norm = self._gradient_norm()
         parts /= settings.accumulate
         self._check(parts, norm, sources)
         scale = settings.accumulate
         if settings.clip and norm / scale > settings.clip:
             scale = norm / settings.clip
-        self.trainer.step(scale)
+        self.trainer.update(scale)
         if settings.accumulate > 1:
             for parameter in self.parameters:
                 parameter.zero_grad()
@@ -107,17 +112,8 @@ class Run:
 
     def _backward(self, batch):
         """Add the gradients of one batch; return its two losses."""
-        images, classes, offsets = (
-            mx.nd.array(array, ctx=self.ctx, dtype=array.dtype)
-            for array in batch[:3])
         truths = [batch.truths] if self.net.steps > 1 else []
-        with autograd.record():
-            classification, localisation = self.graph(images, classes,
-                                                      offsets, *truths)
-            weight = self.settings.localisation_weight
-            loss = classification + weight * localisation
-        loss.backward()
-        return np.array([classification.asscalar(), localisation.asscalar()])
+        return self.devices.backward(self.graph, batch, *truths)
 
     def _gradient_norm(self):
         grads = [parameter.grad(self.ctx) for parameter in self.parameters]
@@ -184,6 +180,7 @@ class Run:
 
     def finish(self):
         """Put the best model into the network, save it, and judge a zero."""
+        set_norms(self.net, self.devices.contexts[:1])
         if self.best_arrays is not None:
             checkpoints.fill(self.net, self.best_arrays, "the best model")
         elif self.average:
