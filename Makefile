@@ -15,7 +15,7 @@ ARGS ?=
 BIN := $(VENV)/bin/python
 HTML := _build/html
 
-.PHONY: help env data book test test-quick test-cuda-build serve lab notebooks check stamp \
+.PHONY: help env data book test test-quick test-cuda-build test-kill serve lab notebooks check stamp \
 	clean distclean
 .DEFAULT_GOAL := help
 
@@ -48,6 +48,9 @@ test-quick: data  ## run the unit tests, and compare one chapter (for a second P
 
 test-cuda-build: env  ## fetch the GPU build (2.1 GB) and compute with it, on the CPU
 	DSOD_GPU_BUILD=1 $(BIN) -m pytest -rs tests/test_runtime_gpu.py $(ARGS)
+
+test-kill: data  ## kill training runs at 100 random moments, resume, compare (15 minutes)
+	$(BIN) benchmarks/kill.py $(ARGS)
 
 serve:  ## show the built book in a browser (PORT=8000)
 	@test -f $(HTML)/index.html || { echo "Nothing is built yet: run \`make book\` first." >&2; exit 1; }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ import numpy as np
 import common
 
 sys.path.insert(0, str(common.ROOT))
+os.environ["OMP_NUM_THREADS"] = "1"      # "bit for bit" is said of one core
 from dsod_d2l import tensor_files  # noqa: E402
 
 NETWORK = dict(name_or_config="dsod_tiny", num_classes=1, stem=16,
@@ -46,17 +48,20 @@ SETUPS = {
 KINDS = {"time": 0.45, "write": 0.45, "start": 0.1}
 TARGETS = {"step-": 0.5, "best": 0.2, "history": 0.2, "model": 0.05,
            "run": 0.05}
+FRESH = 0.2            # share of starts in an interpreter of their own
 NOTHING_THERE = 3      # exit code of a start that found no run to resume
 
 
 def train(job):
     """Train in this process, as one start of a run."""
     from dsod_d2l import config, datasets, models, training
+    # Drawing takes longer than a dozen steps, and is nothing to resume.
+    training.history.History.picture = lambda self: b"no picture"
     data = datasets.Subset(datasets.open_dataset("standin:train"),
                            range(PICTURES))
     settings = config.TrainConfig(**job["settings"])
     net = models.build(**NETWORK)
-    print("ready", flush=True)
+    os.write(job["ready"], b"!")
     try:
         training.fit(net, data, settings, job["folder"], job["resume"],
                      progress=False)
@@ -66,32 +71,61 @@ def train(job):
         sys.exit(NOTHING_THERE)
 
 
-class Start:
-    """A process that trains; its messages are kept in a file."""
+def _train_forked(job, notes):
+    os.setsid()
+    os.dup2(notes, 1)
+    os.dup2(notes, 2)
+    train(job)
 
-    def __init__(self, folder, settings, resume):
-        self.folder = Path(folder)
+
+class Start:
+    """A process that trains; its messages are kept in a file.
+
+    Most are forked from this one, which has imported MXNet but has computed
+    nothing with it: that saves the time of the import. A fresh one is an
+    interpreter of its own.
+    """
+
+    def __init__(self, folder, settings, resume, fresh):
+        self.folder, self.fresh = Path(folder), fresh
         self.notes = tempfile.TemporaryFile()
-        job = {"folder": str(folder), "settings": settings, "resume": resume}
+        self.heard, ready = os.pipe()
+        job = {"folder": str(folder), "settings": settings, "resume": resume,
+               "ready": ready}
         self.begun = time.perf_counter()
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--train", json.dumps(job)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
-            stdout=subprocess.PIPE, stderr=self.notes,
-            start_new_session=True)
+        if fresh:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__, "--train", json.dumps(job)],
+                stdout=self.notes, stderr=self.notes, pass_fds=[ready],
+                start_new_session=True)
+        else:
+            self.process = multiprocessing.get_context("fork").Process(
+                target=_train_forked, args=(job, self.notes.fileno()))
+            self.process.start()
+        os.close(ready)
 
     def ready(self):
         """Wait until the training itself begins."""
-        self.process.stdout.readline()
+        os.read(self.heard, 1)
         self.begun = time.perf_counter()
+
+    def ended(self):
+        """Say whether the process has come to its end by itself."""
+        return (self.process.poll() is not None if self.fresh
+                else not self.process.is_alive())
 
     def wait(self):
         """Wait for the end; return the exit code and the seconds."""
-        code = self.process.wait()
-        self.process.stdout.close()
+        if self.fresh:
+            self.code = self.process.wait()
+        else:
+            self.process.join()
+            self.code = self.process.exitcode
+        seconds = time.perf_counter() - self.begun
+        os.close(self.heard)
         self.notes.seek(0)
         self.text = self.notes.read().decode()
-        return code, time.perf_counter() - self.begun
+        return self.code, seconds
 
     def kill(self, plan):
         """Kill as planned; return what was seen, None if it ended first."""
@@ -110,12 +144,12 @@ class Start:
 
     def _sleep(self, seconds):
         time.sleep(max(0, self.begun + seconds - time.perf_counter()))
-        return self.process.poll() is None
+        return not self.ended()
 
     def _watch(self, plan):
         """Wait for the n-th file of a kind to be written, and a moment."""
         wanted, before = plan["nth"], set()
-        while self.process.poll() is None:
+        while not self.ended():
             now = {path.name for path in partials(self.folder)
                    if path.name.startswith(plan["target"])}
             wanted -= len(now - before)
@@ -192,7 +226,7 @@ class Trial:
     def __init__(self, name, steps, root):
         self.name, self.root = name, Path(root) / str(len(os.listdir(root)))
         self.settings = {"steps": steps, **SHARED, **SETUPS[name]}
-        start = Start(self.root / "whole", self.settings, False)
+        start = Start(self.root / "whole", self.settings, False, fresh=True)
         start.ready()
         code, self.seconds = start.wait()
         if code:
@@ -208,14 +242,16 @@ class Trial:
         while True:
             plan = draw(rng, self.seconds) if most and (
                 not resume or rng.random() < 0.8) else None
-            start = Start(folder, self.settings, resume)
+            fresh = rng.random() < FRESH or (
+                plan is not None and plan["kind"] == "start")
+            start = Start(folder, self.settings, resume, fresh)
             seen = start.kill(plan) if plan else start.wait() and None
-            code = start.process.returncode
+            code = start.code
             if start.orphans():
                 self.faults.append("a worker outlived its run")
             if seen:
                 most -= 1
-                self._note(folder, plan, seen)
+                self._note(folder, plan, {**seen, "fresh": fresh})
             elif code not in (0, NOTHING_THERE):
                 self.faults.append(f"exit code {code}: {start.text[-2000:]}")
                 return most
@@ -265,6 +301,7 @@ def figures(trials):
 
 def measure(options):
     """Do all kills; return the payload of the result."""
+    from dsod_d2l import training  # noqa: F401  (before the first fork)
     rng = np.random.default_rng(options.seed)
     names = list(SETUPS)[-1:] if options.quick else list(SETUPS)
     with tempfile.TemporaryDirectory() as root:
@@ -290,7 +327,7 @@ def main():
     parser.add_argument("--quick", action="store_true",
                         help="four kills of short runs: only tries the script")
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train", help=argparse.SUPPRESS)
     options = parser.parse_args()
