@@ -5,7 +5,8 @@ makes a changed copy, and each copy is checked anew.
 """
 
 from .ablations import ablation
-from .backbones import BackboneConfig, VGG16Config
+from .backbones import (BackboneConfig, MobileNetV1Config, MobileNetV2Config,
+                        ResNet50Config, VGG16Config)
 from .base import AnchorSpec, ModelConfig, paired_sizes, scale_sizes
 from .forms import get
 from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
@@ -16,8 +17,9 @@ from .refine import RefineDSODConfig, RefineSSDConfig
 from .running import DetectConfig, TrainConfig
 
 __all__ = ["AnchorSpec", "BackboneConfig", "DSODConfig", "DetectConfig",
-           "GRPConfig", "GluonDSODConfig", "ModelConfig", "PRESETS", "RECIPES",
-           "Recipe", "RefineDSODConfig", "RefineSSDConfig", "SSDConfig",
-           "ToySSDConfig", "TrainConfig", "VGG16Config", "ablation",
-           "from_dict", "get", "get_recipe", "paired_sizes", "scale_sizes",
-           "steps_of"]
+           "GRPConfig", "GluonDSODConfig", "MobileNetV1Config",
+           "MobileNetV2Config", "ModelConfig", "PRESETS", "RECIPES", "Recipe",
+           "RefineDSODConfig", "RefineSSDConfig", "ResNet50Config",
+           "SSDConfig", "ToySSDConfig", "TrainConfig", "VGG16Config",
+           "ablation", "from_dict", "get", "get_recipe", "paired_sizes",
+           "scale_sizes", "steps_of"]

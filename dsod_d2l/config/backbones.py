@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .checks import require, whole
+from .checks import positive, require, whole
 
 BACKBONES = {}
 
@@ -39,7 +39,7 @@ class BackboneConfig:
     @property
     def halvings(self):
         """How often each of its maps is halved, finest first."""
-        raise TypeError(f"{type(self).__name__} has no maps")
+        return (3, 4)
 
 
 @register
@@ -82,6 +82,110 @@ class VGG16Config(BackboneConfig):
     def halvings(self):
         """See ``BackboneConfig.halvings``."""
         return (3, *[4] * self.conv5, 3 + self.pool5)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ResNet50Config(BackboneConfig):
+    """ResNet-50 with a last stage that does not halve.
+
+    stem: channels of the first convolution.
+    inner: channels of the 1 x 1 and the 3 x 3 convolution that each of the
+        16 blocks begins with.
+    outputs: channels that each of the four stages ends in.
+    stride_at: which convolution halves a map, "3x3" or "1x1". The paper's
+        networks, and Gluon's of version 1, have "1x1".
+
+    Paper: ResNet, table 1 (arXiv:1512.03385).
+    """
+
+    name: str = "resnet50"
+    stem: int = 64
+    inner: tuple = (*[(64, 64)] * 3, *[(128, 128)] * 4, *[(256, 256)] * 6,
+                    *[(512, 512)] * 3)
+    outputs: tuple[int, ...] = (256, 512, 1024, 2048)
+    stride_at: str = "3x3"
+
+    def __post_init__(self):
+        object.__setattr__(self, "inner",
+                           tuple(tuple(pair) for pair in self.inner))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        require([len(pair) for pair in self.inner] == [2] * 16, "inner of "
+                f"resnet50 needs 16 pairs, found {self.inner}")
+        require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "
+                f"numbers, found {self.outputs}")
+        whole(self, 1, "stem", "inner_widths", "outputs")
+        require(self.stride_at in ("3x3", "1x1"), "stride_at must be 3x3 or "
+                f"1x1, found {self.stride_at!r}")
+
+    @property
+    def inner_widths(self):
+        """All channels of ``inner``."""
+        return tuple(width for pair in self.inner for width in pair)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MobileNetConfig(BackboneConfig):
+    """What both MobileNets share.
+
+    width: factor of all channels, the paper's alpha.
+    """
+
+    width: float = 1.0
+
+    def __post_init__(self):
+        positive(self, "width")
+        require(self.scaled(16) >= 1, f"width {self.width} leaves no channel "
+                f"of a layer of {self.name}")
+
+    def scaled(self, channels):
+        """Return a number of channels times the width, rounded down."""
+        return int(channels * self.width)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV1Config(MobileNetConfig):
+    """MobileNet whose last but one unit does not halve.
+
+    last_block: False to leave the last unit out, as a known SSD does by a
+        slip: it counts its 1,061,888 parameters and never runs it.
+
+    Paper: MobileNets, table 1 (arXiv:1704.04861).
+    """
+
+    name: str = "mobilenet_v1"
+    last_block: bool = True
+
+    def __post_init__(self):
+        require(isinstance(self.last_block, bool), "last_block must be True "
+                f"or False, found {self.last_block!r}")
+        super().__post_init__()
+
+    @property
+    def widths(self):
+        """Channels of the first convolution and of each unit."""
+        plain = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
+        return tuple(self.scaled(channels) for channels
+                     in plain[:None if self.last_block else -1])
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV2Config(MobileNetConfig):
+    """MobileNetV2 whose stage of 160 channels does not halve.
+
+    top: channels of the last layer; the width does not touch them.
+
+    Paper: MobileNetV2, table 2 (arXiv:1801.04381).
+    """
+
+    name: str = "mobilenet_v2"
+    top: int = 1280
+
+    def __post_init__(self):
+        whole(self, 1, "top")
+        super().__post_init__()
 
 
 def make_backbone(value):

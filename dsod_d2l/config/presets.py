@@ -110,8 +110,13 @@ SSD512_VGG16 = dataclasses.replace(
     extras=((256, 512, "half"), *[(128, 256, "half")] * 3,
             (128, 256, "even")), anchors=DSOD512.anchors)
 
+SSD300_RESNET50, SSD300_MOBILENET_V1, SSD300_MOBILENET_V2 = (
+    dataclasses.replace(SSD300_VGG16, name=f"ssd300_{name}", backbone=name)
+    for name in ("resnet50", "mobilenet_v1", "mobilenet_v2"))
+
 PRESETS = {preset.name: preset for preset in
            (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
             DSOD300_SMALLEST, DSOD512, DSOD_TINY, GRP_DSOD320,
             GRP_DSOD320_STAR, GRP_DSOD_TINY, SSD300_VGG16, SSD300_VGG16_BN,
-            SSD512_VGG16, *REFINED_PRESETS)}
+            SSD512_VGG16, SSD300_RESNET50, SSD300_MOBILENET_V1,
+            SSD300_MOBILENET_V2, *REFINED_PRESETS)}

@@ -1,4 +1,4 @@
-"""The convolutions that classifiers are made of."""
+"""What backbones are made of: convolutions, and stages one after the other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,50 @@ from mxnet import init
 from mxnet.gluon import nn
 
 HE = init.Xavier("gaussian", "in", 2)     # keeps the size of what ReLU halves
+
+
+class Backbone(nn.HybridBlock):
+    """Stages one after the other; the maps are what some of them make.
+
+    A subclass calls ``add_stage`` in ``__init__``.
+
+    Returns (forward):
+        List of (B, channels, rows, columns), finest first; the channels are
+        kept as ``widths``.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.HybridSequential()
+        self.names, self.taps, self.widths = [], [], []
+
+    def add_stage(self, name, *layers, width=None):
+        """Append a stage.
+
+        Args:
+            name: what it is, in words.
+            layers: blocks, run in this order.
+            width: channels of the map that it completes, if it does.
+        """
+        stage = nn.HybridSequential()
+        stage.add(*layers)
+        if width is not None:
+            self.taps.append(len(self.stages))
+            self.widths.append(width)
+        self.stages.add(stage)
+        self.names.append(name)
+
+    def hybrid_forward(self, F, x):
+        """Return the maps."""
+        made = []
+        for stage in self.stages:
+            x = stage(x)
+            made.append(x)
+        return [made[tap] for tap in self.taps]
+
+    def named_stages(self):
+        """See ``Network.named_stages``."""
+        return list(zip(self.names, self.stages))
 
 
 def conv_unit(in_channels, channels, kernel=3, stride=1, *, norm=True,
@@ -31,6 +75,14 @@ def conv_unit(in_channels, channels, kernel=3, stride=1, *, norm=True,
     if act:
         unit.add(ReLU6() if act == "relu6" else nn.Activation(act))
     return unit
+
+
+def depthwise_unit(channels, stride=1, act="relu"):
+    """Return a 3 x 3 convolution of each channel on its own, as a unit.
+
+    Paper: MobileNets, section 3.1 (arXiv:1704.04861).
+    """
+    return conv_unit(channels, channels, 3, stride, groups=channels, act=act)
 
 
 class ReLU6(nn.HybridBlock):
