@@ -8,8 +8,11 @@ DENSE = dict(stem=4, bottleneck=8, growth=4, second=7)
 
 def narrow_backbone(backbone):
     """Return a backbone's configuration with a few channels per layer."""
-    return {"vgg16": lambda: dataclasses.replace(backbone, widths=(4,) * 15)
-            }[backbone.name]()
+    widths = {"vgg16": dict(widths=(4,) * 15),
+              "resnet50": dict(stem=4, inner=((3, 4),) * 16, outputs=(5,) * 4),
+              "mobilenet_v1": dict(width=0.07),
+              "mobilenet_v2": dict(width=0.07, top=8)}
+    return dataclasses.replace(backbone, **widths[backbone.name])
 
 
 def narrow(name):

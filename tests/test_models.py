@@ -26,6 +26,9 @@ PUBLISHED = [           # preset, classes, side, trainable, with statistics, N
     ("refinedet320_vgg16", 20, 320, 34_440_884, 34_440_884, 6375),
     ("refinedet320_vgg16", 80, 320, 36_100_484, 36_100_484, 6375),
     ("refinedet512_vgg16", 20, 512, 34_440_884, 34_440_884, 16320),
+    ("ssd300_resnet50", 20, 300, 30_954_158, 30_954_158 + 53_120, 8732),
+    ("ssd300_mobilenet_v1", 20, 300, 8_777_902, 8_799_790, 8732),
+    ("ssd300_mobilenet_v2", 20, 300, 8_005_198, 8_039_374, 8732),
 ]
 
 
@@ -136,7 +139,9 @@ SIDES = [65, 66, 97, 128, 129, 130, 150, 191, 200, 255, 256, 257, 258, 299,
 @pytest.mark.parametrize("name", ["toy_ssd", "dsod_gluon", "dsod300",
                                   "dsod512", "dsod_tiny", "grp_dsod320",
                                   "grp_dsod_tiny", "plain", "ssd300_vgg16",
-                                  "ssd512_vgg16", "refinedet320_dsod",
+                                  "ssd512_vgg16", "ssd300_resnet50",
+                                  "ssd300_mobilenet_v1",
+                                  "ssd300_mobilenet_v2", "refinedet320_dsod",
                                   "refinedet320_vgg16"])
 def test_maps_have_the_sides_of_the_configuration(name):
     """Shapes alone: from the least side to 640, height unlike width."""

@@ -68,7 +68,7 @@ def by_hand(net, x):
         for _ in range(depth):
             x = conv(x)
         maps.append(x)
-    if net.conv5:
+    if len(net.widths) == 3:
         fc6 = conv(pool(x), dilate=(3, 3), pad=(3, 3))
     else:
         fc6 = conv(mx.nd.Pooling(x, kernel=(3, 3), pad=(1, 1),
@@ -89,7 +89,7 @@ def test_vgg16_by_hand(changes, kept, halvings):
         parameter.set_data(numbers(*parameter.shape))
     x = numbers(2, 3, 100, 140)
     maps = net(x)
-    assert net.widths == tuple((12, 15, 19)[k] for k in kept)
+    assert net.widths == [(12, 15, 19)[k] for k in kept]
     assert wanted.halvings == halvings
     expected = [by_hand(net, x)[k] for k in kept]
     for found, want, width, count in zip(maps, expected, net.widths,
@@ -98,6 +98,29 @@ def test_vgg16_by_hand(changes, kept, halvings):
                                -(-140 // 2 ** count))
         np.testing.assert_allclose(found.asnumpy(), want.asnumpy(),
                                    rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_block_of_mobilenet_can_be_left_out():
+    short = config.MobileNetV1Config(last_block=False)
+    net = models.build("ssd300_mobilenet_v1", backbone=short)
+    assert models.count_parameters(net) == 8_777_902 - 1_061_888
+    assert net.backbone.widths == [256, 1024]
+
+
+def test_maps_of_all_backbones_are_those_of_the_table():
+    for name, widths in [("vgg16", (512, 1024)), ("resnet50", (512, 2048)),
+                         ("mobilenet_v1", (256, 1024)),
+                         ("mobilenet_v2", (32, 1280))]:
+        maps = models.summarise(models.build(f"ssd300_{name}")).maps
+        assert [row[:2] for row in maps] == [
+            *zip(widths, (38, 19)), (512, 10), (256, 5), (256, 3), (256, 1)]
+
+
+def test_a_width_multiplier_thins_all_but_the_last_layer():
+    half = models.build_backbone(config.MobileNetV2Config(width=0.5))
+    assert half.widths == [16, 1280]
+    assert models.build_backbone(config.MobileNetV1Config(
+        width=0.25)).widths == [64, 256]
 
 
 def test_only_the_first_map_is_normalised():
@@ -148,6 +171,18 @@ def test_the_extra_layers_are_those_of_the_paper():
      "found 3"),
     (dict(backbone={"name": "vgg16", "norm": 1}), "norm must be True or "
      "False, found 1"),
+    (dict(backbone={"name": "resnet50", "inner": [(1, 2)] * 15}), "inner of "
+     "resnet50 needs 16 pairs"),
+    (dict(backbone={"name": "resnet50", "outputs": [1] * 5}), "outputs of "
+     "resnet50 needs 4 numbers"),
+    (dict(backbone={"name": "resnet50", "stride_at": "5x5"}), "stride_at must "
+     "be 3x3 or 1x1, found '5x5'"),
+    (dict(backbone={"name": "mobilenet_v2", "width": 0.05}), "width 0.05 "
+     "leaves no channel of a layer of mobilenet_v2"),
+    (dict(backbone={"name": "mobilenet_v1", "width": 0}), "width must be "
+     "positive, found 0"),
+    (dict(backbone={"name": "mobilenet_v1", "last_block": 1}), "last_block "
+     "must be True or False, found 1"),
     (dict(extras=((256, 512, "double"),) * 4), "two widths and one of half, "
      "valid, even, found .256, 512, 'double'."),
     (dict(extras=((256, 0, "half"),) * 4), "extra_widths must be a whole "

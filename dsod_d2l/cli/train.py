@@ -27,6 +27,9 @@ def add_options(parser):
                         f"the recipe, or {MODEL}")
     parser.add_argument("--weights", metavar="FILE", help="start from these "
                         "weights, as far as they fit")
+    parser.add_argument("--backbone-weights", metavar="FILE", help="start the "
+                        "backbone from a classifier's weights, .params or "
+                        ".safetensors")
     parser.add_argument("--resume", action="store_true", help="go on from "
                         "the newest checkpoint in FOLDER")
     parser.add_argument("--dry-run", action="store_true", help="only print "
@@ -54,8 +57,7 @@ def run(options):
     if options.dry_run:
         return _plan(net, len(dataset), settings, recipe)
     context, reason = _device(options)
-    transfer = options.weights and training.start_from(
-        net, options.weights, dataset.classes, context)
+    net, transfer = _start(options, net, dataset.classes, context)
     if not options.json:
         print("\n".join(str(line) for line in (reason, transfer) if line),
               flush=True)
@@ -67,10 +69,10 @@ def run(options):
              "steps": last.get("step"), "seconds": last.get("seconds"),
              "loss": last.get("loss"), "best": fitted.best}
     if transfer:
-        value["started_from"] = {"weights": options.weights,
-                                 "loaded": len(transfer.loaded),
-                                 "drawn": transfer.drawn,
-                                 "left": transfer.left}
+        value["started_from"] = {
+            "weights": options.weights or options.backbone_weights,
+            "loaded": len(transfer.loaded), "drawn": transfer.drawn,
+            "left": transfer.left, "converted": transfer.converted}
     return value, pairs({name: value[name] for name in
                          ("weights", "steps", "seconds", "loss")}
                         | {"best": _best(fitted.best)})
@@ -83,6 +85,22 @@ def _device(options):
     if options.device:
         raise ValueError("--device and --devices exclude each other")
     return runtime.named_devices(options.devices.split(","))
+
+
+def _start(options, net, classes, context):
+    """Return the network, filled as far as asked for, and the transfer."""
+    from .. import models, training
+    if options.weights and options.backbone_weights:
+        raise ValueError("--weights and --backbone-weights exclude each "
+                         "other")
+    if options.weights:
+        return net, training.start_from(net, options.weights, classes,
+                                        context)
+    if options.backbone_weights:
+        classifier = training.read_classifier(options.backbone_weights)
+        net = models.build(training.adapt(net.config, classifier))
+        return net, training.start_from_classifier(net, classifier, context)
+    return net, None
 
 
 def _settings(options, recipe, images):

@@ -64,10 +64,15 @@ class SSDConfig(ModelConfig):
 
     @property
     def least_side(self):
-        """Smallest side at which every map is smaller than the one before."""
+        """Smallest side at which every coarser map is smaller."""
+        same = [one == two for one, two in zip(self.backbone.halvings,
+                                               self.backbone.halvings[1:])]
+        same += [False] * len(self.extras)
+
         def falls(sides):
             return sides[-1] > 0 and all(
-                big > small for big, small in zip(sides, sides[1:]))
+                big > small or equal for big, small, equal
+                in zip(sides, sides[1:], same))
         return next(side for side in range(1, 2 ** 16)
                     if falls(self.sides(side)))
 

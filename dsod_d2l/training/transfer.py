@@ -19,17 +19,21 @@ class Transfer(NamedTuple):
     drawn: of the network, left to chance: the file lacks them, they have
         another shape, or they tell other classes apart.
     left: of the file, of no use.
+    converted: layers of the file that had another form.
     """
 
     loaded: tuple
     drawn: tuple
     left: tuple
+    converted: tuple = ()
 
     def __str__(self):
         rooms = sorted({name.split(".")[0] for name in self.drawn})
         rest = (f"; drawn anew: {len(self.drawn)}, in {', '.join(rooms)}"
                 if rooms else "")
         unused = f"; not used: {len(self.left)}" if self.left else ""
+        if self.converted:
+            unused += f"; converted: {', '.join(self.converted)}"
         return (f"{len(self.loaded)} of {len(self.loaded) + len(self.drawn)} "
                 f"tensors loaded{rest}{unused}")
 
