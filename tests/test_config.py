@@ -45,6 +45,7 @@ def test_published_numbers_of_anchors(name, size, count):
     ("grp_dsod320", 320, [40, 20, 10, 5, 3, 2]),
     ("toy_ssd", 256, [32, 16, 8, 4, 1]),
     ("dsod_tiny", 256, [32, 16, 8, 4, 2]),
+    ("dsod_small", 320, [40, 20, 10, 5, 3]),
     ("ssd300_vgg16", 300, [38, 19, 10, 5, 3, 1]),
     ("ssd512_vgg16", 512, [64, 32, 16, 8, 4, 2, 1]),
 ])

@@ -321,6 +321,21 @@ def test_coco_layout_and_crowd(coco, tmp_path):
     assert datasets.base.without_crowds(sample).labels.tolist() == [1, 2]
 
 
+def test_coco_areas_of_outlines_stay_with_their_objects(coco):
+    def state(table):
+        for number, one in enumerate(table["annotations"]):
+            one["area"] = 100 + number
+        del table["annotations"][2]["area"]
+    spec = coco(state)
+    found = datasets.open_dataset(spec)
+    assert found[0].areas.tolist() == [100] and found[2].areas is None
+    assert found[1].areas[[0, 2]].tolist() == [101, 103]
+    assert np.isnan(found[1].areas[1])
+    chosen = datasets.open_dataset(f"{spec}?only=cat")
+    assert chosen[1].areas.tolist() == chosen.entry(1).areas.tolist() == [103]
+    assert datasets.base.without_crowds(found[1]).areas is None
+
+
 def put(kind, row, **values):
     return lambda table: table[kind][row].update(values)
 
@@ -334,6 +349,9 @@ COCO_FAULTS = [
     (put("annotations", 0, bbox=[1e999, 5, 20, 20]), "not a finite number"),
     (put("annotations", 0, category_id=9), "no category has the id 9"),
     (put("annotations", 0, category_id=[1]), "no category has the id [1]"),
+    (put("annotations", 0, area=-1), "expected an area of 0 or more pixels"),
+    (put("annotations", 0, area="big"), "area of 0 or more pixels, found 'big'"),
+    (put("annotations", 0, area=None), "area of 0 or more pixels, found 'None'"),
     (put("annotations", 0, iscrowd=2), "flags must be 0 or 1, found '2'"),
     (put("annotations", 1, id=1), "annotation 1 (id 1): the id 1 is there twic"),
     (put("images", 0, width=61), "the file states 61 x 40 pixels, the image"),

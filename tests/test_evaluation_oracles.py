@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import json
 import sys
 import types
 from pathlib import Path
@@ -142,6 +143,35 @@ def test_all_twelve_figures_of_coco(seed, options):
     classes = options.get("classes", 4)
     result = ev.evaluate_detections(detections, truths, classes)
     assert_like_coco(result, coco(detections, truths, classes))
+
+
+def test_the_areas_of_a_coco_file_decide_about_sizes(tmp_path):
+    from dsod_d2l import datasets
+    from dsod_d2l.datasets.convert import convert
+    from small_sets import Small
+    path = convert(Small(), f"coco:{tmp_path}:val").path
+    with open(path) as file:
+        table = json.load(file)
+    for number, one in enumerate(table["annotations"]):
+        one["area"] = (20, 2000, 20000)[number % 3]
+    with open(path, "w") as file:
+        json.dump(table, file)
+    dataset = datasets.open_dataset(f"coco:{path}")
+    truths = [ev.Truth.of(sample).whole() for sample in dataset]
+    detections = [detections_of(truth) for truth in truths]
+    result = ev.evaluate_detections(detections, truths, 3)
+    assert_like_coco(result, coco(detections, truths, 3))
+    boxes = [truth._replace(areas=None) for truth in truths]
+    assert (result.AR_large, result.AR_small) != (
+        lambda one: (one.AR_large, one.AR_small))(
+            ev.evaluate_detections(detections, boxes, 3))
+
+
+def detections_of(truth):
+    """Return an object's box, moved a little, as what was found."""
+    moved = truth.boxes + np.array([0, 0, -.02, .01])
+    scores = np.linspace(.9, .5, len(moved))
+    return Detections(truth.labels, scores, moved)
 
 
 @pytest.mark.parametrize("crowd", [0, .3])

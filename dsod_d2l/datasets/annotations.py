@@ -85,7 +85,7 @@ class Annotated:
         crowd = entry.flags[:, 3]
         return Sample(self._image(entry), entry.boxes.astype(np.float32),
                       entry.labels, entry.flags[:, 0], entry.source,
-                      crowd if crowd.any() else None)
+                      crowd if crowd.any() else None, entry.areas)
 
     def __repr__(self):
         note = f", {len(self.skipped)} skipped" if self.skipped else ""

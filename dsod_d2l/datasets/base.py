@@ -17,6 +17,8 @@ class Sample(NamedTuple):
     source: where it came from, for messages.
     crowd: bool (M,), boxes around many objects at once, or None for none.
         They are not trained on, and what is found inside them is not judged.
+    areas: float64 (M,) pixels that the objects cover, nan where only the box
+        is known, or None; COCO's sizes are judged by them.
     """
 
     image: np.ndarray
@@ -25,6 +27,7 @@ class Sample(NamedTuple):
     difficult: np.ndarray
     source: str = "an image"
     crowd: np.ndarray | None = None
+    areas: np.ndarray | None = None
 
 
 def make_sample(image, boxes, labels, difficult=None, source="an image"):
@@ -54,6 +57,7 @@ def without_crowds(sample):
     >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
     [5]
     """
+    sample = sample._replace(areas=None)
     if sample.crowd is None:
         return sample
     kept = ~sample.crowd

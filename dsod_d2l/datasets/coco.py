@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from .annotations import Annotated
 from .entries import FLAGS, EntryMaker, Fault
 from .files import inside, listing, number, read_text
@@ -159,9 +161,10 @@ def _fill(makers, rows, names, path):
         image = _get(one, "image_id")
         maker = makers.get(image) if type(image) in (int, str) else None
         if maker is None:
+            again = type(key) in (int, str) and key in seen
             faults.append(Fault(f"{path}, {where}", f"{path}, {where}: no "
-                                f"image has the id {image!r}.", "duplicate"
-                                if key in seen else "file"))
+                                f"image has the id {repr(image)[:40]}.",
+                                "duplicate" if again else "file"))
             continue
         where += f" (id {key})"
         if type(key) in (int, str):
@@ -197,5 +200,11 @@ def _add(maker, one, names, where):
         maker.blame(f"no category has the id {category!r}", "unknown class",
                     where)
         return
+    area = one.get("area", np.nan)
+    if "area" in one and not (type(area) in (int, float)
+                              and 0 <= area < np.inf):
+        maker.blame("expected an area of 0 or more pixels, found "
+                    f"{str(area)[:40]!r}", "file", where)
+        return
     x, y, width, height = values
-    maker.add(name, (x, y, x + width, y + height), flags, where)
+    maker.add(name, (x, y, x + width, y + height), flags, where, area=area)

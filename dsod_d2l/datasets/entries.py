@@ -36,6 +36,8 @@ class Entry(NamedTuple):
     source: where it stands, for messages.
     faults: tuple of Fault; what is faulty has no row in the arrays.
     clipped: number of boxes that were cut to the image.
+    areas: float64 (M,) pixels that the objects cover, nan where the file
+        does not say it, or None where it says none.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Entry(NamedTuple):
     source: str
     faults: tuple = ()
     clipped: int = 0
+    areas: np.ndarray | None = None
 
 
 def box_fault(box, low=0, width=1, height=1):
@@ -115,7 +118,7 @@ class EntryMaker:
         self.faults.append(Fault(place, f"{place}: {reason}.", kind))
 
     def add(self, name, box, flags=(0, 0, 0, 0), where="", origin=0,
-            pixels=True):
+            pixels=True, area=np.nan):
         """Add one object as written, if nothing is wrong with it.
 
         Args:
@@ -126,6 +129,7 @@ class EntryMaker:
             origin: the number of the first pixel; 1 also means that xmax
                 and ymax are the last pixels inside.
             pixels: whether the box is in pixels of ``size``.
+            area: pixels that the object covers, if that is known.
         """
         height, width = self.size if pixels else (1, 1)
         fault = box_fault(box, origin, width, height)
@@ -144,15 +148,18 @@ class EntryMaker:
                      box[2] / width, box[3] / height)
             if min(edges) < 0 or max(edges) > 1:      # rounding of the file
                 edges = [min(max(edge, 0.0), 1.0) for edge in edges]
-            self.rows.append((self.classes[name], edges, flags))
+            self.rows.append((self.classes[name], edges, flags, area))
 
     def entry(self):
         """Return the Entry."""
-        labels, boxes, flags = zip(*self.rows) if self.rows else ((), (), ())
+        labels, boxes, flags, areas = (zip(*self.rows) if self.rows
+                                       else ((),) * 4)
+        areas = np.array(areas, float)
         return Entry(self.name, np.array(boxes, float).reshape(-1, 4),
                      np.array(labels, np.int64),
                      np.array(flags, bool).reshape(-1, len(FLAGS)), self.size,
-                     self.source, tuple(self.faults), self.clipped)
+                     self.source, tuple(self.faults), self.clipped,
+                     None if np.isnan(areas).all() else areas)
 
 
 def unknown_class(name, classes):

@@ -83,7 +83,8 @@ class Selected:
         return sample._replace(
             boxes=sample.boxes[kept],
             labels=self._labels[sample.labels[kept]],
-            difficult=flags[:, 0], crowd=crowd)
+            difficult=flags[:, 0], crowd=crowd,
+            areas=_of(sample.areas, kept))
 
     def __repr__(self):
         left = sum(self.dropped.values())
@@ -95,7 +96,8 @@ class Selected:
         kept, flags = self._kept[index]
         entry = self.dataset.entry(index)
         return entry._replace(boxes=entry.boxes[kept], flags=flags,
-                              labels=self._labels[entry.labels[kept]])
+                              labels=self._labels[entry.labels[kept]],
+                              areas=_of(entry.areas, kept))
 
     def encoded(self, index):
         """Return the bytes of one image file."""
@@ -126,6 +128,10 @@ class Selected:
     def _count(self, reason, struck):
         if struck.any():
             self.dropped[reason] += int(struck.sum())
+
+
+def _of(areas, kept):
+    return None if areas is None else areas[kept]
 
 
 def _renamed(classes, rename):

@@ -154,14 +154,17 @@ class CocoWriter(Writer):
         key = len(self.table["images"]) + 1
         self.table["images"].append({"id": key, "file_name": name,
                                      "width": size[1], "height": size[0]})
-        for box, label, flags in zip(pixels(entry, size), entry.labels,
-                                     entry.flags):
+        areas = (np.full(len(entry.labels), np.nan) if entry.areas is None
+                 else entry.areas)
+        for box, label, flags, area in zip(pixels(entry, size), entry.labels,
+                                           entry.flags, areas):
             sides = [_plain(side) for side in (*box[:2], *(box[2:]
                                                            - box[:2]))]
             self.table["annotations"].append({
                 "id": len(self.table["annotations"]) + 1, "image_id": key,
                 "category_id": int(label) + 1, "bbox": sides,
-                "area": _plain(sides[2] * sides[3]), "iscrowd": int(flags[3]),
+                "area": _plain(sides[2] * sides[3] if np.isnan(area)
+                               else area), "iscrowd": int(flags[3]),
                 **{flag: 1 for flag, value in zip(FLAGS[:3], flags) if value}})
 
     def close(self):

@@ -20,7 +20,7 @@ class Truth(NamedTuple):
     crowd: (M,) bool, boxes around many objects: not asked for, and who lies
         in one is not counted.
     areas: (M,) areas in pixels, where something better is known than the
-        box, such as COCO's outlines.
+        box, such as COCO's outlines; nan where nothing is.
     size: (height, width) of the image in pixels, for COCO's sizes.
     """
 
@@ -33,9 +33,10 @@ class Truth(NamedTuple):
 
     @classmethod
     def of(cls, sample):
-        """Return what a ``Sample`` says of its objects; areas are not kept."""
+        """Return what a ``Sample`` says of its objects."""
         return cls(sample.boxes, sample.labels, sample.difficult,
                    getattr(sample, "crowd", None),
+                   getattr(sample, "areas", None),
                    size=sample.image.shape[:2])
 
     def whole(self):
@@ -45,8 +46,10 @@ class Truth(NamedTuple):
         unit = np.ones(4) if self.size is None else np.tile(
             np.array(self.size[::-1], dtype=float), 2)
         real = labels != -1
-        areas = (area_of(boxes * unit) if self.areas is None
-                 else np.asarray(self.areas, dtype=float).reshape(-1))
+        areas = area_of(boxes * unit)
+        if self.areas is not None:
+            stated = np.asarray(self.areas, dtype=float).reshape(-1)
+            areas = np.where(np.isnan(stated), areas, stated)
         flags = [np.zeros(len(labels), dtype=bool) if flag is None
                  else np.asarray(flag, dtype=bool).reshape(-1)
                  for flag in (self.difficult, self.crowd)]
