@@ -17,6 +17,7 @@ import numpy as np
 
 from . import config as configs
 from . import models
+from .datasets.files import check_names
 from .tensor_files import load_tensors, save_tensors
 
 NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -39,7 +40,7 @@ def fill(net, tensors, source="the weights", ctx=None):
 
     Raises:
         ValueError: names the first tensor that is missing, left over, or of
-            another shape.
+            another shape or kind.
     """
     wanted = net._collect_params_with_prefix()
     for name, parameter in wanted.items():
@@ -50,6 +51,10 @@ def fill(net, tensors, source="the weights", ctx=None):
             raise ValueError(
                 f"{source} do not fit {net.config.name}: tensor {name} has "
                 f"shape {tensors[name].shape}, expected {parameter.shape}")
+        if tensors[name].dtype.kind != "f":
+            raise ValueError(
+                f"{source} do not fit {net.config.name}: tensor {name} holds "
+                f"{tensors[name].dtype} numbers, expected floating ones")
     extra = [name for name in tensors if name not in wanted]
     if extra:
         raise ValueError(f"{source} do not fit {net.config.name}: it has no "
@@ -93,7 +98,16 @@ def load_model(path, ctx=None):
     if "model" not in metadata or "classes" not in metadata:
         raise ValueError(f"{path} holds no network configuration; a training "
                          "checkpoint is read with --resume")
-    net = models.build(configs.from_dict(metadata["model"]))
+    try:
+        net = models.build(configs.from_dict(metadata["model"]))
+        names = check_names(metadata["classes"], "the classes")
+    except (ValueError, KeyError, TypeError, mx.MXNetError) as error:
+        raise ValueError(f"{path} describes no network that can be built: "
+                         f"{str(error).strip().splitlines()[0]}") from error
+    if len(names) != net.config.num_classes:
+        raise ValueError(f"{path} describes a network of "
+                         f"{net.config.num_classes} classes, but names "
+                         f"{len(names)}")
     fill(net, tensors, str(path), ctx or mx.cpu())
     return net, metadata
 
@@ -170,18 +184,25 @@ def read_checkpoint(path):
             checkpoint.
     """
     tensors, metadata = load_tensors(path)
-    if "facts" not in tensors or not {"step", "counts"} <= set(metadata):
+    step, counts = metadata.get("step"), metadata.get("counts")
+    try:
+        facts = json.loads(tensors.pop("facts").tobytes())
+    except (KeyError, ValueError, RecursionError):
+        facts = None
+    if not (type(step) is int and isinstance(counts, dict)
+            and isinstance(facts, dict)
+            and all(key.isdecimal() and len(key) < 10 and type(value) is int
+                    for key, value in counts.items())):
         raise ValueError(f"{path} is no training checkpoint")
-    counts = {int(key): value for key, value in metadata["counts"].items()}
-    facts = json.loads(tensors.pop("facts").tobytes())
-    return Checkpoint(Path(path), metadata["step"], facts, counts, tensors)
+    counts = {int(key): value for key, value in counts.items()}
+    return Checkpoint(Path(path), step, facts, counts, tensors)
 
 
 def restore(checkpoint, net, trainer):
     """Put a network and its trainer back to where a run was saved.
 
     Raises:
-        ValueError: see ``fill``.
+        ValueError: see ``fill``; or the optimiser's state does not fit.
     """
     weights = {name[4:]: array for name, array in checkpoint.tensors.items()
                if name.startswith("net/")}
@@ -195,11 +216,21 @@ def restore(checkpoint, net, trainer):
             continue
         for updater, data in zip(trainer._updaters, parameter.list_data()):
             state = optimiser.create_state_multi_precision(index, data)
-            for array, value in zip(_flat(state), parts):
-                array[:] = value
+            _fill_state(state, parts, f"{checkpoint.path} does not fit this "
+                        f"run: the optimiser's state of {parameter.name}")
             updater.states[index] = state
             updater.states_synced[index] = True
     for context in trainer._contexts:
         optimiser._set_current_context(context.device_id)
         optimiser._index_update_count.update(checkpoint.counts)
     optimiser.num_update = max(checkpoint.counts.values(), default=0)
+
+
+def _fill_state(state, parts, source):
+    """Copy arrays into an optimiser's state of the same form."""
+    arrays = _flat(state)
+    if [(array.shape, "f") for array in arrays] != [
+            (part.shape, part.dtype.kind) for part in parts]:
+        raise ValueError(f"{source} has another form")
+    for array, value in zip(arrays, parts):
+        array[:] = value

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from .checks import between, positive, require, whole
 
+MOST_ANCHORS = 10_000_000    # 160 MB of boxes
+
 
 @dataclass(frozen=True)
 class AnchorSpec:
@@ -121,6 +123,8 @@ class ModelConfig:
         size = self.input_size
         size = (size, size) if isinstance(size, int) else tuple(size)
         object.__setattr__(self, "input_size", size)
+        require(isinstance(self.name, str), f"name must be a text, found "
+                f"{self.name!r}")
         whole(self, 1, "num_classes", "input_size")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
             object.__setattr__(self, field, tuple(getattr(self, field)))
@@ -139,6 +143,9 @@ class ModelConfig:
         require(len(rows) == len(self.map_shapes()), f"{self.name} has "
                  f"{len(self.map_shapes())} feature maps, found {len(rows)} "
                  "AnchorSpec rows")
+        require(self.anchor_count <= MOST_ANCHORS, f"{self.name} has "
+                f"{self.anchor_count} anchors at {size[0]} x {size[1]} pixels"
+                f", expected at most {MOST_ANCHORS}")
 
     @property
     def least_side(self):

@@ -48,6 +48,8 @@ class DenseConfig(ModelConfig):
         require(len(self.layers) >= 3 and min(self.layers) >= 1,
                 "layers needs at least three blocks of at least one layer, "
                 f"found {self.layers}")
+        require(sum(self.layers) <= 1000, "layers may have 1000 dense layers "
+                f"in all, found {self.layers}")
         whole(self, 1, "stem", "bottleneck", "growth", "layers", "second",
               "predictions")
         if self.l2_scale is not None:

@@ -45,13 +45,44 @@ FAMILIES = {cls.family: cls for cls in
              RefineDSODConfig, RefineSSDConfig)}
 
 
+# What a file may ask for; a network beyond these would fill the memory.
+MOST_NUMBER, MOST_ITEMS, MOST_FIELDS = 1 << 16, 100, 10_000
+
+
 def from_dict(values):
     """Build the configuration that ``ModelConfig.to_dict`` wrote.
 
     Raises:
-        ValueError: the family or a field is not known.
+        ValueError: the family or a field is not known, or not of its kind.
     """
-    values = dict(values)
+    try:
+        _limit(values, "the configuration")
+        return _built(dict(values))
+    except (TypeError, AttributeError, OverflowError, StopIteration,
+            RecursionError) as error:
+        raise ValueError("the configuration holds something of another kind "
+                         f"than it should ({error})") from error
+
+
+def _limit(value, name):
+    """Raise if a value that a file states is beyond all networks."""
+    if isinstance(value, dict):
+        require(len(value) <= MOST_FIELDS, f"{name} has {len(value)} fields, "
+                f"expected at most {MOST_FIELDS}")
+        for key, part in value.items():
+            _limit(part, str(key)[:40])
+    elif isinstance(value, (list, tuple)):
+        require(len(value) <= MOST_ITEMS, f"{name} has {len(value)} items, "
+                f"expected at most {MOST_ITEMS}")
+        for part in value:
+            _limit(part, name)
+    elif isinstance(value, int):
+        require(abs(value) <= MOST_NUMBER, f"{name} must be at most "
+                f"{MOST_NUMBER}, found a number of {value.bit_length()} bits")
+
+
+def _built(values):
+    """Return the configuration of a dictionary that is not too large."""
     family = values.pop("family", None)
     require(family in FAMILIES, f"family {family!r} is not known, expected "
             f"one of {', '.join(FAMILIES)}")

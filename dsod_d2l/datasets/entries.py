@@ -164,9 +164,10 @@ class EntryMaker:
 
 def unknown_class(name, classes):
     """Return the clause that says that a class name is not known."""
-    near = difflib.get_close_matches(str(name), list(classes), 1)
+    name = str(name)[:80]
+    near = difflib.get_close_matches(name, list(classes), 1)
     folded = {one.casefold(): one for one in classes}
-    near = near or [one for one in [folded.get(str(name).casefold())] if one]
+    near = near or [one for one in [folded.get(name.casefold())] if one]
     meant = f"; {near[0]!r} is known" if near else ""
     few = ", ".join(list(classes)[:6]) + (", ..." if len(classes) > 6 else "")
     return f"the class {name!r} is not one of {few}{meant}"

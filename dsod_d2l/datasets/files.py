@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import reprlib
+from collections import Counter
 from pathlib import Path
 
 
@@ -121,11 +123,13 @@ def check_names(names, source):
     """Return the names as a list, or raise if they are no class names."""
     if not (isinstance(names, list) and names
             and all(isinstance(name, str) and name for name in names)):
+        # What a YAML file nests by reference would be endless as text.
         raise ValueError(f"{source}: expected class names, found "
-                         f"{str(names)[:60]}.")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{source}: the class {name!r} is there twice.")
+                         f"{reprlib.repr(names)[:60]}.")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(f"{source}: the class {twice[0][:80]!r} is there "
+                         "twice.")
     return names
 
 

@@ -4,7 +4,9 @@ OpenCV reads plain JPEG, which is fast; Pillow reads everything else. An image
 whose EXIF tag says that it lies on its side is turned upright, and its boxes
 are taken to refer to the upright picture, which is what viewers and labelling
 programs show (MXNet's own decoder leaves it on its side). What is transparent
-becomes white; 16 bits become 8.
+becomes white; 16 bits become 8. A file is judged by its head before anything
+is decoded: its format must be one of a few (Pillow knows others, and starts
+another program for some), and a few bytes may not ask for gigabytes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+MOST_PIXELS = 1 << 27        # 134 million: 402 MB, once decoded
 _ORIENTATION = 0x0112
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -25,7 +29,7 @@ def read_image(path):
     """Return the pixels of an image file.
 
     Args:
-        path: an image that Pillow can read.
+        path: an image, in one of ``FORMATS``.
 
     Returns:
         uint8 (H, W, 3) array, red, green, blue, upright.
@@ -53,17 +57,17 @@ def decode(data, source="an image"):
     Raises:
         ValueError: the bytes are no image, or only a part of one.
     """
-    picture = _open(data, source)
-    if _is_plain(picture, data):
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
-        if pixels is not None:
-            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
     try:
+        picture = _opened(io.BytesIO(data))
+        if _is_plain(picture, data):
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+            if pixels is not None:
+                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         picture.load()
         picture = ImageOps.exif_transpose(picture)
         return np.array(_to_rgb(picture))
     except Exception as error:      # Pillow raises a dozen kinds
-        raise _unreadable(data, source, error) from error
+        raise _unreadable(len(data), source, error) from error
 
 
 def encoded_size(data, source="an image"):
@@ -72,10 +76,14 @@ def encoded_size(data, source="an image"):
     Args:
         data: bytes, the contents of an image file.
         source: name for messages.
+
+    Raises:
+        ValueError: the bytes are no image.
     """
-    picture = _open(data, source)
-    width, height = picture.size
-    return (width, height) if _orientation(picture) >= 5 else (height, width)
+    try:
+        return _size(_opened(io.BytesIO(data)))
+    except Exception as error:
+        raise _unreadable(len(data), source, error) from error
 
 
 def suffix(data):
@@ -83,8 +91,14 @@ def suffix(data):
 
     Args:
         data: bytes, the contents of an image file.
+
+    Raises:
+        ValueError: the bytes are no image.
     """
-    kind = (_open(data, "an image").format or "").lower()
+    try:
+        kind = _opened(io.BytesIO(data)).format.lower()
+    except Exception as error:
+        raise _unreadable(len(data), "an image", error) from error
     return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind,
                                                                f".{kind}")
 
@@ -100,12 +114,10 @@ def read_size(path):
     if not path.is_file():
         raise FileNotFoundError(f"There is no image file {path}.")
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = _orientation(picture) >= 5
+        with open(path, "rb") as file:
+            return _size(_opened(file))
     except Exception as error:
-        raise _unreadable(path.read_bytes(), str(path), error) from error
-    return (width, height) if turned else (height, width)
+        raise _unreadable(path.stat().st_size, str(path), error) from error
 
 
 def size_lies(entry, shape):
@@ -114,17 +126,28 @@ def size_lies(entry, shape):
             f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}.")
 
 
-def _open(data, source):
-    try:
-        return Image.open(io.BytesIO(data))
-    except Exception as error:
-        raise _unreadable(data, source, error) from error
+def _opened(file):
+    """Return the Pillow image of a file, of which only the head is read."""
+    picture = Image.open(file, formats=FORMATS)
+    if picture.width * picture.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
+    return picture
 
 
-def _unreadable(data, source, error):
+def _unreadable(length, source, error):
+    """Return the error that says why an image cannot be read."""
+    if isinstance(error, Image.DecompressionBombError):
+        return ValueError(f"{source}: expected an image of at most "
+                          f"{MOST_PIXELS:,} pixels, found {length} bytes that "
+                          "state more.")
     return ValueError(f"{source}: expected a whole image, found "
-                      f"{len(data)} bytes that cannot be read as one "
+                      f"{length} bytes that cannot be read as one "
                       f"({type(error).__name__}).")
+
+
+def _size(picture):
+    width, height = picture.size
+    return (width, height) if _orientation(picture) >= 5 else (height, width)
 
 
 def _orientation(picture):

@@ -47,8 +47,10 @@ class RecordReader:
         index = self.path.with_suffix(".idx")
         if index.is_file():
             self.keys, self.offsets = _read_index(index, self._size)
-            for offset in self.offsets:
-                self._spans(offset)
+            end = self._size
+            for offset in sorted(self.offsets, reverse=True):
+                self._spans(offset, end)
+                end = offset
         else:
             self.offsets = self._scan()
             self.keys = list(range(len(self.offsets)))
@@ -116,8 +118,12 @@ class RecordReader:
                               f"the file ends after {left}")
         return flag, offset + _HEAD.size, length
 
-    def _spans(self, offset):
-        """Return the [(start, length)] of a record's parts, and its end."""
+    def _spans(self, offset, most=None):
+        """Return the [(start, length)] of a record's parts, and its end.
+
+        ``most`` is where it must end. Without it, many records that share
+        their parts could keep a reader busy for hours.
+        """
         spans, allowed, begin = [], (_WHOLE, _FIRST), offset
         while True:
             flag, start, length = self._part(offset)
@@ -126,6 +132,9 @@ class RecordReader:
                                   f"here (the record begins at byte {begin})")
             spans.append((start, length))
             offset = start + _padded(length)
+            if most is not None and offset > most:
+                raise self._fault(begin, "this record runs into the one that "
+                                  f"the index puts at byte {most}")
             if flag in (_WHOLE, _LAST):
                 return spans, offset
             if length % 4:
@@ -148,11 +157,11 @@ def _padded(length):
 
 def _read_index(index, size):
     """Return the keys and offsets of an index of a file of `size` bytes."""
-    entries = {}
+    entries, seen = {}, set()
     lines = index.read_text(encoding="utf-8", errors="replace").splitlines()
     for row, line in enumerate(lines, 1):
         fields = line.split("\t")
-        if len(fields) != 2 or not all(f.strip().isdecimal() for f in fields):
+        if len(fields) != 2 or not all(map(_is_count, fields)):
             raise ValueError(f"{index}, line {row}: expected a key, a tab and "
                              f"a byte offset, found {line[:60]!r}.")
         key, offset = map(int, fields)
@@ -162,8 +171,17 @@ def _read_index(index, size):
         if offset >= size:
             raise ValueError(f"{index}, line {row}: offset {offset} lies "
                              f"outside the record file of {size} bytes.")
+        if offset in seen:
+            raise ValueError(f"{index}, line {row}: offset {offset} was "
+                             "there before.")
+        seen.add(offset)
         entries[key] = offset
     return list(entries), list(entries.values())
+
+
+def _is_count(text):
+    # Python itself refuses to read a number of thousands of digits.
+    return text.strip().isdecimal() and len(text) <= 20
 
 
 def _offer_index(index, keys, offsets):

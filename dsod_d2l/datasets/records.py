@@ -206,8 +206,9 @@ def read_lst(path):
     if path.is_file():
         for line in path.read_text(errors="replace").splitlines():
             cells = line.split("\t")
-            if len(cells) > 1 and cells[0].isdecimal() and inside(
-                    path.parent, cells[-1]):
+            if (len(cells) > 1 and cells[0].isdecimal()
+                    and len(cells[0]) <= 20
+                    and inside(path.parent, cells[-1])):
                 names[int(cells[0])] = cells[-1]
     return names
 
@@ -230,7 +231,7 @@ def _class_names(path, classes, found):
 def _read_names(path):
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected a JSON list of names, found "
                          f"something else ({error}).") from error
     if not (isinstance(names, list) and names

@@ -126,11 +126,14 @@ def _from_yaml(root):
     except ImportError:
         raise ValueError(f"{path} needs PyYAML to be read; or write the names "
                          "into classes.txt, a name a line.") from None
+    text = read_text(path)
     try:
-        names = yaml.safe_load(read_text(path))["names"]
-    except (yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
+        names = _plain_yaml(text, yaml)["names"]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError,
+            OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: expected the class names under 'names', "
-                         f"found none ({type(error).__name__}).") from error
+                         "and no references, found something else "
+                         f"({type(error).__name__}).") from error
     if isinstance(names, dict):
         if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
             raise ValueError(f"{path}: expected the numbers 0 to "
@@ -138,6 +141,21 @@ def _from_yaml(root):
                              f"{str(list(names))[:60]}.")
         names = [names[key] for key in sorted(names, key=int)]
     return check_names(names, path)
+
+
+def _plain_yaml(text, yaml):
+    """Return the value of a YAML text, which may use little of YAML.
+
+    References to references could make a page of text endless, and thousands
+    of brackets keep the parser busy.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > 20 or isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError
+    return yaml.safe_load(text)
 
 
 def _read_flags(path, root):

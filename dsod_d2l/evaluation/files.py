@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..datasets.files import read_text
 from ..detection.outputs import Detections, in_pixels
 
 COMPETITION = "comp4_det"     # VOC: detection, trained on any data
@@ -74,7 +75,7 @@ def read_voc(folder, names, sizes, classes, image_set="test"):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no result file of "
                                     f"class {name}")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
         for number, line in enumerate(lines, 1):
             where, score, *box = _voc_line(line, f"{path}, line {number}",
                                            places)
@@ -145,7 +146,7 @@ def read_coco(path, image_ids, sizes, category_ids):
         raise FileNotFoundError(f"{path}: there is no such result file")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
     if not isinstance(entries, list):
         raise ValueError(f"{path}: expected a list of detections, found "

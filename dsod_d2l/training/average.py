@@ -63,10 +63,19 @@ class Average:
         return {PREFIX + name: array.asnumpy()
                 for name, array in self.arrays.items()}
 
-    def restore(self, tensors):
-        """Take the average from the tensors of a checkpoint."""
+    def restore(self, tensors, source="the checkpoint"):
+        """Take the average from the tensors of a checkpoint.
+
+        Raises:
+            ValueError: one is missing, or of another shape or kind.
+        """
         for name, array in self.arrays.items():
-            array[:] = mx.nd.array(tensors[PREFIX + name], ctx=array.context)
+            value = tensors.get(PREFIX + name)
+            if (value is None or value.shape != array.shape
+                    or value.dtype.kind != "f"):
+                raise ValueError(f"{source} holds no average of the weights "
+                                 f"{name} that fits this run")
+            array[:] = mx.nd.array(value, ctx=array.context)
 
     def _fill(self, arrays):
         for name, parameter in self.parameters.items():

@@ -67,7 +67,7 @@ def _lock(folder, handle):
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(handle, 20).decode() or "unknown"
+        holder = os.read(handle, 20).decode(errors="replace") or "unknown"
         raise ValueError(f"another run, process {holder}, is training in "
                          f"{folder}: wait for its end, or name another "
                          "folder") from None
@@ -95,7 +95,7 @@ def read_description(folder):
     try:
         found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 
@@ -107,7 +107,8 @@ def describe(folder, facts, step):
         facts: JSON-ready dictionary on the run.
         step: 0, or the step from which a run goes on.
     """
-    earlier = read_description(folder).get("starts", []) if step else []
+    earlier = read_description(folder).get("starts") if step else []
+    earlier = earlier if isinstance(earlier, list) else []
     start = {"date": _now(), "step": step, "command": shlex.join(sys.orig_argv),
              "versions": runtime.describe()}
     text = json.dumps({**facts, "starts": [*earlier, start]}, indent=1)

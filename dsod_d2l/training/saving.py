@@ -134,14 +134,28 @@ def _newest(folder):
 
 def _restore(run, found):
     """Bring a run to the state of a ``Checkpoint``."""
-    checkpoints.restore(found, run.net, run.trainer)
     facts = found.facts
+    if not _sound(facts):
+        raise ValueError(f"{found.path} lacks the history, the time or the "
+                         "best model of its run")
+    checkpoints.restore(found, run.net, run.trainer)
     run.step = run.saved = found.step
     run.best, run.seconds = facts["best"], facts["seconds"]
     run.history = History(facts["history"])
     if run.average:
-        run.average.restore(found.tensors)
+        run.average.restore(found.tensors, str(found.path))
     if run.best:
         run.best_arrays = {name[len(BEST):]: array
                            for name, array in found.tensors.items()
                            if name.startswith(BEST)}
+
+
+def _sound(facts):
+    """Return whether the facts of a checkpoint are of the right kinds."""
+    best, history = facts.get("best"), facts.get("history")
+    return (isinstance(facts.get("seconds"), (int, float))
+            and isinstance(history, list)
+            and all(isinstance(row, dict) for row in history)
+            and (best is None or isinstance(best, dict) and all(
+                isinstance(best.get(name), (int, float))
+                for name in ("step", "AP", "AP50"))))
