@@ -17,6 +17,7 @@ from dsod_d2l.datasets import images
 from dsod_d2l.datasets.convert import convert
 from dsod_d2l.datasets.recordio import MAGIC, RecordReader
 from dsod_d2l.detection import Detector
+import small_runs
 from small_sets import Small, picture
 
 SMALL = dict(stem=4, bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
@@ -290,3 +291,44 @@ def test_checkpoints_whose_optimiser_has_another_form(tmp_path, trained,
 def test_a_detector_is_made_of_sound_weights(tmp_path):
     """What the faults above are changes of."""
     assert Detector.from_weights(weights(tmp_path)).classes == ("cat", "dog")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The newest checkpoint of a small run, and its bytes."""
+    folder = tmp_path_factory.mktemp("run")
+    small_runs.train(folder, steps=2, average=0.9)
+    path = checkpoints.list_checkpoints(folder / "checkpoints")[-1]
+    return path, path.read_bytes()
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda tensors, facts: facts.update(history=[1]), "lacks the history"),
+    (lambda tensors, facts: facts.update(best=7), "or the best model"),
+    (lambda tensors, facts: facts.update(seconds=None), "lacks .* the time"),
+    (lambda tensors, facts: facts.pop("train"), "a run with other settings"),
+    (lambda tensors, facts: [tensors.pop(name) for name in list(tensors)
+                             if name.startswith("average/")],
+     "holds no average of the weights")])
+def test_runs_whose_checkpoint_lacks_something(stopped, change, words):
+    path, data = stopped
+    path.write_bytes(data)
+    tensors, metadata = checkpoints.load_tensors(path)
+    facts = json.loads(tensors["facts"].tobytes())
+    change(tensors, facts)
+    tensors["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    tensor_files.save_tensors(path, tensors, metadata)
+    sentence(words, small_runs.train, path.parents[1], resume=True, steps=2,
+             average=0.9)
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff", b"[" * 100_000, b"[1]",
+                                  b'{"starts": 7}'])
+def test_runs_whose_description_is_damaged(stopped, text):
+    """The checkpoint has it all; the description is written anew."""
+    path, data = stopped
+    path.write_bytes(data)
+    described = path.parents[1] / "run.json"
+    described.write_bytes(text)
+    small_runs.train(path.parents[1], resume=True, steps=2, average=0.9)
+    assert len(json.loads(described.read_text())["starts"]) == 1
