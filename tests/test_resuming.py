@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -155,7 +156,7 @@ def test_gradients_of_an_earlier_run_are_forgotten(tmp_path):
         training.fit(net, Breaking(), settings(**plan), progress=False)
     train(tmp_path / "a", **plan)
     start = network()
-    training.loop.Run(start, Squares(), settings(**plan), None, None)
+    training.loop.Run(start, Squares(), settings(**plan), None, mx.cpu())
     checkpoints.fill(net, checkpoints.parameter_arrays(start))
     train(tmp_path / "b", net=net, **plan)
     assert ending(tmp_path / "a") == ending(tmp_path / "b")
@@ -286,16 +287,21 @@ def test_a_folder_is_held_once_and_freed(tmp_path):
 
 def test_a_child_that_lives_on_does_not_hold_the_folder(tmp_path):
     with folders.hold(tmp_path, False):
+        heard, said = os.pipe()
         child = os.fork()
         if not child:
+            os.write(said, b"!")
             time.sleep(30)
             os._exit(0)
+        os.read(heard, 1)
     try:
         with folders.hold(tmp_path, False):
             pass
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(heard)
+        os.close(said)
 
 
 def test_a_folder_that_cannot_be_locked_is_a_warning(tmp_path, monkeypatch,
@@ -342,7 +348,8 @@ def sending(number, at=3, times=1):
 def test_a_signal_lets_the_step_finish_and_saves(tmp_path, whole, number):
     usual = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt,
-                       match="stopped after step 3 of 5, saved in") as caught:
+                       match="stopped after step 3 of 5, saved in .*; "
+                       "resume=True goes on from there") as caught:
         train(tmp_path, callbacks=[sending(number)])
     assert caught.value.signum == number and caught.value.resumable
     assert signal.getsignal(number) is usual

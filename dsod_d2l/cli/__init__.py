@@ -75,4 +75,4 @@ def _farewell(stop, arguments):
     words = sys.orig_argv if arguments is None else [
         "python", "-m", "dsod_d2l", *arguments]
     again = [] if "--resume" in words else ["--resume"]
-    return f"{stop}; go on with: {shlex.join([*words, *again])}"
+    return f"{stop.done}; go on with: {shlex.join([*words, *again])}"

@@ -18,13 +18,15 @@ class Stopped(KeyboardInterrupt):
 
     Args:
         signum: the signal's number.
-        text: what was done, in one sentence.
+        done: what was done, in one sentence.
         resumable: whether a checkpoint is there to go on from.
     """
 
-    def __init__(self, signum, text, resumable=False):
-        super().__init__(text)
-        self.signum, self.resumable = int(signum), resumable
+    def __init__(self, signum, done, resumable=False):
+        super().__init__(done + "; resume=True goes on from there"
+                         if resumable else done)
+        self.signum, self.done = int(signum), done
+        self.resumable = resumable
 
 
 @contextlib.contextmanager
