@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .boxes import clip
+
 
 def cell_shapes(spec):
     """Return the width and height of the anchors that one cell carries.
@@ -99,8 +101,12 @@ def all_anchors(map_shapes, specs, image_shape):
 def anchors_for(config):
     """Return all anchors, (N, 4), of a model configuration.
 
+    They are cut at the image's edge if it says so.
+
     >>> from dsod_d2l import config
     >>> anchors_for(config.get("dsod300")).shape
     (8744, 4)
     """
-    return all_anchors(config.map_shapes(), config.anchors, config.input_size)
+    found = all_anchors(config.map_shapes(), config.anchors,
+                        config.input_size)
+    return clip(found) if config.clip_anchors else found

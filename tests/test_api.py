@@ -16,7 +16,7 @@ PACKAGE = Path(dsod_d2l.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Each layer imports from itself and from those above it.
 LAYERS = [{"runtime"}, {"config", "boxes", "params_file", "tensor_files"}, {"anchors"},
-          {"targets"}, {"cascade"},
+          {"targets", "codec"}, {"cascade"},
           {"blocks", "plain", "pyramid", "connection", "losses"}, {"models"},
           {"transforms", "datasets"},
           {"detection", "judging", "evaluation", "visualisation",

@@ -13,6 +13,8 @@ import pytest
 from dsod_d2l import checkpoints, models
 from dsod_d2l.cli import main
 from dsod_d2l.datasets.recordio import write_records
+from mxnet import nd
+from mxnet.gluon.model_zoo import vision
 
 ROOT = Path(__file__).parents[1]
 
@@ -238,6 +240,46 @@ def test_a_dry_run_prints_the_plan_and_options_go_before_the_recipe(
         assert code == 2 and words in err
     code, _, err = call(capsys, *options[:-1])
     assert code == 2 and "--out must name" in err
+
+
+def test_training_starts_from_a_classifier(capsys, here, tmp_path):
+    """One that Gluon has built, of the width that the preset has."""
+    theirs = vision.MobileNetV2(0.5)
+    theirs.initialize()
+    theirs(nd.zeros((1, 3, 64, 64)))
+    theirs.save_parameters(str(tmp_path / "m.params"))
+    start = ["train", "--data", f"rec:{here / 'squares.rec'}", "--steps", 1,
+             "--batch-size", 2, "--held-back", 0, "--workers", 0, "--model",
+             "ssd_mobilenet_v2_tiny", "--out", tmp_path / "run",
+             "--backbone-weights", tmp_path / "m.params"]
+    code, _, err = call(capsys, *start)
+    assert code == 2 and err.count("\n") == 1
+    assert "the backbone mobilenet_v2: its features.20.weight has" in err
+    arrays = nd.load(str(tmp_path / "m.params"))
+    for name in arrays:                 # as a network with a top of 256
+        if name.startswith(("features.20.", "features.21.")):
+            arrays[name] = arrays[name][:256]
+    nd.save(str(tmp_path / "m.params"), arrays)
+    got = value(capsys, *start)["started_from"]
+    assert got["left"] == ["output.0.weight"] and got["loaded"] == 53 * 5
+    assert {name.split(".")[0] for name in got["drawn"]} == {
+        "extras", "class_heads", "box_heads"}
+    code, _, err = call(capsys, *start, "--weights", here / "w.safetensors")
+    assert code == 2 and "exclude each other" in err
+    code, _, err = call(capsys, *start, "--model", "dsod_tiny")
+    assert code == 2 and "dsod_tiny has no backbone that a class" in err
+
+
+def test_weights_of_another_family_or_width_are_refused(capsys, here,
+                                                        tmp_path):
+    for model in ("ssd_vgg_thin", "ssd_mobilenet_v2_tiny"):
+        code, _, err = call(
+            capsys, "train", "--data", f"rec:{here / 'squares.rec'}",
+            "--steps", 1, "--model", model, "--out", tmp_path / "run",
+            "--weights", here / "w.safetensors")
+        assert code == 2
+        assert f"w.safetensors does not fit {model}: it holds dsod_tiny" in err
+        assert err.count("\n") == 1
 
 
 def test_training_starts_from_weights(capsys, here, tmp_path):

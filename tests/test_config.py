@@ -168,7 +168,8 @@ def test_the_rows_of_the_ablation_change_one_thing_each():
 @pytest.mark.parametrize("name, least", [
     ("dsod300", 129), ("dsod_gluon", 129), ("dsod_tiny", 65),
     ("toy_ssd", 128), ("dsod512", 257), ("grp_dsod320", 129),
-    ("grp_dsod_tiny", 65), ("ssd300_vgg16", 257), ("ssd512_vgg16", 257)])
+    ("grp_dsod_tiny", 65), ("ssd300_vgg16", 257), ("ssd512_vgg16", 257),
+    ("ssd_vgg_thin", 65)])
 def test_the_least_side_is_legal_and_one_less_is_not(name, least):
     preset = config.get(name, input_size=(least, least + 50))
     shapes = preset.map_shapes()

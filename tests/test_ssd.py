@@ -1,19 +1,25 @@
 """SSD: what its backbones and extra layers compute, by other means."""
 
+import dataclasses
 import doctest
 
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet.gluon import nn
 
-from dsod_d2l import config, models
-from dsod_d2l.config import backbones, base
+from dsod_d2l import (anchors, checkpoints, codec, config, detection,
+                      evaluation, models, targets, training)
+from dsod_d2l.config import AnchorSpec, backbones, base
 from dsod_d2l.config.ssd import SSDConfig
+from dsod_d2l.models.backbones import Backbone
+from dsod_d2l.models.backbones.units import conv_unit
 from narrow import narrow
+from small_runs import Squares
 
 
 def test_examples():
-    for module in (backbones, base):
+    for module in (backbones, base, codec):
         assert doctest.testmod(module).failed == 0
 
 
@@ -161,6 +167,174 @@ def test_the_extra_layers_are_those_of_the_paper():
                 if row.name == "extra layers"] == rows
 
 
+def test_the_form_of_the_scale_formula():
+    found = config.get("ssd300_vgg16", scale_formula=True)
+    pairs = np.array([row.sizes for row in found.anchors])
+    np.testing.assert_allclose(pairs[:, 0], base.scale_sizes(6))
+    following = [.2, .375, .55, .725, .9, 1.075]
+    np.testing.assert_allclose(pairs[:, 1], np.sqrt(pairs[:, 0] * following))
+    assert found.anchor_count == 8732
+    np.testing.assert_allclose(
+        [row.sizes[0] for row in config.get("ssd512_vgg16",
+                                            scale_formula=True).anchors],
+        base.scale_sizes(7, .15, .9, .07))
+
+
+def test_anchors_end_at_the_edge_if_asked_for():
+    """MXNet's operator, which clips too, is the oracle."""
+    rows = [AnchorSpec(sizes=(0.5, 0.7))] * 5
+    cut, free = (anchors.anchors_for(config.get(
+        "ssd_vgg_thin", anchors=rows, input_size=(96, 160), clip_anchors=one))
+        for one in (True, False))
+    theirs = [mx.nd.contrib.MultiBoxPrior(
+        mx.nd.zeros((1, 1, *shape)), (0.5, 0.7), (1, 2, .5), clip=True)[0]
+        for shape in config.get("ssd_vgg_thin",
+                                input_size=(160, 160)).map_shapes()]
+    square = anchors.anchors_for(config.get(
+        "ssd_vgg_thin", anchors=rows, input_size=160, clip_anchors=True))
+    np.testing.assert_allclose(square, mx.nd.concat(*theirs, dim=0).asnumpy(),
+                               atol=1e-6)
+    assert free.min() < 0 and free.max() > 1
+    np.testing.assert_array_equal(cut, free.clip(0, 1))
+
+
+def test_means_of_offsets_are_taken_off_and_put_back():
+    one = config.get("ssd_vgg_thin", offset_means=(0.02, -0.01, 0.3, 0.1),
+                     variances=(0.1, 0.2, 0.2, 0.4), input_size=(96, 160))
+    found, rng = anchors.anchors_for(one), np.random.default_rng(0)
+    corner = rng.uniform(0, .5, (3, 2))
+    objects = np.concatenate([corner, corner + rng.uniform(.1, .5, (3, 2))],
+                             axis=1)
+    plain = targets.label_anchors(found, objects, [0, 0, 0],
+                                  variances=one.variances)
+    ours = codec.to_codec(plain, found, one)
+    rows = plain.positive
+    assert rows.sum() > 3 and not ours.offsets[~rows].any()
+    np.testing.assert_allclose(       # (t - mean) / deviation, by hand
+        ours.offsets[rows], (plain.offsets[rows] * one.variances
+                             - one.offset_means) / one.variances, atol=1e-4)
+    back = codec.from_codec(ours.offsets, found, one)
+    np.testing.assert_allclose(back[rows], plain.offsets[rows], atol=1e-4)
+    assert codec.to_codec(plain, found, config.get("dsod_tiny")) is plain
+    moves = rng.normal(size=(len(found), 4))
+    assert codec.from_codec(moves, found, config.get("dsod_tiny")) is moves
+
+
+class Corners:
+    """Say where the corners are, in sides of the anchor: no logarithm."""
+
+    def __init__(self, means, variances):
+        self.unit = np.array(variances)
+
+    def encode(self, boxes, anchors):
+        sides = np.tile(anchors[:, 2:] - anchors[:, :2], 2)
+        return (boxes - anchors) / sides / self.unit
+
+    def decode(self, offsets, anchors):
+        sides = np.tile(anchors[:, 2:] - anchors[:, :2], 2)
+        return anchors + offsets * self.unit * sides
+
+
+class Wide(nn.HybridBlock):
+    """Predict from 5 x 5 cells."""
+
+    def __init__(self, in_channels, anchors, values, norm=False):
+        super().__init__()
+        self.values, self.scores = values, nn.Conv2D(
+            anchors * values, 5, padding=2, in_channels=in_channels)
+
+    def hybrid_forward(self, F, x):
+        x = F.transpose(self.scores(x), axes=(0, 2, 3, 1))
+        return F.reshape(x, shape=(0, -1, self.values))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EightConfig(config.BackboneConfig):
+    """A backbone of one's own: a configuration and a block."""
+
+    name: str = "eight"
+    width: int = 16
+
+    @property
+    def halvings(self):
+        return (2, 3)
+
+
+class Eight(Backbone):
+    """Four convolutions, three of which halve the map."""
+
+    def __init__(self, config):
+        super().__init__()
+        wide = config.width
+        self.add_stage("quarter", conv_unit(3, wide, stride=2),
+                       conv_unit(wide, wide, stride=2), width=wide)
+        self.add_stage("eighth", conv_unit(wide, 2 * wide, stride=2),
+                       conv_unit(2 * wide, 2 * wide), width=2 * wide)
+
+
+@pytest.fixture
+def own_parts(monkeypatch):
+    monkeypatch.setitem(backbones.BACKBONES, "eight", EightConfig)
+    monkeypatch.setitem(models.backbones.BLOCKS, "eight", Eight)
+    monkeypatch.setitem(models.heads.HEADS, "wide", Wide)
+    monkeypatch.setitem(codec.CODECS, "corners", Corners)
+
+
+def test_a_network_of_ones_own_parts_learns_and_is_saved(own_parts, tmp_path):
+    """Backbone, head, codec and boxes are others; all else is as ever."""
+    mx.random.seed(0)
+    rows = [AnchorSpec(sizes=(size, size * 1.3)) for size in (.2, .35, .6)]
+    net = models.build("ssd_vgg_thin", 1, backbone="eight", head="wide",
+                       codec="corners", anchors=rows, input_size=(96, 104),
+                       extras=((16, 32, "half"),), l2_scale=None)
+    assert models.summarise(net).stages[1].name == "eighth"
+    training.fit(net, Squares(4), dataclasses.replace(BY_HEART, steps=100),
+                 progress=False)
+    assert precision(net) == 1
+    path = tmp_path / "own.safetensors"
+    checkpoints.save_weights(path, net, Squares.classes)
+    again = checkpoints.load_model(path)[0]
+    assert again.config == net.config
+    assert precision(again) == 1
+
+
+BY_HEART = config.TrainConfig(
+    steps=60, batch_size=4, optimiser="adam", warmup=2, learning_rate=3e-3,
+    augment="none", held_back=0, workers=0, weight_decay=0.0)
+
+
+def precision(net):
+    """Return the AP50 of a network on the four images."""
+    detector = detection.Detector(net, net.config, Squares.classes)
+    return evaluation.evaluate_dataset(detector, Squares(4)).AP50
+
+
+@pytest.mark.parametrize("name", ["ssd_vgg_thin", "ssd_mobilenet_v2_tiny"])
+def test_a_compact_network_learns_four_images_by_heart(name):
+    mx.random.seed(0)
+    net = models.build(name, 1, input_size=(81, 100))
+    training.fit(net, Squares(4), BY_HEART, progress=False)
+    assert precision(net) == 1
+
+
+def test_separable_heads_by_hand():
+    head = models.heads.SeparablePredictor(6, 4, 3)
+    models.initialise(head)
+    filters, mix = head.scores[0][0], head.scores[1]
+    mix.bias.set_data(numbers(12))
+    assert filters.weight.shape == (6, 1, 3, 3)
+    x = numbers(2, 6, 5, 7)
+    each = mx.nd.concat(*[mx.nd.Convolution(
+        x[:, k:k + 1], filters.weight.data()[k:k + 1], no_bias=True,
+        num_filter=1, kernel=(3, 3), pad=(1, 1)) for k in range(6)], dim=1)
+    each = mx.nd.clip(each / (1 + 1e-5) ** 0.5, 0, 6)  # begins with mean 0
+    want = mx.nd.dot(each.transpose((0, 2, 3, 1)).reshape((-1, 6)),
+                     mix.weight.data().reshape((12, 6)), transpose_b=True)
+    want = (want + mix.bias.data()).reshape((2, 5 * 7 * 4, 3))
+    np.testing.assert_allclose(head(x).asnumpy(), want.asnumpy(), rtol=1e-4,
+                               atol=1e-5)
+
+
 @pytest.mark.parametrize("changes, message", [
     (dict(backbone="vgg19"), "no backbone is called 'vgg19', expected one of "
      "vgg16"),
@@ -188,6 +362,10 @@ def test_the_extra_layers_are_those_of_the_paper():
     (dict(extras=((256, 0, "half"),) * 4), "extra_widths must be a whole "
      "number of at least 1, found 0"),
     (dict(extras=((256, 512, "half"),) * 3), "5 feature maps, found 6 Anch"),
+    (dict(codec="corner"), "codec must be one of offsets, found 'corner'"),
+    (dict(clip_anchors=1), "clip_anchors must be True or False, found 1"),
+    (dict(offset_means=(0, 0)), "offset_means needs 4 numbers, found .0, 0."),
+    (dict(offset_means=(0, 0, 0, "a")), "offset_means must be a number"),
     (dict(l2_scale=0), "l2_scale must be positive, found 0"),
     (dict(head="linear"), "head must be one of plain"),
     (dict(input_size=256), "ssd300_vgg16 needs an input of at least 257 "

@@ -109,6 +109,11 @@ class ModelConfig:
     """
 
     family: ClassVar[str] = ""
+    # Fields of those families that leave the choice: whether anchors end
+    # where the image does, and how offsets are said, see ``codec``.
+    clip_anchors: ClassVar[bool] = False
+    codec: ClassVar[str] = "offsets"
+    offset_means: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0, 0.0)
     name: str
     num_classes: int = 1
     input_size: tuple[int, int] = (256, 256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from math import floor, sqrt
 
-from .base import paired_sizes
+from .base import paired_sizes, scale_sizes
 from .checks import require
 from .presets import DSOD300_STEPS, PRESETS
 from .refined_presets import REFINEDET_PARTS
@@ -44,6 +44,19 @@ def distinct(config):
     return dataclasses.replace(config, anchors=tuple(rows))
 
 
+def scale_formula(config):
+    """Space the sizes evenly, where the preset takes whole percents.
+
+    The first two sizes stay; the others rise to 0.9 by ``scale_sizes``.
+    """
+    first, second = (row.sizes[0] for row in config.anchors[:2])
+    sizes = scale_sizes(len(config.anchors), second, 0.9, first)
+    pairs = paired_sizes(sizes, 2 * sizes[-1] - sizes[-2])
+    rows = [dataclasses.replace(row, sizes=pair) for row, pair
+            in zip(config.anchors, pairs)]
+    return dataclasses.replace(config, anchors=tuple(rows))
+
+
 def whole_pixels(config):
     """Cut sizes to whole pixels as Caffe does, before the second is made.
 
@@ -73,7 +86,8 @@ def authors(config):
     return whole_pixels(config) if cut else config
 
 
-FORMS = {"authors": authors, "distinct": distinct, "even_steps": even_steps}
+FORMS = {"authors": authors, "distinct": distinct, "even_steps": even_steps,
+         "scale_formula": scale_formula}
 
 
 def get(name, **changes):
@@ -87,7 +101,8 @@ def get(name, **changes):
         changes: fields of its configuration, or a form of it:
             ``authors=True`` for what the authors' code does,
             ``even_steps=True`` for centres evenly over the image on every
-            map, ``distinct=True`` for a second size that differs from the
+            map, ``scale_formula=True`` for evenly spaced sizes,
+            ``distinct=True`` for a second size that differs from the
             first, which ``dsod_gluon`` lacks.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from .base import AnchorSpec, paired_sizes
-from .backbones import VGG16Config
+from .backbones import MobileNetV2Config, VGG16Config
 from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
                        ToySSDConfig)
 from .refined_presets import REFINED_PRESETS
@@ -120,9 +120,23 @@ SSD300_RESNET50, SSD300_MOBILENET_V1, SSD300_MOBILENET_V2 = (
     dataclasses.replace(SSD300_VGG16, name=f"ssd300_{name}", backbone=name)
     for name in ("resnet50", "mobilenet_v1", "mobilenet_v2"))
 
+# For a CPU: eight channels at full size, where a layer costs most, and batch
+# normalisation, without which no VGG learns from scratch.
+SSD_VGG_THIN = SSDConfig(
+    name="ssd_vgg_thin", anchors=EVEN[:5], extra_norm=True,
+    backbone=VGG16Config(norm=True, widths=(
+        8, 8, 16, 16, *[48] * 3, *[96] * 6, 192, 192)),
+    extras=((64, 128, "half"),) * 3)
+
+SSD_MOBILENET_V2_TINY = SSDConfig(
+    name="ssd_mobilenet_v2_tiny", anchors=EVEN[:5], extra_norm=True,
+    backbone=MobileNetV2Config(width=0.5, top=256), l2_scale=None,
+    extras=((64, 128, "half"),) * 3, head="separable")
+
 PRESETS = {preset.name: preset for preset in
            (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
             DSOD300_SMALLEST, DSOD512, DSOD_TINY, DSOD_SMALL, GRP_DSOD320,
             GRP_DSOD320_STAR, GRP_DSOD_TINY, SSD300_VGG16, SSD300_VGG16_BN,
             SSD512_VGG16, SSD300_RESNET50, SSD300_MOBILENET_V1,
-            SSD300_MOBILENET_V2, *REFINED_PRESETS)}
+            SSD300_MOBILENET_V2, SSD_VGG_THIN, SSD_MOBILENET_V2_TINY,
+            *REFINED_PRESETS)}

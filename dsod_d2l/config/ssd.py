@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 from .backbones import VGG16Config, make_backbone
 from .base import ModelConfig
-from .checks import positive, require, whole
+from .checks import between, positive, require, whole
 from .dsod import half
 
 # name: kernel, stride and padding of the second convolution, and the side
@@ -29,7 +30,11 @@ class SSDConfig(ModelConfig):
     extra_norm: True for batch normalisation in the extra layers, but not
         behind the last convolution, whose map may have one cell.
     l2_scale: initial scale of the first map's normalisation, or None.
-    head: kind of the predictors, a key of ``models.ssd.HEADS``.
+    head: kind of the predictors, a key of ``models.heads.HEADS``.
+    clip_anchors: True for anchors that end where the image does.
+    codec: how a box is said relative to its anchor, a key of
+        ``codec.CODECS``; ``variances`` are its deviations.
+    offset_means: its means of dx, dy, dw, dh.
 
     Paper: SSD, section 2.1 and figure 2 (arXiv:1512.02325).
     """
@@ -41,6 +46,9 @@ class SSDConfig(ModelConfig):
     extra_norm: bool = False
     l2_scale: float | None = 20.0
     head: str = "plain"
+    clip_anchors: bool = False
+    codec: str = "offsets"
+    offset_means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def __post_init__(self):
         object.__setattr__(self, "backbone", make_backbone(self.backbone))
@@ -51,8 +59,13 @@ class SSDConfig(ModelConfig):
                     "extras needs two widths and one of "
                     f"{', '.join(EXTRA_FORMS)}, found {row}")
         whole(self, 1, "extra_widths")
-        require(isinstance(self.extra_norm, bool), "extra_norm must be True "
-                f"or False, found {self.extra_norm!r}")
+        for name in ("extra_norm", "clip_anchors"):
+            require(isinstance(getattr(self, name), bool), f"{name} must be "
+                    f"True or False, found {getattr(self, name)!r}")
+        object.__setattr__(self, "offset_means", tuple(self.offset_means))
+        require(len(self.offset_means) == 4, "offset_means needs 4 numbers, "
+                f"found {self.offset_means}")
+        between(self, -inf, inf, "offset_means")
         if self.l2_scale is not None:
             positive(self, "l2_scale")
         super().__post_init__()

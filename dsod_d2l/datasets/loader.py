@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from .. import anchors, runtime, targets, transforms
+from ..codec import to_codec
 from .base import without_crowds
 
 SLOTS = 3                # batches a worker may be ahead
@@ -103,6 +104,7 @@ class BatchMaker:
                 self.anchors, sample.boxes, sample.labels,
                 self.settings.match_threshold,
                 variances=self.model.variances)
+            wanted = to_codec(wanted, self.anchors, self.model)
             batch.images[row] = sample.image
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets

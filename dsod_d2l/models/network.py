@@ -6,6 +6,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, Predictor
+from ..codec import from_codec
 
 
 class Network(nn.HybridBlock):
@@ -81,7 +82,8 @@ class Network(nn.HybridBlock):
             class scores, offsets, and the boxes that the offsets move: rows
             that are no candidates may be left out of all three.
         """
-        return (*outputs, anchors)
+        scores, offsets = outputs
+        return scores, from_codec(offsets, anchors, self.config), anchors
 
     def named_heads(self):
         """Return (name, predictors, normalisation, map from 0) of all heads."""

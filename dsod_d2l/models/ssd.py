@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mxnet.gluon import nn
 
-from ..blocks import ChannelNorm, Predictor
+from ..blocks import ChannelNorm
+from ..codec import codec_for
 from ..config.ssd import EXTRA_FORMS
 from .backbones import build_backbone
 from .backbones.units import conv_unit
+from .heads import HEADS
 from .network import Network
-
-HEADS = {"plain": Predictor}
 
 
 def extra_layers(in_channels, middle, channels, form, norm, norm_last):
@@ -36,7 +36,7 @@ class SSD(Network):
         config: ``SSDConfig``.
 
     Raises:
-        ValueError: there is no such kind of predictors.
+        ValueError: there is no such kind of predictors, or no such codec.
 
     Paper: SSD, section 2.1 (arXiv:1512.02325).
     """
@@ -46,6 +46,7 @@ class SSD(Network):
         if config.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, found "
                              f"{config.head!r}")
+        codec_for(config)
         self.backbone = build_backbone(config.backbone)
         widths = list(self.backbone.widths)
         self.norm = (ChannelNorm(widths[0], config.l2_scale)

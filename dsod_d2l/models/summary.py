@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import nn
 
 from .network import count_parameters, initialise
 
@@ -175,10 +176,18 @@ def _output(node, shapes):
 
 def _head(name, predictors, norms, cells):
     """Return the row of the predictors of a map of that many cells."""
-    channels = predictors[0].scores[0].weight.shape[1]
+    channels = _in_channels(predictors[0])
     outputs = [block(mx.sym.var("data")) for block in predictors]
     shapes, nodes = _shapes(outputs, (1, channels, *cells))
     cost = sum(_cost(node, shapes) for node in nodes.values())
     numbers = sum(count_parameters(block) for block in [*predictors, *norms])
     values = sum(prod(shapes[one.list_outputs()[0]]) for one in outputs)
     return Stage(name, (values // prod(cells), *cells), numbers, cost)
+
+
+def _in_channels(block):
+    """Return the channels that a block's first convolution takes."""
+    if isinstance(block, nn.Conv2D):
+        return block._in_channels
+    return next(filter(None, map(_in_channels, block._children.values())),
+                None)
