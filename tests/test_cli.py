@@ -179,6 +179,19 @@ def test_tables_are_readable(capsys, here):
     (["train", "--data", "rec:{}/squares.rec", "--out", "x",
       "--learning-rate", "-1"], "learning_rate must be positive"),
     (["train", "--out", "x"], "--data"),
+    (["prune", "--weights", "{}/w.safetensors", "--data",
+      "rec:{}/squares.rec", "--ratio", "0.3"], "--out must name"),
+    (["prune", "--weights", "{}/w.safetensors", "--data",
+      "rec:{}/squares.rec", "--ratio", "1", "--out", "{}/p"], "would empty"),
+    (["prune", "--weights", "{}/w.safetensors", "--data",
+      "rec:{}/squares.rec", "--ratio", "0.3", "--out", "{}/p"],
+     "removes no filter"),
+    (["prune", "--weights", "{}/w.safetensors", "--data",
+      "rec:{}/squares.rec", "--ratio", "0.3", "--out", "{}/p", "--layers",
+      "conv*"], "no layer 'conv*'"),
+    (["prune", "--weights", "{}/w.safetensors", "--data",
+      "rec:{}/squares.rec", "--ratio", "0.3", "--out", "{}/p", "--finetune",
+      "-1"], "finetune must be a number of epochs"),
     ([], "COMMAND")])
 def test_wrong_use_is_one_sentence(capsys, here, arguments, words):
     code, out, err = call(capsys, *[text.format(here) for text in arguments])
@@ -311,3 +324,51 @@ def test_training_on_devices_by_name(here, tmp_path, capsys):
     code, _, err = call(capsys, *line, "--devices", "cpu0,cpu1",
                         "--sync-norm")
     assert code == 2 and "would stall" in err
+
+
+def test_prune_train_and_go_on_with_what_is_left(capsys, here, tmp_path):
+    data = f"rec:{here / 'squares.rec'}"
+    got = value(capsys, "prune", "--weights", here / "w.safetensors",
+                "--data", data, "--ratio", .4, "--multiple", 2, "--finetune",
+                1, "--steps", 2, "--batch-size", 2, "--workers", 0,
+                "--protect", "stem*", "--out", tmp_path / "p")
+    stages = [row["stage"] for row in got["rows"]]
+    assert stages == ["whole", "pruned 1", "trained 1", "pruned 2",
+                      "trained 2"]
+    assert got["images"] == 1               # held back of eight
+    assert got["rows"][1]["parameters"] < got["rows"][0]["parameters"]
+    assert set(got["rows"][0]) == {"stage", "parameters", "multiply_adds",
+                                   "latency", "AP", "AP50"}
+    net, metadata = checkpoints.load_model(got["weights"])
+    assert metadata["classes"] == ["square"]
+    assert net.stem.convolutions[0][0].weight.shape[0] == 4
+    assert net.to_first[0][0].new[0][2].weight.shape[0] < 8
+    value(capsys, "evaluate", "--weights", got["weights"], "--data", data)
+    assert isinstance(value(capsys, "detect", here / "images/0.png",
+                            "--weights", got["weights"]), list)
+
+
+def test_training_takes_the_widths_of_pruned_weights(capsys, here, tmp_path):
+    data = f"rec:{here / 'squares.rec'}"
+    net = models.build("dsod_tiny", 1, widths={"reuse.mix.2": 48})
+    models.initialise(net)
+    checkpoints.save_weights(tmp_path / "w.safetensors", net, ("class 0",))
+    got = value(capsys, "train", "--weights", tmp_path / "w.safetensors",
+                "--data", data, "--steps", 1, "--batch-size", 2, "--workers",
+                0, "--held-back", 0, "--out", tmp_path / "t")
+    assert not got["started_from"]["drawn"]
+    assert dict(checkpoints.load_model(got["weights"])[0].config.widths) == {
+        "reuse.mix.2": 48}
+
+
+def test_a_scan_is_a_picture_and_a_table(capsys, here, tmp_path):
+    code, out, err = call(capsys, "prune", "--weights",
+                          here / "w.safetensors", "--data",
+                          f"rec:{here / 'squares.rec'}", "--scan", ".5",
+                          "--layers", "to_first.[01].*", "--out", tmp_path)
+    assert code == 0, err
+    found = json.loads((tmp_path / "sensitivity.json").read_text())
+    assert {row["layer"] for row in found["rows"]} == {
+        "to_first.0.0.new.0.2", "to_first.0.0.new.1.2", "to_first.1.mix.2"}
+    assert "to_first.1.mix.2" in out and "sensitivity.png" in out
+    assert cv2.imread(str(tmp_path / "sensitivity.png")) is not None

@@ -11,7 +11,9 @@ from mxnet.gluon import nn
 
 from dsod_d2l import checkpoints, config, models, pruning
 from dsod_d2l.blocks import conv_norm_relu
+from dsod_d2l.datasets.base import make_sample
 from dsod_d2l.models.channels import trace
+from narrow import narrow
 
 SIZE = (136, 200)
 SMALL = dict(num_classes=2, input_size=SIZE, stem=6, bottleneck=10, growth=5,
@@ -95,7 +97,10 @@ NETWORKS = [
     ("grp_dsod_tiny", {"input_size": SIZE}),
     ("grp_dsod320", {"input_size": SIZE, "layers": (1, 1, 1),
                      "authors": True}),
-    ("toy_ssd", {"input_size": SIZE})]
+    ("toy_ssd", {"input_size": SIZE}),
+    ("refinedet_dsod_tiny", {"input_size": SIZE}),
+    ("ssd300_vgg16_bn", {"input_size": (300, 310),
+                         **narrow("ssd300_vgg16_bn")})]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -128,6 +133,25 @@ def test_half_of_everything_is_the_network_of_half_the_widths(name):
         assert one.shape == other.shape
     assert models.multiply_adds(small) == models.multiply_adds(half)
     assert models.summarise(small).maps == models.summarise(half).maps
+
+
+@pytest.mark.parametrize("name, kept, ratio, millions, less", [
+    ("ssd300_vgg16", ["3.3", "top.2"], 0.2, 14.06, 31),
+    ("refinedet320_vgg16", ["3.3", "4.3", "top.2"], 0.2, 15.19, 26)])
+def test_the_base_of_vgg_by_a_fifth(name, kept, ratio, millions, less):
+    """What feeds heads stays: conv4_3, conv5_3 if it does, and fc7."""
+    net = models.build(name)
+    models.initialise(net)
+    protect = [f"backbone.*{layer}.0" for layer in kept]
+    plan = pruning.make_plan(net, ratio, ["backbone.*"], protect, multiple=1)
+    small = models.build(net.config, widths={
+        layer: after for layer, (_, after) in plan.widths.items()})
+    whole, left = (models.count_parameters(one.backbone)
+                   for one in (net, small))
+    assert round(whole / 1e6, 2) == 20.48
+    assert round(left / 1e6, 2) == millions
+    assert round(100 * (1 - left / whole)) == less
+    assert small.config.anchor_count == net.config.anchor_count
 
 
 def test_bottlenecks_alone():
@@ -335,9 +359,92 @@ def test_every_channel_of_every_family_is_followed():
         free = [layer for layer, ids in found.layers.items()
                 if found.fixed.isdisjoint(found.root[ids])]
         kept = set(found.layers) - set(free)
-        assert all(layer.startswith(("class_heads", "box_heads"))
+        assert all(layer.startswith(("class_heads", "box_heads",
+                                     "object_heads", "move_heads"))
                    or layer.endswith(".whole") for layer in kept), name
-        assert set(found.axes) == set(net.collect_params())
+        parameters = net.collect_params()
+        assert set(found.axes) == set(parameters)
         for parameter, axes in found.axes.items():
-            shape = net.collect_params()[parameter].shape
+            shape = parameters[parameter].shape
             assert all(shape[axis] == len(ids) for axis, ids in axes.items())
+
+
+class Squares:
+    """A square on noise: a data set that is learned in a few steps."""
+
+    classes = ("square",)
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        image = rng.integers(0, 60, (80, 96, 3), dtype=np.uint8)
+        y, x = rng.integers(5, 35, 2)
+        image[y:y + 30, x:x + 40] = 255
+        box = np.array([[x / 96, y / 80, (x + 40) / 96, (y + 30) / 80]])
+        return make_sample(image, box, [0], source=f"square {index}")
+
+
+def tiny(seed=0, **changes):
+    return randomise(models.build("dsod_tiny", **{
+        **SMALL, "num_classes": 1, "input_size": (80, 96),
+        "layers": (1, 1, 1), **changes}), np.random.default_rng(seed))
+
+
+def test_the_cycle_evaluates_prunes_and_trains(tmp_path):
+    net, told = tiny(), []
+    before = checkpoints.parameter_arrays(net)
+    settings = config.TrainConfig(steps=3, batch_size=2, held_back=0.0,
+                                  augment="none", workers=0)
+    small, rows = pruning.prune_and_train(
+        net, Squares.classes, Squares(6), Squares(3), 0.3, settings, 2,
+        tmp_path, told.append, multiple=1)
+    assert [row.stage for row in rows] == [
+        "whole", "pruned 1", "trained 1", "pruned 2", "trained 2"]
+    assert told == rows
+    counts = [row.parameters for row in rows]
+    assert counts[0] > counts[1] == counts[2] > counts[3] == counts[4]
+    assert rows[0].multiply_adds == models.multiply_adds(net)
+    assert rows[-1].multiply_adds == models.multiply_adds(small)
+    assert all(row.latency > 0 and 0 <= row.AP <= 1 for row in rows)
+    after = checkpoints.parameter_arrays(net)
+    assert all((before[name] == after[name]).all() for name in before)
+    first, _ = checkpoints.load_model(tmp_path / "step-1.safetensors")
+    last, metadata = checkpoints.load_model(tmp_path / "model.safetensors")
+    assert models.count_parameters(first) == counts[1]
+    assert same(outputs(last), outputs(small))
+    assert [row["stage"] for row in metadata["pruning"]] == [
+        row.stage for row in rows]
+
+
+def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
+    net = tiny()
+    seen = []
+
+    def judge(detector, dataset):
+        arrays = checkpoints.parameter_arrays(detector.net)
+        seen.append({name: int((arrays[f"{name}.weight"] == 0).all(
+            axis=(1, 2, 3)).sum()) for name in trace(net).layers})
+        return dataclasses.make_dataclass("Result", ["AP"])(len(seen) / 100)
+    monkeypatch.setattr(pruning.sensitivity, "evaluate_dataset", judge)
+    rows = pruning.scan(net, ("square",), Squares(2), (0.1, 0.5),
+                        layers=["to_*"])
+    layers = [name for name in trace(net).layers if name.startswith("to_")]
+    assert list(dict.fromkeys(row.layer for row in rows)) == layers
+    for row, zeros in zip(rows, seen):
+        assert zeros.pop(row.layer) == int(row.ratio * row.filters)
+        assert not any(zeros.values())
+    assert [row.AP for row in rows] == [k / 100 for k in
+                                        range(1, len(rows) + 1)]
+    small = [row.filters for row in rows if row.ratio == 0.1]
+    assert small and min(small) == 10      # of 5 filters a tenth is none
+
+
+def test_no_step_is_no_cycle():
+    with pytest.raises(ValueError, match="steps must be at least 1, found 0"):
+        pruning.prune_and_train(tiny(), ("square",), Squares(2), Squares(2),
+                                0.3, steps=0)

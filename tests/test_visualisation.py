@@ -4,6 +4,7 @@ import doctest
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import matplotlib
@@ -207,6 +208,18 @@ def test_mistakes_as_bars(ax):
     assert [bar.get_width() for bar in ax.patches] == [3, 0, 0]
     assert [text.get_text() for text in ax.texts] == [" 3", " 0", " nan"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+def test_sensitivity_names_the_layers_that_lose_most(ax):
+    rows = [SimpleNamespace(layer=layer, ratio=ratio, AP=ap) for layer, aps in
+            {"a": (.7, .7), "b": (.5, .0), "c": (.6, .4)}.items()
+            for ratio, ap in zip((.25, .5), aps)]
+    vis.plot_sensitivity(ax, rows, 0.75, named=2)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "b", "c"]
+    assert len(ax.lines) == 3
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [.75, .5, 0])
+    np.testing.assert_array_equal(ax.lines[1].get_xdata(), [0, .25, .5])
 
 
 @pytest.mark.parametrize("size", [(123, 457), (480, 321), (30, 20)])

@@ -1,4 +1,4 @@
-"""The command line: info, data, train, evaluate, detect, demo.
+"""The command line: info, data, train, evaluate, prune, detect, demo.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
 Wrong use ends with one sentence on the error stream and exit code 2.
@@ -14,13 +14,14 @@ import shlex
 import signal
 import sys
 
-from . import commands, data, demo, detect, evaluate, options, train
+from . import commands, data, demo, detect, evaluate, options, prune, train
 
 # name: what it does, and what adds its options.
 COMMANDS = {"info": (commands.info, options.info),
             "data": (data.run, data.add_options),
             "train": (train.run, train.add_options),
             "evaluate": (evaluate.run, evaluate.add_options),
+            "prune": (prune.run, prune.add_options),
             "detect": (detect.run, detect.add_options),
             "demo": (demo.run, demo.add_options)}
 

@@ -40,7 +40,7 @@ def add_options(parser):
                         "among GPUs, such as 0,1 (cpu0,cpu1 tries it on a "
                         "CPU)")
     for field in dataclasses.fields(TrainConfig):
-        _from_field(parser, field)
+        add_field(parser, field, field.default)
 
 
 def run(options):
@@ -130,7 +130,16 @@ def _network(options, recipe, classes):
     """Return what ``models.build`` is to be called with."""
     name = options.model or (recipe.model if recipe else MODEL)
     changes = dict(recipe.changes) if recipe and name == recipe.model else {}
+    if options.weights:
+        changes["widths"] = _widths(options.weights, name)
     return {"name_or_config": name, **changes, "num_classes": classes}
+
+
+def _widths(path, name):
+    """Return the widths of a network that was pruned, if it is this one."""
+    from .. import checkpoints
+    model = checkpoints.load_tensors(path)[1].get("model", {})
+    return model.get("widths", {}) if model.get("name") == name else {}
 
 
 def _plan(net, images, settings, recipe):
@@ -148,9 +157,15 @@ def _best(best):
     return f"AP {best['AP']:.3f} at step {best['step']}" if best else "-"
 
 
-def _from_field(parser, field):
-    """Add an option for one field of TrainConfig, absent if not given."""
-    default, name = field.default, "--" + field.name.replace("_", "-")
+def add_field(parser, field, default):
+    """Add an option for one field of TrainConfig, absent if not given.
+
+    Args:
+        parser: an ``ArgumentParser``.
+        field: of ``dataclasses.fields(TrainConfig)``.
+        default: what the help names; the caller sees to it.
+    """
+    name = "--" + field.name.replace("_", "-")
     if isinstance(default, tuple):
         parser.add_argument(name, type=float, nargs="+", default=SUPPRESS,
                             help=f"default {' '.join(map(str, default))}")

@@ -25,12 +25,10 @@ def cut(net, plan):
     after = {name: left for name, (_, left) in plan.widths.items()}
     config = dataclasses.replace(net.config, widths={
         **dict(net.config.widths), **after})
-    axes = plan.channels.axes
-    tensors = {}
-    for name, array in checkpoints.parameter_arrays(net).items():
-        for axis, ids in axes.get(_parameters(net)[name].name, {}).items():
-            array = np.compress(plan.keeps(ids), array, axis)
-        tensors[name] = array
+    tensors = checkpoints.parameter_arrays(net)
+    for name, parameter in net._collect_params_with_prefix().items():
+        for axis, ids in plan.channels.axes.get(parameter.name, {}).items():
+            tensors[name] = np.compress(plan.keeps(ids), tensors[name], axis)
     return _filled(net, config, tensors)
 
 
@@ -47,7 +45,7 @@ def masked(net, plan):
         A new ``Network``, whose outputs are those of ``cut``.
     """
     tensors = checkpoints.parameter_arrays(net)
-    for name, parameter in _parameters(net).items():
+    for name, parameter in net._collect_params_with_prefix().items():
         if name.rpartition(".")[2].startswith("running_"):
             continue
         for axis, ids in plan.channels.axes.get(parameter.name, {}).items():
@@ -57,10 +55,6 @@ def masked(net, plan):
                 tensors[name] = (tensors[name]
                                  * plan.keeps(ids).reshape(shape))
     return _filled(net, net.config, tensors)
-
-
-def _parameters(net):
-    return net._collect_params_with_prefix()
 
 
 def _filled(net, config, tensors):

@@ -99,6 +99,32 @@ def plot_mistakes(ax, counts, colours):
     _finish(ax, None, None, False)
 
 
+def plot_sensitivity(ax, rows, whole, named=4):
+    """Plot AP over the share of filters taken out, a curve for each layer.
+
+    Args:
+        ax: Axes.
+        rows: what ``pruning.scan`` returns, or rows with layer, ratio, AP.
+        whole: AP of the whole network.
+        named: how many layers have a name and a colour: those that lose
+            most on the average. The others are grey.
+    """
+    curves = {}
+    for row in rows:
+        curves.setdefault(row.layer, [(0, whole)]).append((row.ratio, row.AP))
+    worst = sorted(curves, key=lambda layer: np.mean(
+        [ap for _, ap in curves[layer]]))[:named]
+    for layer, points in curves.items():
+        if layer not in worst:
+            ax.plot(*zip(*points), color="#999999", linewidth=1)
+    for place, layer in enumerate(worst):
+        ax.plot(*zip(*curves[layer]), label=layer, linewidth=2,
+                color=line_colour(place), marker="o",
+                linestyle=STYLES[place % len(STYLES)])
+    ax.set_ylim(bottom=0)
+    _finish(ax, "share of filters taken out", "AP", True)
+
+
 def _finish(ax, xlabel, ylabel, legend):
     if xlabel:
         ax.set_xlabel(xlabel, fontsize=TEXT_SIZE)
