@@ -99,8 +99,9 @@ NETWORKS = [
                      "authors": True}),
     ("toy_ssd", {"input_size": SIZE}),
     ("refinedet_dsod_tiny", {"input_size": SIZE}),
-    ("ssd300_vgg16_bn", {"input_size": (300, 310),
-                         **narrow("ssd300_vgg16_bn")})]
+    *[(name, {"input_size": (300, 310), **narrow(name)}) for name in (
+        "ssd300_vgg16_bn", "ssd300_resnet50", "ssd300_mobilenet_v1",
+        "ssd300_mobilenet_v2")]]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -136,13 +137,15 @@ def test_half_of_everything_is_the_network_of_half_the_widths(name):
 
 
 @pytest.mark.parametrize("name, kept, ratio, millions, less", [
-    ("ssd300_vgg16", ["3.3", "top.2"], 0.2, 14.06, 31),
-    ("refinedet320_vgg16", ["3.3", "4.3", "top.2"], 0.2, 15.19, 26)])
+    ("ssd300_vgg16", [9, 14], 0.2, 14.06, 31),
+    ("refinedet320_vgg16", [9, 12, 14], 0.2, 15.19, 26)])
 def test_the_base_of_vgg_by_a_fifth(name, kept, ratio, millions, less):
     """What feeds heads stays: conv4_3, conv5_3 if it does, and fc7."""
     net = models.build(name)
     models.initialise(net)
-    protect = [f"backbone.*{layer}.0" for layer in kept]
+    base = [layer for layer in trace(net).layers
+            if layer.startswith("backbone.")]
+    protect = [base[k] for k in kept]
     plan = pruning.make_plan(net, ratio, ["backbone.*"], protect, multiple=1)
     small = models.build(net.config, widths={
         layer: after for layer, (_, after) in plan.widths.items()})
@@ -152,6 +155,26 @@ def test_the_base_of_vgg_by_a_fifth(name, kept, ratio, millions, less):
     assert round(left / 1e6, 2) == millions
     assert round(100 * (1 - left / whole)) == less
     assert small.config.anchor_count == net.config.anchor_count
+
+
+def test_the_residual_widths_of_resnet_stay_unless_asked_for():
+    net = randomise(models.build("ssd300_resnet50", input_size=(300, 310),
+                                 **narrow("ssd300_resnet50")),
+                    np.random.default_rng(4))
+    layers = list(trace(net).layers)
+    blocks = [layer for layer in layers if ".body." in layer]
+    inner = {layer for layer in blocks if ".body.2." not in layer}
+    ends = {layer for layer in layers if "shortcut" in layer} | (
+        set(blocks) - inner)
+    assert (len(inner), len(ends)) == (32, 16 + 4)
+    plan = pruning.make_plan(net, 0.4, ["backbone.*"], multiple=1)
+    assert set(plan.widths) == inner | {"backbone.stages.0.0.0"}
+    plan = pruning.make_plan(net, 0.4, ["backbone.*"], multiple=1,
+                             shortcuts=True)
+    assert set(plan.widths) == inner | ends | {"backbone.stages.0.0.0"}
+    assert {plan.widths[layer] for layer in ends} == {(5, 3)}
+    assert same(outputs(pruning.cut(net, plan)),
+                outputs(pruning.masked(net, plan)))
 
 
 def test_bottlenecks_alone():
@@ -204,6 +227,8 @@ def test_everything_that_ties_channels(mixed):
                            "stem.0": (12, 8), "one.0": (12, 8)}
     small, zeroed = pruning.cut(mixed, plan), pruning.masked(mixed, plan)
     assert small.deep[0].weight.shape == (6, 1, 3, 3)
+    assert [block._in_channels for block in (
+        small.deep[0], small.deep[3], small.up, small.grouped)] == [6, 6, 8, 8]
     assert same(outputs(small), outputs(zeroed))
     assert not same(outputs(zeroed), outputs(mixed))
     again = pruning.cut(small, pruning.make_plan(small, 0.4, multiple=1,

@@ -7,6 +7,8 @@ from the graph.
 
 from __future__ import annotations
 
+from mxnet.gluon import nn
+
 from ..blocks import is_aligned
 from .channels import owners, trace
 
@@ -59,13 +61,18 @@ def _resize(block, width):
 
 
 def _refresh(block):
-    """Let a block know the widths that its parameters have now."""
+    """Let a convolution know the widths that its weight has now."""
     options = getattr(block, "_kwargs", {})
-    groups = options.get("num_group", 1)
-    if groups == options.get("num_filter") > 1:    # one for each channel
-        width = block.weight.shape[0]
-        options["num_group"] = options["num_filter"] = width
-        block._channels = width
+    if "num_filter" not in options:
+        return
+    first, second = block.weight.shape[:2]
+    groups = options["num_group"]
+    if groups == options["num_filter"] > 1:     # a filter for each channel
+        options["num_group"] = options["num_filter"] = first
+        block._channels = block._in_channels = first
+    else:
+        deconvolution = isinstance(block, nn.Conv2DTranspose)
+        block._in_channels = first if deconvolution else second * groups
 
 
 def _align(block, joins):
