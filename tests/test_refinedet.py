@@ -8,6 +8,7 @@ import pytest
 
 from dsod_d2l import (anchors, cascade, checkpoints, config, detection,
                       models, targets, training)
+from dsod_d2l.config.refine import Refined
 from dsod_d2l.connection import TransferBlock
 from dsod_d2l.datasets.loader import BatchMaker
 from dsod_d2l.training.steps import StepGraph, training_graph
@@ -211,6 +212,7 @@ def test_no_gradient_goes_through_the_matching():
     weights = [head.scores[0].weight for head in net.move_heads]
     outputs = graph.outputs(arrays[0])
     wanted = net.step_targets(outputs, arrays[1:], batch.truths, .5)
+    assert set(np.unique(wanted[0])) == {0, 1}      # of two classes
     for both in (True, False):
         with mx.autograd.record():
             if both:
@@ -290,6 +292,48 @@ def test_a_detector_does_as_its_parts():
 def test_what_cannot_be_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         config.get("refinedet_dsod_tiny", **changes)
+
+
+def test_a_map_too_small_to_be_doubled_is_refused():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Toy(Refined, config.ToySSDConfig):
+        pass
+
+    with pytest.raises(ValueError, match="1 x 1 cells do not cover 4 x 6"):
+        Toy(name="toy", anchors=config.get("toy_ssd").anchors,
+            input_size=(256, 400))
+
+
+def test_what_was_trained_detects_the_same_from_its_file(tmp_path):
+    fitted = training.fit(narrow(), Few(), settings(), tmp_path,
+                          progress=False)
+    pixels = Few()[0].image
+    ours, theirs = (detector.detect(pixels) for detector in (
+        detection.Detector(fitted.net, fitted.net.config, Few.classes),
+        detection.Detector.from_weights(tmp_path / "model.safetensors")))
+    assert len(ours.labels)
+    for one, other in zip(ours, theirs):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_network_of_one_step_lends_its_body(tmp_path):
+    """Fine-tuning: what DSOD learned is taken over, the rest is drawn."""
+    plain = models.build("dsod_tiny", 2, input_size=SIDE, **{
+        **{name: value for name, value in NARROW.items()
+           if name != "transfer"}, "predictions": (16, 16),
+        "anchors": config.get("dsod_tiny").anchors[:4]})
+    models.initialise(plain)
+    path = tmp_path / "plain.safetensors"
+    checkpoints.save_weights(path, plain, Few.classes)
+    net = narrow()
+    found = training.start_from(net, path, Few.classes)
+    assert {name.split(".")[0] for name in found.loaded} >= {
+        "stem", "to_first", "to_second", "reuse", "predictions"}
+    assert {name.split(".")[0] for name in found.drawn} >= {
+        "object_heads", "move_heads", "transfers"}
+    np.testing.assert_array_equal(
+        net.stem.convolutions[0][0].weight.data().asnumpy(),
+        plain.stem.convolutions[0][0].weight.data().asnumpy())
 
 
 def test_a_configuration_comes_back_from_its_dictionary():

@@ -52,6 +52,12 @@ class Refined:
         require(len(self.source_scales) <= len(self.anchors), "source_scales "
                 f"has {len(self.source_scales)} numbers for "
                 f"{len(self.anchors)} feature maps")
+        shapes = self.map_shapes() if self.transfer else []
+        for fine, coarse in zip(shapes, shapes[1:]):
+            require(all(one <= 2 * other for one, other in zip(fine, coarse)),
+                    "a transfer doubles each map, but "
+                    f"{' x '.join(map(str, coarse))} cells do not cover "
+                    f"{' x '.join(map(str, fine))}")
 
 
 @dataclass(frozen=True, kw_only=True)
