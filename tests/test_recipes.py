@@ -31,6 +31,8 @@ TABLE = {
     "grp": (100 * K, [(.1, 0, 20), (.01, 20, 40), (.001, 40, 60),
                       (1e-4, 60, 80), (1e-5, 80, 100)]),
     "toy_ssd": (4219, [(.1, 0, 4.219)]),
+    "refinedet": (120 * K, [(1e-3, 0, 80), (1e-4, 80, 100),
+                            (1e-5, 100, 120)]),
     "dsod_gluon": (180 * K, [(.1, 0, 180)]),
 }
 
@@ -49,7 +51,7 @@ def test_the_rate_of_the_table_at_the_iteration_of_the_table(name):
 @pytest.mark.parametrize("name, momentum, decay, batch, passes", [
     ("voc0712", .9, 5e-4, 32, 4), ("voc07++12", .9, 5e-4, 32, 4),
     ("coco", .9, 5e-4, 32, 4), ("grp", .9, 5e-4, 48, 3),
-    ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1)])
+    ("refinedet", .9, 5e-4, 32, 1), ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1)])
 def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
     settings = config.get_recipe(name).train
     assert (settings.momentum, settings.weight_decay, settings.batch_size,

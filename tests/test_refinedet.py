@@ -64,12 +64,13 @@ def test_a_summary_counts_every_number_once():
 
 
 def test_a_transfer_by_hand():
-    """Ones everywhere: each number of the sum can be told in the head."""
+    """Ones everywhere, but -1 before the sum, which so has both signs."""
     block = TransferBlock(1, 1)
     block.initialize()
     for name, parameter in block.collect_params().items():
         parameter.set_data(mx.nd.full(parameter.shape,
                                       name.endswith("weight")))
+    block.own[1][0].weight.set_data(mx.nd.full((1, 1, 3, 3), -1))
     one = mx.nd.zeros((1, 1, 5, 7))
     one[0, 0, 2, 3] = 1
     coarser = mx.nd.arange(12).reshape((1, 1, 3, 4))
@@ -81,7 +82,9 @@ def test_a_transfer_by_hand():
                    for r, c in np.argwhere(box))
 
     doubled = coarser.asnumpy()[0, 0].repeat(2, 0).repeat(2, 1)[:5, :7]
-    wanted = spread(spread(spread(one.asnumpy()[0, 0])) + doubled)
+    joined = doubled - spread(spread(one.asnumpy()[0, 0]))
+    wanted = spread(np.maximum(joined, 0))
+    assert joined.min() < 0 < joined.max()
     np.testing.assert_allclose(block(one, coarser).asnumpy()[0, 0], wanted)
 
 

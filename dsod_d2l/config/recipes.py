@@ -104,6 +104,15 @@ GRP = Recipe(
     "asked for, and 48 does not divide them. Their batch normalisation saw "
     "6 images at a time.")
 
+REFINEDET = Recipe(
+    name="refinedet", model="refinedet320_vgg16",
+    train=dataclasses.replace(
+        AUTHORS, steps=120_000, accumulate=1, learning_rate=0.001,
+        milestones=at(120_000, 80_000, 100_000, 120_000)),
+    note="RefineDet320 on VOC 07+12, the authors' schedule. Theirs starts "
+    "from a classifier's VGG16, for which its rate is made: --weights. The "
+    "last drop falls on the end.")
+
 TOY_SSD = Recipe(
     name="toy_ssd", model="toy_ssd", epochs=150,
     train=TrainConfig(
@@ -138,7 +147,8 @@ SMALL = Recipe(
     "held back is kept. Stated are the steps for 900 pictures.")
 
 RECIPES = {recipe.name: recipe for recipe in
-           (VOC0712, VOC0712_PLUS, COCO, GRP, TOY_SSD, DSOD_GLUON, SMALL)}
+           (VOC0712, VOC0712_PLUS, COCO, GRP, REFINEDET, TOY_SSD, DSOD_GLUON,
+            SMALL)}
 
 
 def get_recipe(name):
