@@ -304,7 +304,7 @@ def test_a_map_too_small_to_be_doubled_is_refused():
 
     with pytest.raises(ValueError, match="1 x 1 cells do not cover 4 x 6"):
         Toy(name="toy", anchors=config.get("toy_ssd").anchors,
-            input_size=(256, 400))
+            input_size=(256, 384))
 
 
 def test_what_was_trained_detects_the_same_from_its_file(tmp_path):
