@@ -284,6 +284,30 @@ def test_a_detector_does_as_its_parts():
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_means_of_offsets_hold_in_both_steps():
+    """What a network with means says is what one without says, shifted."""
+    changes = dict(input_size=SIDE, backbone=dataclasses.replace(
+        config.get("refinedet_vgg_tiny").backbone, widths=(4,) * 15))
+    plain = models.build("refinedet_vgg_tiny", **changes)
+    shifted = models.build("refinedet_vgg_tiny", **changes,
+                           offset_means=(.1, 0, .2, -.1))
+    shift = np.array([1, 0, 1, -.5])
+    rng, base = np.random.default_rng(0), anchors.anchors_for(plain.config)
+    objectness, scores = rng.normal(0, 3, (2, 1, len(base), 2))
+    moves, offsets = rng.normal(0, 1, (2, 1, len(base), 4))
+    truths = [(Squares()[0].boxes, Squares()[0].labels)]
+    found = []
+    for net, by in ((plain, 0), (shifted, shift)):
+        said = [objectness, moves - by, scores, offsets - by]
+        wanted = net.step_targets([mx.nd.array(one) for one in said], [
+            mx.nd.zeros((1, 2))] * 2, truths, .5)
+        found.append([*net.last_step([one[0] for one in said], base),
+                      wanted[2], wanted[3] + by * (wanted[2] > 0)[..., None]])
+    assert (found[0][3] > 0).any()
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
 @pytest.mark.parametrize("changes, message", [
     (dict(transfer=0), "transfer must be a whole number of at least 1"),
     (dict(refine=1), "refine must be True or False, found 1"),

@@ -8,6 +8,7 @@ from mxnet.gluon import nn
 from .. import cascade
 from ..anchors import anchors_for
 from ..blocks import ChannelNorm, Predictor
+from ..codec import from_codec, is_plain, to_codec
 from ..connection import TransferBlock
 from .dsod import DSOD
 from .network import Network
@@ -110,22 +111,34 @@ class Refinement(Network):
             one.asnumpy() for one in (*targets, *outputs[:2]))
         # A loss that is not finite ends the run, and names the images.
         moves = np.nan_to_num(moves, nan=0, posinf=0, neginf=0)
-        second = [cascade.second_targets(
-            self.anchors, *said, truth, threshold, self.config.easy,
-            self.config.variances)
-            for *said, truth in zip(objectness, moves, truths)]
+        second = [self._second_targets(*said, threshold)
+                  for said in zip(objectness, moves, truths)]
         return (np.minimum(classes, 1), offsets,
                 np.stack([one.classes for one in second]),
                 np.stack([one.offsets for one in second]))
 
+    def _second_targets(self, objectness, moves, truth, threshold):
+        config, anchors = self.config, self.anchors
+        moves = from_codec(moves, anchors, config)
+        found = cascade.second_targets(anchors, objectness, moves, truth,
+                                       threshold, config.easy,
+                                       config.variances)
+        if is_plain(config):
+            return found
+        return to_codec(found, cascade.refine(
+            anchors, moves, config.variances), config)
+
     def last_step(self, outputs, anchors):
         """See ``Network.last_step``: easy negatives are left out."""
-        if not self.config.refine:
-            return (*outputs, anchors)
-        objectness, moves, scores, offsets = outputs
-        kept = ~cascade.easy_negatives(objectness, self.config.easy)
-        return scores[kept], offsets[kept], cascade.refine(
-            anchors[kept], moves[kept], self.config.variances)
+        config = self.config
+        if not config.refine:
+            return super().last_step(outputs, anchors)
+        kept = ~cascade.easy_negatives(outputs[0], config.easy)
+        _, moves, scores, offsets = (one[kept] for one in outputs)
+        refined = cascade.refine(
+            anchors[kept], from_codec(moves, anchors[kept], config),
+            config.variances)
+        return scores, from_codec(offsets, refined, config), refined
 
     def named_stages(self):
         """See ``Network.named_stages``."""
