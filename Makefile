@@ -15,8 +15,8 @@ ARGS ?=
 BIN := $(VENV)/bin/python
 HTML := _build/html
 
-.PHONY: help env data book test test-quick test-cuda-build test-kill serve lab notebooks check stamp \
-	clean distclean
+.PHONY: help env data book test test-quick test-cuda-build test-kill test-hostile serve lab notebooks \
+	check stamp clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -51,6 +51,9 @@ test-cuda-build: env  ## fetch the GPU build (2.1 GB) and compute with it, on th
 
 test-kill: data  ## kill training runs at 100 random moments, resume, compare (15 minutes)
 	$(BIN) benchmarks/kill.py $(ARGS)
+
+test-hostile: data  ## give every reader 10,000 damaged or hostile files (half an hour)
+	$(BIN) benchmarks/hostile.py $(ARGS)
 
 serve:  ## show the built book in a browser (PORT=8000)
 	@test -f $(HTML)/index.html || { echo "Nothing is built yet: run \`make book\` first." >&2; exit 1; }

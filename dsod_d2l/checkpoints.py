@@ -17,7 +17,7 @@ import numpy as np
 
 from . import config as configs
 from . import models
-from .datasets.files import check_names
+from .datasets.files import check_names, one_line
 from .tensor_files import load_tensors, save_tensors
 
 NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -103,7 +103,7 @@ def load_model(path, ctx=None):
         names = check_names(metadata["classes"], "the classes")
     except (ValueError, KeyError, TypeError, mx.MXNetError) as error:
         raise ValueError(f"{path} describes no network that can be built: "
-                         f"{str(error).strip().splitlines()[0]}") from error
+                         f"{one_line(str(error).strip())}") from error
     if len(names) != net.config.num_classes:
         raise ValueError(f"{path} describes a network of "
                          f"{net.config.num_classes} classes, but names "

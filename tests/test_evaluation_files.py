@@ -101,7 +101,7 @@ def test_names_that_cannot_be_written(tmp_path, names, sizes, words):
     ("000001 0.5 1 2 3\n", "line 1: expected an image, a score and four"),
     ("000001 0.5 1 1 9 9\n000001 x 1 2 3 4\n", "line 2: expected"),
     ("000001 nan 1 2 3 4\n", "line 1: expected"),
-    ("other 0.5 1 2 3 4\n", "line 1: other is no image of the set")])
+    ("other 0.5 1 2 3 4\n", "line 1: 'other' is no image of the set")])
 def test_a_faulty_line_is_named(tmp_path, text, words):
     for name in CLASSES:
         (tmp_path / f"comp4_det_test_{name}.txt").write_text(text)

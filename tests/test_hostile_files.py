@@ -3,8 +3,11 @@
 import io
 import json
 import struct
+import subprocess
+import sys
 import time
 import zlib
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -332,3 +335,87 @@ def test_runs_whose_description_is_damaged(stopped, text):
     described.write_bytes(text)
     small_runs.train(path.parents[1], resume=True, steps=2, average=0.9)
     assert len(json.loads(described.read_text())["starts"]) == 1
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_hostile(*words):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/hostile.py"), *words],
+        capture_output=True, text=True, cwd=ROOT)
+
+
+def test_two_hundred_hostile_files_for_every_reader(tmp_path):
+    """The beginning of `make test-hostile`, in one process."""
+    text = (ROOT / "benchmarks/hostile_readers.py").read_text()
+    readers = text[text.rindex("READERS"):text.rindex(")}")].split("(")[-1]
+    readers = readers.replace(",", " ").split()
+    done = run_hostile("--child", ",".join(readers), "0", "200",
+                       str(tmp_path))
+    assert len(readers) >= 20
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row for row in rows if row[2]] == []
+    assert done.returncode == 0, (rows[-1:], done.stderr[-2000:])
+    assert len(rows) == 200 * len(readers)
+    refused = [row for row in rows if row[1] != "accepted"]
+    assert len(refused) > len(rows) / 2
+
+
+@pytest.mark.parametrize("fault, words", [
+    ("raise KeyError(3)", "KeyError: 3"),
+    ("raise ValueError('two\\nlines a.json')", "not one line"),
+    ("raise ValueError('no name')", "does not name the file"),
+    ("import os; os.mkdir('the_canary_sings')", "a payload was run"),
+    ("open('/dev/null').read(); [0] * (1 << 29)", "MemoryError"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+     "the process ended: -11"),
+    ("import signal; signal.setitimer(signal.ITIMER_PROF, 0.01)\n"
+     "while True: pass", "the process ended: -27")])
+def test_the_harness_sees_each_kind_of_failure(tmp_path, fault, words):
+    code = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+import hostile_readers
+def read():
+    if read.calls:
+        exec({fault!r})
+    read.calls += 1
+read.calls = 0
+def coco_results(folder):
+    return hostile_readers.Target(folder / "a.json", [b"[1]"], read)
+hostile_readers.READERS = {{"coco_results": coco_results}}
+sys.argv = [{str(ROOT / "benchmarks/hostile.py")!r}] + sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script), "--child", "coco_results", "0", "1",
+         str(tmp_path)], capture_output=True, text=True)
+    said = done.stdout or f"the process ended: {done.returncode}"
+    assert words in said, done.stderr[-2000:]
+
+
+def test_messages_hide_nothing_of_a_file(tmp_path):
+    """No line break, no escape sequence, and no endless quotation."""
+    convert(Small(), f"coco:{tmp_path}")
+    path = tmp_path / "annotations/instances_train.json"
+    table = json.loads(path.read_text())
+    table["images"][0]["file_name"] = "a\nb\x1b[2J" + "c" * 5000
+    path.write_text(json.dumps(table))
+    said = sentence("a.b.*there is no image", datasets.open_dataset,
+                    f"coco:{path}")
+    assert said.isprintable() and len(said) <= 400
+
+
+@pytest.mark.parametrize("text", ["7", "{}", '{"-1": ""}', "null", "[[]]",
+                                  '["a", ""]', '[""]', '"abc"'])
+def test_names_in_json_that_are_no_list(tmp_path, text):
+    convert(Small(), f"yolo:{tmp_path}")
+    (tmp_path / "labels.json").write_text(text)
+    if text == '["a", ""]':
+        sentence("labels/b.txt", datasets.open_dataset, f"yolo:{tmp_path}")
+    else:
+        sentence("labels.json: expected class names", datasets.open_dataset,
+                 f"yolo:{tmp_path}")

@@ -13,6 +13,7 @@ import numpy as np
 from . import images
 from .base import Sample
 from .entries import Fault
+from .files import one_line
 
 BAD = ("error", "skip")
 CACHE_LIMIT = 2 << 30        # bytes of decoded images that are kept
@@ -69,7 +70,7 @@ class Annotated:
         self._entries = [entry for entry in entries if not entry.faults]
         self.clipped = sum(entry.clipped for entry in self._entries)
         if not self._entries:
-            first = f" The first: {self.faults[0].reason}" \
+            first = f" The first: {one_line(self.faults[0].reason)}" \
                 if self.faults else ""
             raise NothingSound(f"{title}: expected at least one sound image, "
                                f"found {len(entries)} listed and none sound."
@@ -116,7 +117,7 @@ class Annotated:
                             for fault in entry.faults)]
         if bad == "error":
             if found:
-                raise ValueError(found[0].reason)
+                raise ValueError(one_line(found[0].reason))
             return []
         sound = [row for row, entry in enumerate(self._entries)
                  if not entry.faults]
@@ -140,7 +141,7 @@ class Annotated:
     def _summary(self, listed):
         return (f"{self.title}: {listed - len(self._entries)} of {listed} "
                 f"images are faulty and left out (faults: {len(self.faults)})"
-                f". The first: {self.faults[0].reason}")
+                f". The first: {one_line(self.faults[0].reason)}")
 
     def _image(self, entry):
         """Return the pixels of an entry's image."""

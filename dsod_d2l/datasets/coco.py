@@ -87,11 +87,11 @@ def _categories(rows, path):
         key, name = _get(one, "id"), _get(one, "name")
         if type(key) is not int or not (isinstance(name, str) and name):
             raise ValueError(f"{path}, category {row}: expected a whole "
-                             f"number as id and a name, found {key!r} and "
-                             f"{name!r}.")
+                             f"number as id and a name, found {key!r:.60}"
+                             f" and {name!r:.60}.")
         if key in names or name in names.values():
             raise ValueError(f"{path}, category {row}: the id {key} or the "
-                             f"name {name!r} is there twice.")
+                             f"name {name!r:.60} is there twice.")
         names[key] = name
     if not names:
         raise ValueError(f"{path}: expected at least one category, found "
@@ -140,10 +140,12 @@ def _makers(rows, path, folder, index, outside):
                                 problem[1]))
             continue
         names.add(name)
-        maker = EntryMaker(name, None, f"{path.name}, {name}", index, outside)
+        maker = EntryMaker(name, None, f"{path.name}, {name:.120}", index,
+                           outside)
         makers[key] = maker
         if name not in files:
-            maker.blame(f"there is no image {folder / name}", "image")
+            maker.blame(f"there is no image {str(folder / name):.200}",
+                        "image")
         if all(side >= 1 and side % 1 == 0 for side in sides):
             maker.size = int(sides[0]), int(sides[1])
         else:

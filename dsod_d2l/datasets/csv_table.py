@@ -96,11 +96,12 @@ class CsvTable(Annotated):
 
     def _maker(self, name, row, folder, files, where, outside):
         """Return the EntryMaker of an image that its first row names."""
-        maker = EntryMaker(name, None, f"{self.path.name}, {name}",
+        maker = EntryMaker(name, None, f"{self.path.name}, {name:.120}",
                            self._index, outside)
         said = [row[key] for key in ("height", "width")]
         if name not in files:
-            maker.blame(f"there is no image {folder / name}", "image", where)
+            maker.blame(f"there is no image {str(folder / name):.200}",
+                        "image", where)
         elif any(said):
             sides = [number(side) for side in said]
             if all(side >= 1 and side % 1 == 0 for side in sides):

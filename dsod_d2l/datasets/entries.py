@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .files import one_line
+
 FLAGS = ("difficult", "truncated", "occluded", "crowd")
 OUTSIDE = ("error", "clip")
 SLACK = 0.011                # pixels outside that are rounding: COCO has 2 digits
@@ -115,7 +117,8 @@ class EntryMaker:
     def blame(self, reason, kind="file", where=""):
         """Note a fault."""
         place = f"{self.source}, {where}" if where else self.source
-        self.faults.append(Fault(place, f"{place}: {reason}.", kind))
+        self.faults.append(Fault(place, one_line(f"{place}: {reason}."),
+                                 kind))
 
     def add(self, name, box, flags=(0, 0, 0, 0), where="", origin=0,
             pixels=True, area=np.nan):

@@ -88,6 +88,22 @@ def read_text(path):
                          f"{error.start}.") from error
 
 
+def one_line(text, most=400):
+    """Return a message without what a file could hide in it.
+
+    Args:
+        text: a sentence that may quote a file.
+        most: of its characters; the middle is left out of a longer one.
+
+    >>> one_line("found \x1b[2J", 400).isprintable()
+    True
+    """
+    if len(text) > most:
+        text = f"{text[:most - 105]} ... {text[-100:]}"
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}"
+                   for one in text)
+
+
 def number(text):
     """Return a number as a float, nan where the text is none."""
     if type(text) is float:
@@ -113,7 +129,7 @@ def read_names(folder):
             text = read_text(path)
             names = (_json_names(path, text) if path.suffix == ".json"
                      else [line.strip() for line in text.splitlines()])
-            while names and not names[-1]:
+            while isinstance(names, list) and names and not names[-1]:
                 names.pop()
             return check_names(names, path)
     return None

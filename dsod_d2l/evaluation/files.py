@@ -97,9 +97,9 @@ def _voc_line(line, source, places):
         numbers = []
     if len(numbers) != 5 or not np.isfinite(numbers).all():
         raise ValueError(f"{source}: expected an image, a score and four "
-                         f"sides, found {line!r}")
+                         f"sides, found {line!r:.80}")
     if words[0] not in places:
-        raise ValueError(f"{source}: {words[0]} is no image of the set")
+        raise ValueError(f"{source}: {words[0]!r:.80} is no image of the set")
     return [words[0], *numbers]
 
 
@@ -158,8 +158,8 @@ def read_coco(path, image_ids, sizes, category_ids):
         source = f"{path}, entry {number}"
         image, category, score, box = _coco_entry(entry, source)
         if image not in places or category not in labels:
-            raise ValueError(f"{source}: image {image} or category "
-                             f"{category} does not belong to the set")
+            raise ValueError(f"{source}: image {image!r:.60} or category "
+                             f"{category!r:.60} does not belong to the set")
         rows[places[image]].append((labels[category], score, box))
     return [_collect(part, size) for part, size in zip(rows, sizes)]
 
