@@ -21,15 +21,18 @@ def test_there_are_weights_and_results():
                                                "dsod_tiny_standin"}
     assert {path.stem for path in RESULTS} >= {
         "pikachu_real", "pikachu_quick", "pikachu_transfer", "step",
-        "loader", "geometry", "augmentation"}
+        "loader", "geometry", "augmentation", "bccd_dsod_tiny",
+        "bccd_dsod_small", "bccd_toy_ssd", "ablation", "dsod300"}
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 def test_weights_are_small_and_whole(path):
     assert path.stat().st_size < 8e6
     net, metadata = checkpoints.load_model(path)
-    assert net.config == config.get("dsod_tiny")
-    assert metadata["classes"] == ["pikachu"]
+    assert net.config == config.get("dsod_tiny",
+                                    num_classes=len(metadata["classes"]))
+    assert metadata["classes"] == (["RBC", "WBC", "Platelets"]
+                                   if "bccd" in path.stem else ["pikachu"])
     assert {"train", "figures", "commit"} <= set(metadata)
 
 
@@ -51,6 +54,20 @@ def test_the_stand_in_weights_find_the_stand_in():
     stored = stored["figures"]["on stand-in validation"]
     assert result.AP50 == pytest.approx(stored["AP50"], abs=0.01)
     assert result.AP50 >= 0.9
+
+
+@pytest.mark.skipif(not REAL, reason="DSOD_REAL_DATA is not set")
+def test_the_weights_of_blood_cells_give_the_stated_figures():
+    detector = Detector.from_weights(
+        DATA / "weights" / "dsod_tiny_bccd.safetensors")
+    stored = json.loads((DATA / "results/bccd_dsod_tiny.json").read_text())
+    stored = stored["figures"]["on test"]
+    result = evaluate_dataset(detector, datasets.open_dataset(
+        f"voc:{REAL}/bccd/BCCD:test?classes=RBC,WBC,Platelets", bad="skip"))
+    assert (result.images, result.objects) == (72, 945)
+    for name in ("AP", "AP50", "AP75"):
+        assert getattr(result, name) == pytest.approx(stored[name], abs=0.01)
+    assert result.AP50 >= 0.88
 
 
 @pytest.mark.skipif(not REAL, reason="DSOD_REAL_DATA is not set")
