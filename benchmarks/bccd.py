@@ -36,7 +36,7 @@ CLASSES = "RBC,WBC,Platelets"
 SETTINGS = {"optimiser": "adam", "learning_rate": 2e-3, "weight_decay": 0.0,
             "batch_size": 16, "augment": "light", "average": 0.998,
             "held_back": 0.0, "evaluate_every": 10}
-STEPS = {"dsod_tiny": 1800, "dsod_small": 1300, "toy_ssd": 1600}
+STEPS = {"dsod_tiny": 1800, "dsod_small": 1300, "toy_ssd": 1200}
 
 
 def pictures(name):
