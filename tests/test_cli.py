@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dsod_d2l import checkpoints, models
+from dsod_d2l import checkpoints, config, models
 from dsod_d2l.cli import main
 from dsod_d2l.datasets.recordio import write_records
 from mxnet import nd
@@ -225,6 +225,22 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
     assert len(lines) == len(rows) + 1
     code, _, err = call(capsys, *options[:-2], "--save", "voc")
     assert code == 2 and "--out" in err
+
+
+def test_training_takes_the_network_of_the_authors_on_request(
+        capsys, here, monkeypatch):
+    built = []
+    monkeypatch.setattr(models, "build", lambda *words, build=models.build,
+                        **fields: built.append(build(*words, **fields))
+                        or built[-1])
+    options = ["train", "--data", f"rec:{here / 'squares.rec'}", "--dry-run",
+               "--recipe", "grp"]
+    for extra in ([], ["--authors"]):
+        assert call(capsys, *options, *extra)[0] == 0
+    wanted = config.get("grp_dsod320", authors=True, num_classes=1)
+    assert built[1].config == wanted != built[0].config
+    code, _, err = call(capsys, *options, "--authors", "--model", "dsod_tiny")
+    assert code == 2 and "dsod_tiny has no form of the authors' own" in err
 
 
 def test_a_dry_run_prints_the_plan_and_options_go_before_the_recipe(

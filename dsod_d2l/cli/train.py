@@ -25,6 +25,8 @@ def add_options(parser):
                         "with its network; other options go before it")
     parser.add_argument("--model", choices=PRESETS, help="default: that of "
                         f"the recipe, or {MODEL}")
+    parser.add_argument("--authors", action="store_true", help="the network "
+                        "as the authors' code builds it, slips included")
     parser.add_argument("--weights", metavar="FILE", help="start from these "
                         "weights, as far as they fit")
     parser.add_argument("--backbone-weights", metavar="FILE", help="start the "
@@ -130,6 +132,8 @@ def _network(options, recipe, classes):
     """Return what ``models.build`` is to be called with."""
     name = options.model or (recipe.model if recipe else MODEL)
     changes = dict(recipe.changes) if recipe and name == recipe.model else {}
+    if options.authors:
+        changes["authors"] = True
     if options.weights:
         changes["widths"] = _widths(options.weights, name)
     return {"name_or_config": name, **changes, "num_classes": classes}
