@@ -31,11 +31,11 @@ def plain(**changes):
     return models.build("ssd300_vgg16", 1, input_size=(80, 96), **changes)
 
 
-def trained(net, ctx, folder=None, resume=False, callbacks=(), **changes):
+def trained(net, ctx, folder=None, resume=False, data=None, **changes):
     plan = settings(**{"batch_size": 8, "steps": 4, "optimiser": "sgd",
                        "learning_rate": 0.01, "clip": 0.5, **changes})
-    fitted = training.fit(net, Crowded(), plan, folder, resume, ctx,
-                          progress=False, callbacks=callbacks)
+    fitted = training.fit(net, data or Crowded(), plan, folder, resume, ctx,
+                          progress=False)
     return fitted, checkpoints.parameter_arrays(fitted.net)
 
 

@@ -1,4 +1,4 @@
-"""The command line: info, data, train, evaluate, prune, detect, demo.
+"""The commands info, data, train, launch, evaluate, prune, detect, demo.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
 Wrong use ends with one sentence on the error stream and exit code 2.
@@ -14,12 +14,14 @@ import shlex
 import signal
 import sys
 
-from . import commands, data, demo, detect, evaluate, options, prune, train
+from . import (commands, data, demo, detect, evaluate, launch, options, prune,
+               train)
 
 # name: what it does, and what adds its options.
 COMMANDS = {"info": (commands.info, options.info),
             "data": (data.run, data.add_options),
             "train": (train.run, train.add_options),
+            "launch": (launch.run, launch.add_options),
             "evaluate": (evaluate.run, evaluate.add_options),
             "prune": (prune.run, prune.add_options),
             "detect": (detect.run, detect.add_options),
@@ -55,7 +57,8 @@ def main(arguments=None):
     chosen, value = build_parser().parse_args(arguments), None
     try:
         value, table = COMMANDS[chosen.command][0](chosen)
-        print(json.dumps(value) if chosen.json else table, flush=True)
+        if table is not None:
+            print(json.dumps(value) if chosen.json else table, flush=True)
     except BrokenPipeError:        # the reader of a pipe has left early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError) as error:
@@ -71,7 +74,7 @@ def main(arguments=None):
 
 def _farewell(stop, arguments):
     """Return what to say after Ctrl-C, or a signal to a training run."""
-    if not getattr(stop, "resumable", False):
+    if not getattr(stop, "resumable", False) or "DMLC_ROLE" in os.environ:
         return str(stop) or "stopped"
     words = sys.orig_argv if arguments is None else [
         "python", "-m", "dsod_d2l", *arguments]

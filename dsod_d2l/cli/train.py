@@ -11,6 +11,7 @@ from .. import runtime
 from ..config import PRESETS, RECIPES, TrainConfig
 from .shared import data_options, device_option, open_data, pairs
 
+PATIENCE = 1800           # seconds
 MODEL = "dsod_tiny"       # where neither option nor recipe names one
 
 
@@ -41,12 +42,24 @@ def add_options(parser):
     parser.add_argument("--devices", metavar="LIST", help="divide each batch "
                         "among GPUs, such as 0,1 (cpu0,cpu1 tries it on a "
                         "CPU)")
+    parser.add_argument("--patience", type=float, default=PATIENCE,
+                        help="seconds that one of several workers waits for "
+                        f"the others, default {PATIENCE}; see launch")
     for field in dataclasses.fields(TrainConfig):
         add_field(parser, field, field.default)
 
 
 def run(options):
     """Train a network from scratch."""
+    from ..training import distributed
+    if not distributed.is_worker() or options.dry_run:
+        return _train(options)
+    with distributed.joined(options.patience) as team:
+        value, table = _train(options, team)
+    return (None, None) if team.rank else (value, table)
+
+
+def _train(options, team=None):
     from .. import models, training
     if not (options.out or options.dry_run):
         raise ValueError("--out must name the folder for weights, "
@@ -60,12 +73,12 @@ def run(options):
         return _plan(net, len(dataset), settings, recipe)
     context, reason = _device(options)
     net, transfer = _start(options, net, dataset.classes, context)
-    if not options.json:
+    if not (options.json or team and team.rank):
         print("\n".join(str(line) for line in (reason, transfer) if line),
               flush=True)
     fitted = training.fit(net, dataset, settings, options.out, options.resume,
                           context, progress=not options.json,
-                          validation=validation)
+                          validation=validation, team=team)
     last = fitted.history[-1] if fitted.history else {}
     value = {"weights": str(Path(options.out) / "model.safetensors"),
              "steps": last.get("step"), "seconds": last.get("seconds"),

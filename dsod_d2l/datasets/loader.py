@@ -243,7 +243,8 @@ class _Worker:
         self.asked = 0
 
     def ask(self, number):
-        self.jobs.send((number, self.asked % SLOTS))
+        with contextlib.suppress(BrokenPipeError):    # `take` says why
+            self.jobs.send((number, self.asked % SLOTS))
         self.asked += 1
 
     def take(self):

@@ -30,7 +30,7 @@ class Fitted(NamedTuple):
 
 
 def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
-        progress=True, callbacks=(), validation=None):
+        progress=True, callbacks=(), validation=None, team=None):
     """Train a network from scratch, or go on where a run was stopped.
 
     Args:
@@ -47,6 +47,8 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
         callbacks: called after each step with its row of the history.
         validation: a data set on which the best model is chosen; nothing is
             held back then. Not the one a result is to be reported on.
+        team: what ``distributed.joined`` yields, where several processes
+            share each batch; the first one has the folder and judges.
 
     Returns:
         ``Fitted``; the network holds the best model, or the last one where
@@ -60,37 +62,43 @@ def fit(net, dataset, settings, folder=None, resume=False, ctx=None,
         FloatingPointError: a loss or gradient is not finite; the message
             names the images of that batch, and nothing is saved.
     """
-    home = hold(folder, resume) if folder else contextlib.nullcontext()
+    first = team is None or team.rank == 0
+    home = (hold(folder, resume) if folder and first
+            else contextlib.nullcontext())
     with home as folder:
-        run = Run(net, dataset, settings, folder, ctx or mx.cpu(), validation)
-        saving.begin(run, resume)
-        heard = _train(run, progress, callbacks)
+        run = Run(net, dataset, settings, folder, ctx or mx.cpu(), validation,
+                  team)
+        saving.begin(run, resume and first)
+        run.devices.team.align(run)
+        signum = _train(run, progress and first, callbacks)
         if run.step == settings.steps:
             run.finish()
-        if heard:
-            raise _stopped(run, heard[0])
+        if signum:
+            raise _stopped(run, signum)
     return Fitted(run.net, run.history, run.best)
 
 
 def _train(run, progress, callbacks):
-    """Go on to the last step or a signal; return the list of signals."""
-    settings = run.settings
+    """Go on to the last step or a signal; return that, or None."""
+    settings, signum = run.settings, None
     loader = Loader(run.maker, run.step * settings.accumulate,
                     settings.steps * settings.accumulate, run.workers)
     bar = tqdm(total=settings.steps, initial=run.step, unit="step",
                disable=not progress)
     with listening() as heard, bar, contextlib.closing(
             iter(loader)) as batches:
-        while run.step < settings.steps and not heard:
+        while run.step < settings.steps and not (
+                signum := run.devices.team.told(heard)):
             row = run.one_step(batches)
             run.after_step(row)
             bar.update()
             bar.set_postfix(loss=f"{row['loss']:.3f}", AP=run.best_text())
             for callback in callbacks:
                 callback(row)
-    if heard:
+    signum = signum or next(iter(heard), None)
+    if signum:
         saving.save(run)
-    return heard
+    return signum
 
 
 def _stopped(run, signum):

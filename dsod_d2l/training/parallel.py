@@ -23,6 +23,13 @@ class Alone:
         """Return the sum of an array over all processes."""
         return values
 
+    def told(self, heard):
+        """Return the first of the signals heard by any process, or None."""
+        return heard[0] if heard else None
+
+    def align(self, run):
+        """Bring the runs of all processes to where the first one is."""
+
 
 class Devices:
     """The devices that share the work of every batch.

@@ -52,6 +52,8 @@ class Run:
             self.train, self.held = datasets.split(
                 dataset, settings.held_back,
                 np.random.default_rng(settings.seed))
+        if self.devices.team.rank:
+            self.held = None           # the first process judges for all
         self.workers = 1 if settings.workers is None else settings.workers
         self.maker = BatchMaker(self.train, net.config, settings,
                                 self.devices.rows)
