@@ -118,6 +118,19 @@ def test_a_run_killed_between_steps_ends_the_same(tmp_path, changes):
     assert ending(tmp_path / "killed") == ending(tmp_path / "whole")
 
 
+def test_chance_is_the_same_after_a_stop(tmp_path):
+    """MXNet's own generator: what a layer such as dropout draws."""
+    seen = {"whole": [], "again": []}
+
+    def draw(name):
+        return lambda row: seen[name].append(
+            (row["step"], mx.nd.random.uniform(shape=3).asnumpy().tolist()))
+    train(tmp_path, callbacks=[draw("whole")])
+    checkpoints.list_checkpoints(tmp_path / "checkpoints")[-1].unlink()
+    train(tmp_path, resume=True, callbacks=[draw("again")])
+    assert seen["again"] == seen["whole"][-1:] and seen["again"][0][0] == 5
+
+
 def test_a_run_that_has_ended_may_be_resumed_without_harm(tmp_path, whole):
     train(tmp_path)
     for name in ("model.safetensors", "history.json", "best.safetensors"):
@@ -460,6 +473,7 @@ def test_the_command_says_how_to_go_on(start, tmp_path):
     out, err = one.communicate()
     assert one.returncode == 143 and gone(one)
     assert out == "" and "Traceback" not in err
+    assert err.count("This step is still finished") == 1   # not by workers
     found = re.search(r"^train: stopped after step (\d+) of 9999, saved in "
                       r"(\S+); go on with: (.*)$", err, re.M)
     assert found[2] == str(tmp_path / "run")
