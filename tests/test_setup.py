@@ -244,3 +244,21 @@ def test_the_readme_states_what_was_measured():
     done = subprocess.run([sys.executable, "tools/write_measured.py", "--check"], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_what_was_tried_is_that_of_the_requirements_and_of_ci():
+    """The first rows: a Python, the numpy pinned for it, and what `.ci/run` runs there."""
+    page = (ROOT / "book" / "running.md").read_text()
+    rows = re.findall(r"^\| (3\.\d+) \| ([\d.]+) \| (.*) \|$", page, re.M)
+    pins = re.findall(r'^numpy==([\d.]+) ; python_version (<|>=) "3.12"$',
+                      (ROOT / "requirements.txt").read_text(), re.M)
+    pinned = {sign: version for version, sign in pins}
+    ci = (ROOT / ".ci" / "run").read_text()
+    extra = re.search(r"numpy==([\d.]+)", ci)[1]
+    minors = re.search(r"for minor in ([\d ]+);", ci)[1].split()
+    assert [row[:2] for row in rows[:4]] == [
+        ("3.11", pinned["<"]), (f"3.{minors[0]}", pinned["<"]),
+        (f"3.{minors[-1]}", pinned[">="]), ("3.11", extra)]
+    assert "== 11" in ci and rows[0][2].startswith("all tests, all chapters")
+    assert "01_anchors" in re.search(r"^test-quick:.*?\n\n", (ROOT / "Makefile").read_text(),
+                                     re.M | re.S)[0]

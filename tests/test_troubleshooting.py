@@ -1,0 +1,221 @@
+"""The page of messages: each of ours that it explains is truly said."""
+
+import re
+import struct
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import small_runs
+from dsod_d2l import checkpoints, config, datasets, models, tensor_files
+from dsod_d2l.cli import main
+from dsod_d2l.datasets import images
+from dsod_d2l.datasets.convert import convert
+from dsod_d2l.datasets.recordio import write_payloads, write_records
+from dsod_d2l.detection.video import VideoReader
+from dsod_d2l.training import folder as folders
+from small_sets import Small, encoded
+from test_hostile_files import png_of
+
+PAGE = Path(__file__).resolve().parents[1] / "book" / "troubleshooting.md"
+# Said by tests of their own, for they need another process or a log.
+ELSEWHERE = {"... cannot be locked", "xmin ... is not below xmax ...",
+             "it leaves the image: found ..., expected x from ... to ..."}
+
+
+def quoted():
+    """Return the texts in the headings about messages of this module."""
+    ours = PAGE.read_text().partition("## Messages of this module")[2]
+    ours = ours.partition("\n## ")[0]
+    return [part for heading in re.findall(r"^### (.*)$", ours, re.M)
+            for part in re.findall(r"`([^`]*)`", heading)]
+
+
+def rec(folder, **changes):
+    path = folder / "a.rec"
+    boxes, labels = changes.get("boxes", [[0, 0, 1, 1]]), [0]
+    write_records(path, [(np.array(boxes), labels, encoded("a.jpg", 30, 50))])
+    return path
+
+
+def other_label(folder):
+    head = struct.pack("<IfQQ", 3, 0, 0, 0) + struct.pack("<3f", 4, 5, 6)
+    write_payloads(folder / "a.rec", [head + encoded("a.jpg", 30, 50)])
+    datasets.open_dataset(f"rec:{folder}/a.rec")
+
+
+def bad_box(folder):
+    rec(folder)
+    data = (folder / "a.rec").read_bytes()
+    box = struct.pack("<5f", 0, 0, 0, 1, 1)
+    assert box in data
+    (folder / "a.rec").write_bytes(data.replace(
+        box, struct.pack("<5f", 0, 1, 0, 0, 1)))
+    datasets.open_dataset(f"rec:{folder}/a.rec")
+
+
+def weights(folder, name="w.safetensors", **facts):
+    net = small_runs.network()
+    models.initialise(net)
+    checkpoints.save_weights(folder / name, net, ("square",))
+    tensors, metadata = checkpoints.load_tensors(folder / name)
+    tensor_files.save_tensors(folder / name, tensors, {**metadata, **facts})
+    return folder / name
+
+
+def foreign(folder):
+    from safetensors.numpy import save_file
+    save_file({"a": np.ones(3, np.float32)}, folder / "w.safetensors")
+    checkpoints.load_model(folder / "w.safetensors")
+
+
+def written(name, data, read):
+    def say(folder):
+        (folder / name).write_bytes(data)
+        read(folder / name)
+    return say
+
+
+def changed(folder):
+    path = weights(folder)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    checkpoints.load_model(path)
+
+
+def params(folder):
+    mx.nd.save(str(folder / "a.params"), [mx.nd.ones(2)])
+    checkpoints.load_model(folder / "a.params")
+
+
+def misfit(folder):
+    net = models.build("dsod_tiny", num_classes=2)
+    checkpoints.fill(net, checkpoints.load_tensors(weights(folder))[0])
+
+
+def two_classes(folder):
+    net = models.build("dsod_tiny", 2, **small_runs.SMALL)
+    small_runs.train(folder, net=net)
+
+
+def full(folder):
+    (folder / "a.partial").symlink_to("/dev/full")
+    tensor_files.write_atomically(folder / "a", b"x" * 9)
+
+
+def held(folder):
+    with folders.hold(folder, False):
+        small_runs.train(folder)
+
+
+def twice(folder, **changes):
+    small_runs.train(folder, steps=1)
+    small_runs.train(folder, **{"steps": 1, **changes})
+
+
+def unknown_class(folder):
+    convert(Small(), f"voc:{folder}")
+    (folder / "labels.json").write_text('["cat", "big dog"]')
+    datasets.open_dataset(f"voc:{folder}")
+
+
+def doctype(folder):
+    convert(Small(), f"voc:{folder}")
+    path = folder / "Annotations/b.xml"
+    path.write_bytes(b"<!DOCTYPE a>" + path.read_bytes())
+    datasets.open_dataset(f"voc:{folder}")
+
+
+SAID = {
+    "There is no record file ...":
+        lambda folder: datasets.open_dataset(f"rec:{folder}/a.rec"),
+    "There is no image file ...":
+        lambda folder: images.read_image(folder / "a.jpg"),
+    "data must have one of the forms ...":
+        lambda folder: datasets.open_dataset("pictures"),
+    "box 3: ...": bad_box,
+    "a label of ... numbers does not fit its own head width": other_label,
+    "the network has ... classes, the data set has ...": two_classes,
+    "... was not written by dsod_d2l: its metadata lacks the format": foreign,
+    "... is a .params file of MXNet, which does not say what network it "
+    "belongs to": params,
+    "... is not a readable safetensors file": written(
+        "w.safetensors", b"<html>404</html>", checkpoints.load_model),
+    "... describes no network that can be built":
+        lambda folder: checkpoints.load_model(weights(folder, model={})),
+    "tensor ... has shape ..., expected ...": misfit,
+    "... needs an input of at least ... pixels on each side":
+        lambda folder: config.get("dsod300", input_size=40),
+    "belongs to a run with other ...; resume with the same ones":
+        lambda folder: twice(folder, seed=7, resume=True),
+    "there is no run in ... to resume: leave out --resume to start one":
+        lambda folder: small_runs.train(folder / "none", resume=True),
+    "... holds a run already": twice,
+    "another run, process ..., is training in ...": held,
+    "... is damaged: its content does not have the checksum that was written "
+    "with it": changed,
+    "... was not written (...); an earlier file is untouched": full,
+    "the class ... is not one of ...": unknown_class,
+    "expected a whole image, found ... bytes that cannot be read as one":
+        written("a.png", b"GIF89a", images.read_image),
+    "expected an image of at most ... pixels":
+        written("a.png", png_of(60000, 60000), images.read_image),
+    "it declares a document type, which may hide entities and is not read":
+        doctype,
+    "camera ... does not answer": lambda folder: VideoReader(99),
+    "expected a video that OpenCV can read":
+        written("a.avi", b"RIFF", VideoReader),
+}
+
+
+def test_the_page_explains_what_is_tried_here():
+    assert set(quoted()) - ELSEWHERE == set(SAID)
+
+
+@pytest.mark.parametrize("text", SAID)
+def test_a_message_is_said_as_it_is_explained(tmp_path, text):
+    words = "box 0" if text.startswith("box") else text.strip(". ")
+    pattern = ".*".join(map(re.escape, words.split("...")))
+    with pytest.raises((ValueError, OSError), match=pattern) as caught:
+        SAID[text](tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("box, text", [
+    ([0.5, 0.1, 0.2, 0.9], "xmin ... is not below xmax ..."),
+    ([10, 10, 20, 20], "it leaves the image: found ..., expected x from ... "
+     "to ..."), ([10, 10, 20, 20], "these look like pixels")])
+def test_boxes_of_a_table(tmp_path, box, text):
+    convert(Small(), f"csv:{tmp_path}/a.csv")
+    rows = (tmp_path / "a.csv").read_text().splitlines()
+    cells = dict(zip(rows[0].split(","), rows[1].split(",")))
+    cells.update(zip(("xmin", "ymin", "xmax", "ymax"), map(str, box)))
+    (tmp_path / "a.csv").write_text(f"{rows[0]}\n{','.join(cells.values())}\n")
+    pattern = ".*".join(map(re.escape, text.strip(". ").split("...")))
+    with pytest.raises(ValueError, match=pattern):
+        datasets.open_dataset(f"csv:{tmp_path}/a.csv?unit=fractions")
+
+
+def test_the_way_from_a_params_file_is_the_one_on_the_page(tmp_path,
+                                                           monkeypatch):
+    code = re.search(r"```python\n(.*?load_params.*?)```", PAGE.read_text(),
+                     re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    net = models.build("dsod_tiny", num_classes=1)
+    models.initialise(net)
+    net.save_parameters("old.params")
+    exec(code, {})
+    again, metadata = checkpoints.load_model("new.safetensors")
+    assert metadata["classes"] == ["pikachu"]
+    for name, array in checkpoints.parameter_arrays(net).items():
+        np.testing.assert_array_equal(
+            checkpoints.parameter_arrays(again)[name], array)
+
+
+def test_the_command_line_says_so_too(tmp_path, capsys):
+    mx.nd.save(str(tmp_path / "a.params"), [mx.nd.ones(2)])
+    assert main(["evaluate", "--weights", str(tmp_path / "a.params"),
+                 "--data", "standin:val"]) != 0
+    said = capsys.readouterr().err.strip()
+    assert "is a .params file of MXNet" in said and "\n" not in said
