@@ -18,7 +18,9 @@ MIDDLE, WIDEST, TEXT, RIGHT = 0.14, 0.26, 0.31, 0.99
 KINDS = {"stem": PALETTE[1], "halving": PALETTE[1], "dense block": PALETTE[0],
          "transition": PALETTE[3], "dense prediction": PALETTE[2],
          "plain prediction": PALETTE[2], "reuse": PALETTE[6],
-         "map": PALETTE[6], "gate": PALETTE[4]}
+         "map": PALETTE[6], "gate": PALETTE[4], "VGG block": PALETTE[0],
+         "fc6": PALETTE[0], "extra layers": PALETTE[2],
+         "transfer": PALETTE[3]}
 OTHER, MARK, INK = "#BBBBBB", PALETTE[5], "#222222"
 
 
