@@ -126,12 +126,21 @@ def test_a_batch_that_does_not_divide_is_refused():
         trained(plain(), [mx.cpu(k) for k in range(3)])
 
 
-def test_only_one_device_for_a_network_of_several_steps():
-    net = plain()
-    net.steps = 2
-    with pytest.raises(ValueError, match="ssd300_vgg16 works in several "
-                                         "steps"):
-        trained(net, TWO)
+def test_a_network_of_two_steps_is_trained_the_same_on_two_devices():
+    """Each step has its own positives, in unlike numbers on the devices."""
+    def refined():
+        mx.random.seed(0)
+        return models.build(
+            "refinedet_vgg_tiny", 1, input_size=(80, 96), transfer=16,
+            transfer_norm=False, extra_norm=False, backbone=config.VGG16Config(
+                widths=(8,) * 15, conv5=True, pool5=2, dilation=1))
+
+    one, weights = trained(refined(), mx.cpu())
+    two, divided = trained(refined(), TWO)
+    for name in ("classification", "localisation", "gradient"):
+        np.testing.assert_allclose(two.history.column(name)[1],
+                                   one.history.column(name)[1], rtol=1e-4)
+    close(weights, divided)
 
 
 def test_normalisation_over_all_devices_is_that_of_one_device():

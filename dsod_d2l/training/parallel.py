@@ -72,15 +72,7 @@ class Devices:
         return len(self.contexts) * self.team.workers
 
     def settle(self, net):
-        """Bring a network to the devices, and give it its normalisation.
-
-        Raises:
-            ValueError: it works in several steps, which only one device can
-                do: how many positives a step has is known too late.
-        """
-        if net.steps > 1 and self.parts > 1:
-            raise ValueError(f"{net.config.name} works in several steps: it "
-                             "is trained on one device")
+        """Bring a network to the devices, and give it its normalisation."""
         for parameter in net.collect_params().values():
             if parameter._data is None:
                 parameter.initialize(ctx=self.contexts)
@@ -105,44 +97,66 @@ class Devices:
     def _on_cpu(self):
         return self.contexts[0].device_type == "cpu"
 
-    def backward(self, graph, batch, *more):
+    def backward(self, graph, batch, truths=None):
         """Add the gradients of one batch on each device.
 
         Args:
             graph: what ``steps.training_graph`` returns.
             batch: ``datasets.loader.Batch``, the rows of this process.
-            more: further inputs of the graph, where there is one device.
+            truths: those of the batch, for a network in several steps: each
+                step weighs as much as its own positives.
 
         Returns:
             Classification and localisation loss of the whole batch, (2,).
         """
-        arrays = [gluon.utils.split_and_load(
-            mx.nd.array(array, ctx=mx.cpu(), dtype=array.dtype),
-            self.contexts) for array in batch[:3]]
-        weight, losses = self.settings.localisation_weight, []
+        weight, losses, counts = self.settings.localisation_weight, [], []
         with autograd.record():
-            for inputs in zip(*arrays):
-                parts = graph(*inputs, *more)
-                losses.append((*parts, parts[0] + weight * parts[1]))
-        shares = self._shares(batch.classes)
-        autograd.backward([row[2] for row in losses], self._heads(shares))
+            for inputs in self._inputs(batch, truths):
+                found = graph(*inputs)
+                losses += [(*pair, pair[0] + weight * pair[1])
+                           for pair in zip(found[::2], found[1::2])]
+                if truths is not None:
+                    counts.append(graph.positives)
+        shares = self._weigh(counts) if counts else self._shares(
+            batch.classes)
+        autograd.backward([row[2] for row in losses],
+                          self._heads(losses, shares))
         values = [[row[0].asscalar(), row[1].asscalar()] for row in losses]
         return self.team.total(np.array(shares) @ np.array(values, float))
 
+    def _inputs(self, batch, truths):
+        """Return what the graph is called with on each device."""
+        arrays = [gluon.utils.split_and_load(
+            mx.nd.array(array, ctx=mx.cpu(), dtype=array.dtype),
+            self.contexts) for array in batch[:3]]
+        if truths is not None:
+            rows = len(truths) // len(self.contexts)
+            arrays.append([truths[k:k + rows]
+                           for k in range(0, len(truths), rows)])
+        return zip(*arrays)
+
     def _shares(self, classes):
         """Return how much each part of the batch weighs in its loss."""
-        if self.parts == 1:
-            return [1.0]
-        counts = [int((part > 0).sum()) for part
-                  in np.split(classes, len(self.contexts))]
-        whole = float(self.team.total(np.array([sum(counts)], float))[0])
-        return [max(count, 1) / max(whole, 1) for count in counts]
+        return self._weigh([[int((part > 0).sum())] for part
+                            in np.split(classes, len(self.contexts))])
 
-    def _heads(self, shares):
+    def _weigh(self, counts):
+        """Return the share of each part and step, by its positives.
+
+        Args:
+            counts: (parts, steps) positives of the parts of this process.
+        """
+        counts = np.array(counts, float)
+        if self.parts == 1:
+            return [1.0] * counts.size
+        whole = self.team.total(counts.sum(axis=0))
+        return (np.maximum(counts, 1) / np.maximum(whole, 1)).ravel().tolist()
+
+    def _heads(self, losses, shares):
         if self.parts == 1:
             return None
-        return [mx.nd.array([share], ctx=context)
-                for share, context in zip(shares, self.contexts)]
+        return [mx.nd.array([share], ctx=row[2].context)
+                for row, share in zip(losses, shares)]
 
 
 def set_norms(net, contexts):

@@ -114,8 +114,8 @@ class Run:
 
     def _backward(self, batch):
         """Add the gradients of one batch; return its two losses."""
-        truths = [batch.truths] if self.net.steps > 1 else []
-        return self.devices.backward(self.graph, batch, *truths)
+        truths = batch.truths if self.net.steps > 1 else None
+        return self.devices.backward(self.graph, batch, truths)
 
     def _gradient_norm(self):
         grads = [parameter.grad(self.ctx) for parameter in self.parameters]

@@ -40,7 +40,7 @@ class PixelGraph(HybridBlock):
 
 
 class StepLosses(HybridBlock):
-    """The losses of all steps, added up; each has its own positives."""
+    """The losses of all steps; each has its own positives."""
 
     def __init__(self, settings):
         super().__init__()
@@ -48,15 +48,14 @@ class StepLosses(HybridBlock):
                                   settings.negative_ratio)
 
     def hybrid_forward(self, F, first, *rest):
-        """Return both losses of the outputs of all steps and their targets.
+        """Return both losses of each step, of its outputs and its targets.
 
         All outputs come first, then all targets: a pair for each step.
         """
         arrays = [first, *rest]
         half = len(arrays) // 2
-        parts = [self.loss(*arrays[k:k + 2], *arrays[half + k:half + k + 2])
-                 for k in range(0, half, 2)]
-        return tuple(F.add_n(*same) for same in zip(*parts))
+        return tuple(loss for k in range(0, half, 2) for loss in self.loss(
+            *arrays[k:k + 2], *arrays[half + k:half + k + 2]))
 
 
 class StepGraph(gluon.Block):
@@ -64,6 +63,8 @@ class StepGraph(gluon.Block):
 
     The network and the losses are a graph each. Between them the network
     says, in NumPy and without a gradient, what its steps should have found.
+    ``positives`` is how many anchors that were, for each step of the last
+    batch.
 
     Args:
         net: a ``models.Network`` of several steps.
@@ -71,8 +72,10 @@ class StepGraph(gluon.Block):
 
     Returns (forward of images uint8 (B, H, W, 3), classes (B, N), offsets
     (B, N, 4) and truths, see ``datasets.loader.Batch``):
-        classification and localisation loss, each (1,).
+        classification and localisation loss of each step, each (1,).
     """
+
+    positives = ()
 
     def __init__(self, net, settings):
         super().__init__()
@@ -81,9 +84,10 @@ class StepGraph(gluon.Block):
         self.threshold = settings.match_threshold
 
     def forward(self, images, classes, offsets, truths):
-        """Return classification and localisation loss."""
+        """Return classification and localisation loss of each step."""
         outputs = self.outputs(images)
         wanted = self.outputs.net.step_targets(
             outputs, (classes, offsets), truths, self.threshold)
+        self.positives = [int((one > 0).sum()) for one in wanted[::2]]
         return self.losses(*outputs, *(
             mx.nd.array(one, ctx=images.context) for one in wanted))
