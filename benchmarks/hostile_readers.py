@@ -48,6 +48,16 @@ def weights(folder):
                   mutations.resealed_tensors)
 
 
+def start(folder):
+    """Weights, as training begins from them."""
+    from dsod_d2l.training.transfer import start_from
+    target, net = weights(folder), _network()
+
+    def read():
+        start_from(net, target.path, ("cat", "dog"))
+    return target._replace(read=read)
+
+
 def checkpoint(folder):
     """A checkpoint, and what a run takes from it."""
     import mxnet as mx
@@ -329,6 +339,6 @@ def voc_results(folder):
 
 
 READERS = {function.__name__: function for function in (
-    weights, checkpoint, params, run_json, record, index, record_list, jpeg,
-    png, other_images, voc_xml, image_set, coco_json, csv, yolo_text,
+    weights, start, checkpoint, params, run_json, record, index, record_list,
+    jpeg, png, other_images, voc_xml, image_set, coco_json, csv, yolo_text,
     yolo_flags, yolo_yaml, class_names, pair_list, coco_results, voc_results)}

@@ -58,7 +58,8 @@ def fill(net, tensors, source="the weights", ctx=None):
     extra = [name for name in tensors if name not in wanted]
     if extra:
         raise ValueError(f"{source} do not fit {net.config.name}: it has no "
-                         f"tensor {extra[0]} {tensors[extra[0]].shape}")
+                         f"tensor {extra[0]!r:.80} "
+                         f"{tensors[extra[0]].shape}")
     models.initialise(net, ctx)
     for name, parameter in wanted.items():
         parameter.set_data(mx.nd.array(tensors[name]))

@@ -22,6 +22,9 @@ from . import params_file
 
 FORMAT, WITHOUT_CHECKSUM = "dsod_d2l 2", "dsod_d2l 1"
 BLANK = "0" * 64
+KINDS = {"model": dict, "classes": list}     # of facts, where they are there
+NUMBERS = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64",
+           "bool")
 # Inside a fact the quotes are escaped: this is found where it belongs only.
 MARK = b'"checksum":"'
 
@@ -107,14 +110,29 @@ def load_tensors(path):
         header = data[_header(data)].decode("utf-8")
         text = json.loads(header).get("__metadata__", {})
         _check(path, data, text.pop("format", None), text.pop("checksum", 0))
-        return parse(data), {key: json.loads(value)
-                             for key, value in text.items()}
+        facts = {key: json.loads(value) for key, value in text.items()}
+        tensors = parse(data)
     except _Refused:
         raise
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError,
             RecursionError) as error:
+        words = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is not a readable safetensors file: "
-                         f"{error}") from error
+                         f"{words}") from error
+    _check_kinds(path, tensors, facts)
+    return tensors, facts
+
+
+def _check_kinds(path, tensors, facts):
+    """Raise if something is of a kind that is never written here."""
+    for name, kind in KINDS.items():
+        if not isinstance(facts.get(name, kind()), kind):
+            raise ValueError(f"{path}: expected a {kind.__name__} as its "
+                             f"{name}, found {type(facts[name]).__name__}")
+    for name, array in tensors.items():
+        if array.dtype.name not in NUMBERS:
+            raise ValueError(f"{path}: tensor {name!r:.80} holds numbers of "
+                             f"the kind {array.dtype}, which MXNet lacks")
 
 
 class _Refused(ValueError):

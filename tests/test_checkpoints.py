@@ -46,7 +46,7 @@ def test_weights_of_another_network_name_the_first_misfit(tmp_path, changes,
 def test_a_tensor_too_many_is_named():
     net = small()
     tensors = {**checkpoints.parameter_arrays(net), "extra": np.zeros(2)}
-    with pytest.raises(ValueError, match="no tensor extra"):
+    with pytest.raises(ValueError, match="no tensor 'extra'"):
         checkpoints.fill(net, tensors)
 
 

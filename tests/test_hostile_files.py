@@ -20,6 +20,7 @@ from dsod_d2l.datasets import images
 from dsod_d2l.datasets.convert import convert
 from dsod_d2l.datasets.recordio import MAGIC, RecordReader
 from dsod_d2l.detection import Detector
+from dsod_d2l.training.transfer import start_from
 import small_runs
 from small_sets import Small, picture
 
@@ -193,7 +194,7 @@ def weights(tmp_path, **changes):
     (dict(input_size=None), "another kind than it should"),
     (dict(anchors=[5]), "another kind than it should"),
     (dict(anchors=[{"sizes": [0.1], "colour": 1}]), "another kind than"),
-    (dict(name=["x"]), "name must be a text"),
+    (dict(name=["x"]), "name must be a short text"),
     (dict(family=["x"]), "another kind than it should"),
     (dict(family="other"), "family 'other' is not known"),
     (dict(colour=1), "has no field colour"),
@@ -208,17 +209,17 @@ def test_weights_whose_network_cannot_be(tmp_path, changes, words):
 
 @pytest.mark.parametrize("changes, words", [
     (dict(classes=["cat"]), "a network of 2 classes, but names 1"),
-    (dict(classes=5), "expected class names, found 5"),
+    (dict(classes=5), "expected a list as its classes, found int"),
     (dict(classes=["cat", 7]), "expected class names"),
     (dict(classes=["cat", "cat"]), "there twice"),
-    (dict(model=None), "another kind")])
+    (dict(model=None), "expected a dict as its model, found NoneType")])
 def test_weights_whose_facts_are_of_another_kind(tmp_path, changes, words):
     model = changes.pop("model", {})
     path = weights(tmp_path, **changes)
     if model is None:
         tensors, facts = checkpoints.load_tensors(path)
         tensor_files.save_tensors(path, tensors, {**facts, "model": None})
-    sentence(f"w.safetensors .*{words}", checkpoints.load_model, path)
+    sentence(f"w.safetensors.*{words}", checkpoints.load_model, path)
 
 
 @pytest.mark.parametrize("kind", ["uint64", "int16", "bool", "int32"])
@@ -227,7 +228,31 @@ def test_weights_that_are_no_floating_numbers(tmp_path, kind):
     tensors, facts = checkpoints.load_tensors(path)
     tensor_files.save_tensors(path, {name: array.astype(kind) for name, array
                                      in tensors.items()}, facts)
-    sentence(f"w.safetensors do not fit .* holds {kind} numbers",
+    words = (f"numbers of the kind {kind}, which MXNet lacks"
+             if kind in ("uint64", "int16") else
+             f"do not fit .* holds {kind} numbers")
+    sentence(f"w.safetensors.* {words}", checkpoints.load_model, path)
+
+
+@pytest.mark.parametrize("facts", [dict(model=7), dict(classes=7),
+                                   dict(classes={"a": 1})])
+def test_training_does_not_begin_from_such_weights(tmp_path, facts):
+    path = weights(tmp_path)
+    tensors, known = checkpoints.load_tensors(path)
+    tensor_files.save_tensors(path, tensors, {**known, **facts})
+    net = models.build("dsod_tiny", 2, **SMALL)
+    sentence("w.safetensors: expected a .* as its .*, found",
+             start_from, net, path, ("cat", "dog"))
+
+
+def test_messages_of_others_are_one_short_line(tmp_path):
+    path = weights(tmp_path)
+    data = path.read_bytes()
+    at = data.index(b'"F32"')
+    bad = data[:at] + b'"' + b"a" * 3000 + b'"' + data[at + 5:]
+    size = int.from_bytes(data[:8], "little") + 3000 - 3
+    path.write_bytes(struct.pack("<Q", size) + bad[8:])
+    sentence("is not a readable safetensors file|checksum",
              checkpoints.load_model, path)
 
 

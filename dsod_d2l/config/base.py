@@ -128,8 +128,9 @@ class ModelConfig:
         size = self.input_size
         size = (size, size) if isinstance(size, int) else tuple(size)
         object.__setattr__(self, "input_size", size)
-        require(isinstance(self.name, str), f"name must be a text, found "
-                f"{self.name!r}")
+        require(isinstance(self.name, str) and len(self.name) <= 100
+                and self.name.isprintable(), "name must be a short text, "
+                f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
             object.__setattr__(self, field, tuple(getattr(self, field)))
