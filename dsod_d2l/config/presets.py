@@ -131,7 +131,7 @@ SSD_VGG_THIN = SSDConfig(
 SSD_MOBILENET_V2_TINY = SSDConfig(
     name="ssd_mobilenet_v2_tiny", anchors=EVEN[:5], extra_norm=True,
     backbone=MobileNetV2Config(width=0.5, top=256), l2_scale=None,
-    extras=((64, 128, "half"),) * 3, head="separable")
+    extras=((64, 128, "half"),) * 3)
 
 PRESETS = {preset.name: preset for preset in
            (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
