@@ -57,6 +57,8 @@ REQUIRED = {
                      "training.transfer.start_from"},
     "14_grp_dsod": {f"pyramid.{name}" for name in (
         "norm_relu", "unit", "OneInFour", "FrozenUpSampling", "UpSampling", "Gate")},
+    "15_ssd": {"models.backbones.units.conv_unit", "models.backbones.units.depthwise_unit",
+               "training.classifier.decimate", "config.base.scale_sizes"},
     "16_refinedet": {"cascade.refine", "cascade.easy_negatives", "cascade.second_targets",
                      "connection.transfer_unit", "connection.doubling_unit",
                      "connection.TransferBlock"},
