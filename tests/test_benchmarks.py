@@ -16,7 +16,7 @@ import dsod_d2l  # noqa: F401  (prepares MXNet for this Python)
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("augmentation", "evaluation", "geometry", "loader", "step")
+SCRIPTS = ("augmentation", "evaluation", "geometry", "loader", "scaling", "step")
 
 
 def load(name, monkeypatch):
@@ -153,3 +153,14 @@ def test_multiply_adds_are_counted_by_the_shapes(monkeypatch):
     net = Net()
     assert step.multiply_adds(net, (1, 3, 12, 20)) == body + one + two
     assert step.multiply_adds(net, (3, 3, 12, 20)) == 3 * (body + one + two)
+
+
+def test_bfloat16_is_near_float32(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "benchmarks/precision.py", "--quick", "--out",
+         str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "precision.json").read_text())["figures"]
+    assert set(found) == {"dsod_tiny, inference", "dsod_tiny, training"}
+    for one in found.values():
+        assert 0 < one["largest_difference"] < 0.1   # another arithmetic

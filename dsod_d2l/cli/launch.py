@@ -61,16 +61,17 @@ class Crew:
     Args:
         command: of each process; its role is in its environment.
         workers, servers: how many.
+        threads: of each worker; None: the cores are divided among them.
     """
 
-    def __init__(self, command, workers, servers):
+    def __init__(self, command, workers, servers, threads=None):
         self.others, self.workers = [], []
         common = {"DMLC_PS_ROOT_URI": HOST, "DMLC_NODE_HOST": HOST,
                   "DMLC_PS_ROOT_PORT": str(free_port()),
                   "DMLC_NUM_WORKER": str(workers),
                   "DMLC_NUM_SERVER": str(servers)}
-        threads = min(max(runtime.usable_cores() // workers, 1),
-                      int(os.environ["OMP_NUM_THREADS"]))
+        threads = threads or min(max(runtime.usable_cores() // workers, 1),
+                                 int(os.environ["OMP_NUM_THREADS"]))
         for role in ["scheduler"] + ["server"] * servers:
             self.others.append(_start(command, {
                 **os.environ, **common, "DMLC_ROLE": role,

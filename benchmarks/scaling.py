@@ -1,0 +1,206 @@
+"""Measure what several devices and processes gain on one CPU.
+
+Each setting does the same training steps with the same whole batch:
+
+one        one process, one thread
+threads    one process, one thread for each of two cores
+contexts   one process, two contexts of the CPU, one thread each
+workers    two worker processes, one thread each, and a parameter server
+
+The batch is made once, so that only the step is measured. What two workers
+gain at most is the compute of a step over its half and the exchange of
+gradients; the exchange is measured by itself as well, with its bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import common
+
+SEED = 0
+SETTINGS = ("one", "threads", "contexts", "workers")
+MODELS = ("dsod_tiny", "ssd300_vgg16")
+WARM = 2
+TOLERANCE = 1e-4
+
+
+class Noise:
+    """Noise with one object in each picture."""
+
+    classes = ("thing",)
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        from dsod_d2l.datasets import make_sample
+
+        rng = np.random.default_rng([SEED, index])
+        image = rng.integers(0, 256, (*self.shape, 3), dtype=np.uint8)
+        low = rng.uniform(0, .5, 2)
+        return make_sample(image, [[*low, *(low + .4)]], [0],
+                           source=f"noise {index}")
+
+
+def network(job):
+    """Return the network of a job; a quick one is narrow."""
+    from dsod_d2l import config, models
+
+    changes = {}
+    if job["quick"] and job["model"] == "ssd300_vgg16":
+        preset = config.get(job["model"])
+        changes = {"backbone": config.VGG16Config(widths=(8,) * 15),
+                   "extras": tuple((8, 8, form) for *_, form
+                                   in preset.extras)}
+    return models.build(job["model"], 1, **changes)
+
+
+def measure_steps(job, team=None):
+    """Do a job's steps; return seconds, losses, and the exchange."""
+    import dsod_d2l  # noqa: F401  (prepares MXNet)
+    import mxnet as mx
+    from dsod_d2l import config, training
+
+    mx.random.seed(SEED)
+    net = network(job)
+    settings = config.TrainConfig(
+        steps=99, batch_size=job["batch"], learning_rate=1e-4, warmup=0,
+        schedule="constant", augment="none", held_back=0, workers=0)
+    contexts = [mx.cpu(k) for k in range(2 if job["setting"] == "contexts"
+                                         else 1)]
+    run = training.loop.Run(net, Noise(net.config.input_size), settings,
+                            None, contexts, None, team)
+    run.devices.team.align(run)
+    batches = itertools.repeat(run.maker.fill(0, run.maker.empty()[0]))
+    losses, seconds, exchange = [], [], []
+    for _ in range(WARM + job["steps"]):
+        begin = time.perf_counter()
+        losses.append(run.one_step(batches)["loss"])
+        mx.nd.waitall()
+        seconds.append(time.perf_counter() - begin)
+    for _ in range(job["steps"] if len(contexts) > 1 or team else 0):
+        begin = time.perf_counter()
+        run.trainer.allreduce_grads()
+        mx.nd.waitall()
+        exchange.append(time.perf_counter() - begin)
+    size = sum(4 * int(np.prod(one.shape)) for one in run.parameters)
+    return {"seconds": seconds[WARM:], "losses": losses,
+            "exchange": exchange, "bytes": size}
+
+
+def worker(job):
+    """Be one of two workers; the first one leaves the answer in a file."""
+    import dsod_d2l  # noqa: F401  (servers stay in the next line)
+    from dsod_d2l.training import distributed
+
+    with distributed.joined(600) as team:
+        answer = measure_steps(job, team)
+        if team.rank == 0:
+            Path(job["file"]).write_text(json.dumps(answer))
+    return {}
+
+
+def steps(job):
+    """Answer for one setting."""
+    if job["setting"] != "workers":
+        return measure_steps(job)
+    import dsod_d2l  # noqa: F401
+    from dsod_d2l.cli import launch
+
+    crew = launch.Crew([sys.executable, sys.argv[0], "--child", "worker",
+                        json.dumps(job)], 2, 1, threads=1)
+    try:
+        crew.watch([])
+    finally:
+        crew.end()
+    return json.loads(Path(job["file"]).read_text())
+
+
+def jobs(options):
+    """Return {name: function} of all settings of all networks."""
+    found = {}
+    for model, setting in itertools.product(MODELS, SETTINGS):
+        job = {"model": model, "setting": setting, "quick": options.quick,
+               "batch": 4 if options.quick or model != "dsod_tiny" else 16,
+               "steps": 2 if options.quick else 5,
+               "file": str(Path(options.folder) / f"{model}.json")}
+        threads = 2 if setting == "threads" and not options.quick else 1
+        found[model, setting] = (
+            lambda job=job, threads=threads:
+            common.child("steps", job, threads))
+    return found
+
+
+def figures(answers, batches):
+    """Return what is reported of each network."""
+    found = {}
+    for model in MODELS:
+        rows = {setting: answers[model, setting] for setting in SETTINGS}
+        middle = {setting: [float(np.median(one["seconds"])) for one in row]
+                  for setting, row in rows.items()}
+        found[model] = {
+            "milliseconds": {setting: common.spread(1e3 * np.array(values))
+                             for setting, values in middle.items()},
+            "images_per_second": {
+                setting: common.spread(batches[model] / np.array(values))
+                for setting, values in middle.items()},
+            "gain_over_one": {setting: common.ratio(middle["one"],
+                                                    middle[setting])
+                              for setting in SETTINGS[1:]},
+            "exchange_milliseconds": {
+                setting: common.spread([1e3 * float(np.median(
+                    one["exchange"])) for one in rows[setting]])
+                for setting in SETTINGS[2:]},
+            "bytes_each_way": rows["one"][0]["bytes"]}
+    return found
+
+
+def check(answers):
+    """Return the differences of the losses from those of one process.
+
+    Batch normalisation sees half a batch on each of two devices, so only
+    the network without it is compared there.
+    """
+    found = {}
+    for model, setting in itertools.product(MODELS, SETTINGS[1:]):
+        if model == "ssd300_vgg16" or setting == "threads":
+            one, other = (answers[model, name][0]["losses"][:3]
+                          for name in ("one", setting))
+            for step, (mine, theirs) in enumerate(zip(one, other), 1):
+                found[f"{model}, step {step}: {setting}"] = common.agree(
+                    f"loss of {model}, {setting}", [mine], [theirs],
+                    TOLERANCE)
+    return found
+
+
+def measure(options):
+    """Measure all settings; return the payload and the text."""
+    settings = jobs(options)
+    answers = common.rounds(settings, options.rounds)
+    batches = {model: 4 if options.quick or model != "dsod_tiny" else 16
+               for model in MODELS}
+    found = figures(answers, batches)
+    payload = {"config": {"models": MODELS, "batch": batches},
+               "seed": SEED, "figures": found, "differences": check(answers)}
+    rows = [(model, setting, value, one["gain_over_one"].get(setting, ""),
+             one["exchange_milliseconds"].get(setting, ""))
+            for model, one in found.items()
+            for setting, value in one["milliseconds"].items()]
+    return payload, common.table(rows, ("network", "setting", "ms per step",
+                                        "gain over one", "exchange, ms"))
+
+
+CHILDREN = {"steps": steps, "worker": worker}
+
+if __name__ == "__main__":
+    common.start(__doc__, CHILDREN, measure)
