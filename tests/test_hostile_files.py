@@ -9,6 +9,7 @@ import time
 import zlib
 from pathlib import Path
 
+import dsod_d2l  # noqa: F401  (prepares MXNet)
 import mxnet as mx
 import numpy as np
 import pytest

@@ -2,6 +2,7 @@
 
 import struct
 
+import dsod_d2l  # noqa: F401  (prepares MXNet)
 import mxnet as mx
 import numpy as np
 import pytest

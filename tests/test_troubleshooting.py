@@ -4,6 +4,7 @@ import re
 import struct
 from pathlib import Path
 
+import dsod_d2l  # noqa: F401  (prepares MXNet)
 import mxnet as mx
 import numpy as np
 import pytest
