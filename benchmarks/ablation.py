@@ -9,6 +9,7 @@ model is judged, on the 100 validation pictures.
 
     python benchmarks/ablation.py                  five minutes each
     python benchmarks/ablation.py --minutes 0.1    only tries the script
+    python benchmarks/ablation.py --keep FILE      can be stopped and gone on with
 """
 
 from __future__ import annotations
@@ -76,12 +77,35 @@ def summary(runs):
             "AP75 mean": round(float(np.mean([r["AP75"] for r in runs])), 4)}
 
 
+def once(key, kept, path, work):
+    """Return what was kept under a key, or do the work and keep it."""
+    if key not in kept:
+        kept[key] = work()
+        common.note(f"{key}: {kept[key]}")
+        if path:
+            path.write_text(json.dumps(kept, indent=1))
+    return kept[key]
+
+
+def affordable(minutes):
+    """Return {network: steps that fit into the minutes}."""
+    paces = {name: [] for name in CHANGES}
+    for _ in range(2):
+        for name in CHANGES:
+            paces[name].append(run(name, 0, 25)["pace"])
+    return {name: int(minutes * 60 / min(found))
+            for name, found in paces.items()}
+
+
 def main():
     """Measure the paces, train all, and save what came out."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=common.RESULTS)
+    parser.add_argument("--keep", type=Path,
+                        help="finished runs are written there, and those "
+                        "found there are not done again")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -89,21 +113,21 @@ def main():
         print(json.dumps(one_run(name, int(seed), int(steps))))
         return
     commit = common.commit()
-    paces = {name: [] for name in CHANGES}
-    for _ in range(2):
-        for name in CHANGES:
-            paces[name].append(run(name, 0, 25)["pace"])
-    steps = {name: int(options.minutes * 60 / min(found))
-             for name, found in paces.items()}
+    kept = {}
+    if options.keep and options.keep.exists():
+        kept = json.loads(options.keep.read_text())
+    steps = once("steps", kept, options.keep,
+                 lambda: affordable(options.minutes))
     runs = {name: [] for name in CHANGES}
     for seed in range(options.seeds):
         for name in CHANGES:
-            runs[name].append(run(name, seed, steps[name]))
-            common.note(str(runs[name][-1]))
+            runs[name].append(once(
+                f"{name}, seed {seed}", kept, options.keep,
+                lambda: run(name, seed, steps[name])))  # noqa: B023
     options.quick, options.rounds = options.minutes < 5, options.seeds
     common.save("ablation", {
         "figures": {name: summary(found) for name, found in runs.items()},
-        "runs": runs, "pace": paces, "minutes": options.minutes,
+        "runs": runs, "minutes": options.minutes,
         "config": {"changes": CHANGES, "train": SETTINGS}, **commit}, options)
 
 
