@@ -77,16 +77,6 @@ def summary(runs):
             "AP75 mean": round(float(np.mean([r["AP75"] for r in runs])), 4)}
 
 
-def once(key, kept, path, work):
-    """Return what was kept under a key, or do the work and keep it."""
-    if key not in kept:
-        kept[key] = work()
-        common.note(f"{key}: {kept[key]}")
-        if path:
-            path.write_text(json.dumps(kept, indent=1))
-    return kept[key]
-
-
 def affordable(minutes):
     """Return {network: steps that fit into the minutes}."""
     paces = {name: [] for name in CHANGES}
@@ -113,16 +103,13 @@ def main():
         print(json.dumps(one_run(name, int(seed), int(steps))))
         return
     commit = common.commit()
-    kept = {}
-    if options.keep and options.keep.exists():
-        kept = json.loads(options.keep.read_text())
-    steps = once("steps", kept, options.keep,
-                 lambda: affordable(options.minutes))
+    kept = common.Kept(options.keep)
+    steps = kept.once("steps", lambda: affordable(options.minutes))
     runs = {name: [] for name in CHANGES}
     for seed in range(options.seeds):
         for name in CHANGES:
-            runs[name].append(once(
-                f"{name}, seed {seed}", kept, options.keep,
+            runs[name].append(kept.once(
+                f"{name}, seed {seed}",
                 lambda: run(name, seed, steps[name])))  # noqa: B023
     options.quick, options.rounds = options.minutes < 5, options.seeds
     common.save("ablation", {

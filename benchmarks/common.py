@@ -116,6 +116,37 @@ def rounds(settings, count):
     return answers
 
 
+class Kept:
+    """Answers of long runs, in a file, so that a script can be stopped.
+
+    Args:
+        path: JSON file, made when there is something to keep; None: nothing
+            outlives the process.
+    """
+
+    def __init__(self, path=None):
+        self.path = path
+        self.answers = {}
+        if path and path.exists():
+            self.answers = json.loads(path.read_text(encoding="utf-8"))
+
+    def once(self, name, work):
+        """Return the answer that is kept, or do the work and keep it."""
+        if name not in self.answers:
+            self.answers[name] = work()
+            note(f"{name}: {self.answers[name]}")
+            if self.path:
+                write(self.path, self.answers)
+        return self.answers[name]
+
+
+def write(path, facts):
+    """Write JSON in one go: a reader never sees half of it."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
 def note(text):
     """Tell whoever waits what is being done."""
     print(text, file=sys.stderr, flush=True)
@@ -201,9 +232,7 @@ def save(name, payload, options):
              "rounds": options.rounds, **payload, "command": command(),
              **commit(), "date": _today(), "machine": machine(),
              "versions": versions()}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write(path, facts)
     note(f"written: {path.name}")
 
 
