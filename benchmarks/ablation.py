@@ -9,7 +9,7 @@ model is judged, on the 100 validation pictures.
 
     python benchmarks/ablation.py                  five minutes each
     python benchmarks/ablation.py --minutes 0.1    only tries the script
-    python benchmarks/ablation.py --keep FILE      can be stopped and gone on with
+    python benchmarks/ablation.py --keep FILE      can be stopped
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ def main():
     common.save("ablation", {
         "figures": {name: summary(found) for name, found in runs.items()},
         "runs": runs, "minutes": options.minutes,
+        "seed": list(range(options.seeds)),
         "config": {"changes": CHANGES, "train": SETTINGS}, **commit}, options)
 
 

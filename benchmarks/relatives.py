@@ -148,7 +148,7 @@ def main():
     common.save("relatives", {
         "figures": {"pikachu": found, "bccd": cells,
                     "costs": kept.once("costs", lambda: costs(options.rounds))},
-        "minutes": minutes, "config": SETTINGS, **commit}, options)
+        "minutes": minutes, "seed": 0, "config": SETTINGS, **commit}, options)
 
 
 if __name__ == "__main__":
