@@ -6,10 +6,12 @@ one        one process, one thread
 threads    one process, one thread for each of two cores
 contexts   one process, two contexts of the CPU, one thread each
 workers    two worker processes, one thread each, and a parameter server
+half       one process, one thread, and half of the batch
 
-The batch is made once, so that only the step is measured. What two workers
-gain at most is the compute of a step over its half and the exchange of
-gradients; the exchange is measured by itself as well, with its bytes.
+The batch is made once, so that only the step is measured. The exchange of
+gradients is measured by itself as well, with its bytes. What two workers can
+gain follows from both: a whole step over the half and the exchange.
+book/clusters.md states the figures (tools/write_measured.py).
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ import numpy as np
 import common
 
 SEED = 0
-SETTINGS = ("one", "threads", "contexts", "workers")
-MODELS = ("dsod_tiny", "ssd300_vgg16")
+SETTINGS = ("one", "threads", "contexts", "workers", "half")
+BATCHES = {"dsod_tiny": 16, "dsod300": 4, "ssd300_vgg16": 4}
 WARM = 2
 TOLERANCE = 1e-4
 
@@ -34,7 +36,7 @@ TOLERANCE = 1e-4
 class Noise:
     """Noise with one object in each picture."""
 
-    classes = ("thing",)
+    classes = tuple(f"thing {k}" for k in range(20))     # as many as VOC
 
     def __init__(self, shape):
         self.shape = shape
@@ -62,7 +64,7 @@ def network(job):
         changes = {"backbone": config.VGG16Config(widths=(8,) * 15),
                    "extras": tuple((8, 8, form) for *_, form
                                    in preset.extras)}
-    return models.build(job["model"], 1, **changes)
+    return models.build(job["model"], len(Noise.classes), **changes)
 
 
 def measure_steps(job, team=None):
@@ -70,6 +72,7 @@ def measure_steps(job, team=None):
     import dsod_d2l  # noqa: F401  (prepares MXNet)
     import mxnet as mx
     from dsod_d2l import config, training
+    from dsod_d2l.models.summary import multiply_adds
 
     mx.random.seed(SEED)
     net = network(job)
@@ -95,7 +98,8 @@ def measure_steps(job, team=None):
         exchange.append(time.perf_counter() - begin)
     size = sum(4 * int(np.prod(one.shape)) for one in run.parameters)
     return {"seconds": seconds[WARM:], "losses": losses,
-            "exchange": exchange, "bytes": size}
+            "exchange": exchange, "bytes": size,
+            "multiply_adds": multiply_adds(net)}
 
 
 def worker(job):
@@ -126,12 +130,19 @@ def steps(job):
     return json.loads(Path(job["file"]).read_text())
 
 
+def batches_of(options):
+    """Return {network: images of a whole batch}."""
+    if options.quick:
+        return {"dsod_tiny": 4, "ssd300_vgg16": 4}
+    return BATCHES
+
+
 def jobs(options):
     """Return {name: function} of all settings of all networks."""
-    found = {}
-    for model, setting in itertools.product(MODELS, SETTINGS):
+    found, batches = {}, batches_of(options)
+    for model, setting in itertools.product(batches, SETTINGS):
         job = {"model": model, "setting": setting, "quick": options.quick,
-               "batch": 4 if options.quick or model != "dsod_tiny" else 16,
+               "batch": batches[model] // (2 if setting == "half" else 1),
                "steps": 2 if options.quick else 5,
                "file": str(Path(options.folder) / f"{model}.json")}
         threads = 2 if setting == "threads" and not options.quick else 1
@@ -144,35 +155,38 @@ def jobs(options):
 def figures(answers, batches):
     """Return what is reported of each network."""
     found = {}
-    for model in MODELS:
+    for model, batch in batches.items():
         rows = {setting: answers[model, setting] for setting in SETTINGS}
         middle = {setting: [float(np.median(one["seconds"])) for one in row]
                   for setting, row in rows.items()}
+        exchange = {setting: [float(np.median(one["exchange"]))
+                              for one in rows[setting]]
+                    for setting in ("contexts", "workers")}
         found[model] = {
+            "batch": batch,
             "milliseconds": {setting: common.spread(1e3 * np.array(values))
                              for setting, values in middle.items()},
-            "images_per_second": {
-                setting: common.spread(batches[model] / np.array(values))
-                for setting, values in middle.items()},
             "gain_over_one": {setting: common.ratio(middle["one"],
                                                     middle[setting])
-                              for setting in SETTINGS[1:]},
+                              for setting in SETTINGS[1:-1]},
+            "gain_expected_of_workers": common.ratio(
+                middle["one"], np.add(middle["half"], exchange["workers"])),
             "exchange_milliseconds": {
-                setting: common.spread([1e3 * float(np.median(
-                    one["exchange"])) for one in rows[setting]])
-                for setting in SETTINGS[2:]},
+                setting: common.spread(1e3 * np.array(values))
+                for setting, values in exchange.items()},
+            "multiply_adds_of_an_image": rows["one"][0]["multiply_adds"],
             "bytes_each_way": rows["one"][0]["bytes"]}
     return found
 
 
-def check(answers):
+def check(answers, models):
     """Return the differences of the losses from those of one process.
 
     Batch normalisation sees half a batch on each of two devices, so only
     the network without it is compared there.
     """
     found = {}
-    for model, setting in itertools.product(MODELS, SETTINGS[1:]):
+    for model, setting in itertools.product(models, SETTINGS[1:-1]):
         if model == "ssd300_vgg16" or setting == "threads":
             one, other = (answers[model, name][0]["losses"][:3]
                           for name in ("one", setting))
@@ -187,11 +201,11 @@ def measure(options):
     """Measure all settings; return the payload and the text."""
     settings = jobs(options)
     answers = common.rounds(settings, options.rounds)
-    batches = {model: 4 if options.quick or model != "dsod_tiny" else 16
-               for model in MODELS}
+    batches = batches_of(options)
     found = figures(answers, batches)
-    payload = {"config": {"models": MODELS, "batch": batches},
-               "seed": SEED, "figures": found, "differences": check(answers)}
+    payload = {"config": {"batch": batches, "classes": len(Noise.classes)},
+               "seed": SEED, "figures": found,
+               "differences": check(answers, batches)}
     rows = [(model, setting, value, one["gain_over_one"].get(setting, ""),
              one["exchange_milliseconds"].get(setting, ""))
             for model, one in found.items()
