@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet for this Python)
+from tools import measured_clusters
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
@@ -89,6 +90,8 @@ def test_the_implementations_agree(result):
     differences = list(numbers(found))
     assert len(differences) >= 5 and max(differences) <= 1e-4
     assert len(result[1].splitlines()) > 5          # the table
+    if facts["benchmark"] == "scaling":
+        assert "| `dsod_tiny` | 5.1 MB |" in measured_clusters.scaling(facts)
 
 
 def test_disagreement_stops_a_benchmark(common):
@@ -160,7 +163,9 @@ def test_bfloat16_is_near_float32(tmp_path):
         [sys.executable, "benchmarks/precision.py", "--quick", "--out",
          str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads((tmp_path / "precision.json").read_text())["figures"]
+    facts = json.loads((tmp_path / "precision.json").read_text())
+    found = facts["figures"]
+    assert "| `dsod_tiny`, 8 | training |" in measured_clusters.precision(facts)
     assert set(found) == {"dsod_tiny, inference", "dsod_tiny, training"}
     for one in found.values():
         assert 0 < one["largest_difference"] < 0.1   # another arithmetic

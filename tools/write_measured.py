@@ -1,21 +1,32 @@
-"""Write the table of measured figures in README.md from data/results.
+"""Write the measured figures of README.md and book/clusters.md from data/results.
 
     python tools/write_measured.py            write it
     python tools/write_measured.py --check    only say whether it is up to date
+
+A figure whose result is not there yet is left out, and a part of a page left as it is.
 """
 import argparse
 import json
 import sys
 from pathlib import Path
 
+if __package__ in (None, ""):  # started as a program
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import measured_clusters
+
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
-START, END = "<!-- measured -->", "<!-- /measured -->"
+START, END = "<!-- measured{} -->", "<!-- /measured -->"
 
 
 def result(name, root=ROOT):
     """Return the result that benchmarks/<name>.py wrote."""
     return json.loads((root / "data" / "results" / f"{name}.json").read_text())
+
+
+def exists(name, root=ROOT):
+    """Return whether that result is there."""
+    return (root / "data" / "results" / f"{name}.json").exists()
 
 
 def times(spread):
@@ -83,6 +94,21 @@ def rows(root=ROOT):
     ours, other = (judged["figures"][name] for name in ("ours", "pycocotools"))
     yield ("COCO's figures on 5,000 images, 80 classes, 100 detections an image: time of pycocotools, in times of ours "
            "(one round)", f"{other['times_ours']['median']:.0f} times ({ours['seconds']['median']:.1f} s)", judged)
+    yield from shared_rows(root)
+
+
+def shared_rows(root):
+    """Return the lines on several devices and on bfloat16."""
+    if exists("scaling", root):
+        found = result("scaling", root)
+        gains = found["figures"]["dsod300"]["gain_over_one"]
+        yield ("training step of `dsod300`, two threads, two workers (`launch`), against one thread; the rest is in "
+               "`book/clusters.md`", f"{times(gains['threads'])}, {times(gains['workers'])}", found)
+    if exists("precision", root):
+        found = result("precision", root)
+        gains = [found["figures"][f"dsod300, {task}"]["gain"] for task in ("training", "inference")]
+        yield ("`dsod300` in bfloat16 against float32, one core: training step, inference",
+               ", ".join(map(times, gains)), found)
 
 
 def table(root=ROOT):
@@ -99,17 +125,38 @@ def table(root=ROOT):
     return "\n".join(lines)
 
 
+def filled(text, name, content):
+    """Return a page with its part of that name replaced."""
+    start = START.format(name and f" {name}")
+    before, found, rest = text.partition(start + "\n")
+    _, ended, after = rest.partition(f"\n{END}")
+    if not (found and ended):
+        raise ValueError(f"the page lacks {start} ... {END}")
+    return f"{before}{start}\n{content}\n{END}{after}"
+
+
+def pages(root=ROOT):
+    """Yield (path, text as it is, text as it should be)."""
+    path = root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    yield path, text, filled(text, "", table(root))
+    path = root / "book" / "clusters.md"
+    text = wanted = path.read_text(encoding="utf-8")
+    for name, (source, write) in measured_clusters.BLOCKS.items():
+        if exists(source, root):
+            wanted = filled(wanted, name, write(result(source, root)))
+    yield path, text, wanted
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    wanted = f"{before}{START}\n{table()}\n{END}{after}"
-    if args.check and text != wanted:
-        sys.exit("README.md does not state what data/results holds: run tools/write_measured.py")
-    README.write_text(wanted, encoding="utf-8")
+    for path, text, wanted in pages():
+        if args.check and text != wanted:
+            sys.exit(f"{path.name} does not state what data/results holds: run tools/write_measured.py")
+        if text != wanted:
+            path.write_text(wanted, encoding="utf-8")
 
 
 if __name__ == "__main__":
