@@ -172,12 +172,28 @@ def test_mobilenet_v1_to_its_end(tmp_path):
     assert len(filled(short, tmp_path / "net.params").left) == 2 + 2 * 5
 
 
-def test_mobilenet_v2_to_its_end(tmp_path):
+def without_expansion(theirs):
+    """Leave out what widens by 1, as GluonCV and torchvision do."""
+    layers = theirs.features[3].out
+    rest = list(layers._children.values())[3:]
+    layers._children.clear()
+    layers.add(*rest)
+
+
+@pytest.mark.parametrize("widened", [True, False])
+def test_mobilenet_v2_to_its_end(widened, tmp_path):
     theirs = randomised(vision.MobileNetV2(0.5))
+    if not widened:
+        without_expansion(theirs)
     theirs.save_parameters(str(tmp_path / "net.params"))
-    net = ssd(config.MobileNetV2Config(width=0.5))
-    told = filled(net, tmp_path / "net.params")
+    read = training.read_classifier(tmp_path / "net.params")
+    one = training.adapt(ssd(config.MobileNetV2Config(width=0.5)).config,
+                         read)
+    assert one.backbone.expand_first == widened
+    net = models.build(one)
+    told = training.start_from_classifier(net, read)
     assert told.left == ("output.0.weight",)
+    assert not [name for name in told.drawn if name.startswith("backbone")]
     x = picture((96, 128))
     close(net.backbone(x)[0], theirs.features[:9](x))
     unhalve(theirs.features[16])              # the first one of 160
@@ -248,6 +264,39 @@ def test_names_of_torchvision_come_in_the_order_of_the_network(tmp_path):
             net.backbone)):
         assert (conv.weight.data() == k).asnumpy().all()
         assert (norm.running_var.data() == k + 0.5).asnumpy().all()
+
+
+def timm_names():
+    """Return the layers of timm's MobileNetV2, in order of the network."""
+    names = [("conv_stem", "bn1"), ("blocks.0.0.conv_dw", "blocks.0.0.bn1"),
+             ("blocks.0.0.conv_pw", "blocks.0.0.bn2")]
+    for stage, depth in enumerate((2, 3, 4, 3, 3, 1), 1):
+        for block in range(depth):
+            where = f"blocks.{stage}.{block}"
+            names += [(f"{where}.{conv}", f"{where}.bn{k}") for k, conv
+                      in enumerate(("conv_pw", "conv_dw", "conv_pwl"), 1)]
+    return [*names, ("conv_head", "bn2")]
+
+
+def test_names_of_timm_come_in_the_order_of_the_network(tmp_path):
+    """MobileNetV1's blocks are those that have no conv_pwl."""
+    theirs = vision.MobileNetV2(0.25)
+    without_expansion(theirs)
+    randomised(theirs).save_parameters(str(tmp_path / "net.params"))
+    read = training.read_classifier(tmp_path / "net.params")
+    arrays, wanted = {}, [read.convolutions[:-1], read.norms]
+    for names, *layers in zip(timm_names(), *wanted, strict=True):
+        for name, layer in zip(names, layers):
+            parts = {"gamma": "weight", "beta": "bias"}
+            arrays.update({f"{name}.{parts.get(part, part)}": layer[part]
+                           for part in layer.parts})
+    save_file(arrays, str(tmp_path / "net.safetensors"))
+    again = training.read_classifier(tmp_path / "net.safetensors")
+    for ours, theirs in zip(wanted, (again.convolutions, again.norms)):
+        for one, other in zip(ours, theirs, strict=True):
+            assert sorted(one.parts) == sorted(other.parts)
+            for part in one.parts:
+                np.testing.assert_array_equal(one[part], other[part])
 
 
 def thin_vgg_arrays():

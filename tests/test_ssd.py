@@ -113,6 +113,12 @@ def test_the_last_block_of_mobilenet_can_be_left_out():
     assert net.backbone.widths == [256, 1024]
 
 
+def test_the_convolution_of_mobilenet_v2_that_widens_by_1_is_optional():
+    short = config.MobileNetV2Config(expand_first=False)
+    net = models.build("ssd300_mobilenet_v2", backbone=short)
+    assert models.count_parameters(net) == 8_005_198 - 32 * 32 - 2 * 32
+
+
 def test_maps_of_all_backbones_are_those_of_the_table():
     for name, widths in [("vgg16", (512, 1024)), ("resnet50", (512, 2048)),
                          ("mobilenet_v1", (256, 1024)),
@@ -357,6 +363,8 @@ def test_separable_heads_by_hand():
      "positive, found 0"),
     (dict(backbone={"name": "mobilenet_v1", "last_block": 1}), "last_block "
      "must be True or False, found 1"),
+    (dict(backbone={"name": "mobilenet_v2", "expand_first": "no"}),
+     "expand_first must be True or False, found 'no'"),
     (dict(extras=((256, 512, "double"),) * 4), "two widths and one of half, "
      "valid, even, found .256, 512, 'double'."),
     (dict(extras=((256, 0, "half"),) * 4), "extra_widths must be a whole "

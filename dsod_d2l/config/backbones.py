@@ -176,15 +176,21 @@ class MobileNetV2Config(MobileNetConfig):
     """MobileNetV2 whose stage of 160 channels does not halve.
 
     top: channels of the last layer; the width does not touch them.
+    expand_first: whether the first block, which widens by 1, has a
+        convolution for it, as in Gluon's network. Those of the authors, of
+        GluonCV and of torchvision have none.
 
     Paper: MobileNetV2, table 2 (arXiv:1801.04381).
     """
 
     name: str = "mobilenet_v2"
     top: int = 1280
+    expand_first: bool = True
 
     def __post_init__(self):
         whole(self, 1, "top")
+        require(isinstance(self.expand_first, bool), "expand_first must be "
+                f"True or False, found {self.expand_first!r}")
         super().__post_init__()
 
 

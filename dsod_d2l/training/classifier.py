@@ -1,10 +1,10 @@
 """Start a backbone from a classifier's weights, whoever has trained it.
 
-Files of MXNet and GluonCV (.params) and safetensors with the names of either
-or of torchvision are read. Names differ, but the order of layers does not: the
-first convolution of the file is that of the backbone, and so on, and every
-shape is compared. Nothing is taken over by half: what does not fit is an
-error.
+Files of MXNet and GluonCV (.params) and safetensors with the names of either,
+of torchvision or of timm are read. Names differ, but the order of layers does
+not: the first convolution of the file is that of the backbone, and so on, and
+every shape is compared. Nothing is taken over by half: what does not fit is
+an error.
 """
 
 from __future__ import annotations
@@ -26,19 +26,25 @@ def adapt(config, classifier):
 
     Of ResNet-50 there are two kinds with the same shapes: one halves in its
     1 x 1 convolutions, which have biases in Gluon's files, one in its 3 x 3
-    convolutions.
+    convolutions. Of MobileNetV2 there is one with a convolution that widens
+    nothing, and one where a depthwise convolution comes second.
 
     Args:
         config: ``ModelConfig`` of a family with a backbone.
         classifier: ``Classifier``.
     """
     backbone = getattr(config, "backbone", None)
-    if getattr(backbone, "name", None) != "resnet50":
-        return config
-    early = any("bias" in layer.parts and layer["weight"].shape[2:] == (1, 1)
-                for layer in classifier.convolutions)
-    return dataclasses.replace(config, backbone=dataclasses.replace(
-        backbone, stride_at="1x1" if early else "3x3"))
+    kind, changes = getattr(backbone, "name", None), {}
+    layers = classifier.convolutions
+    if kind == "resnet50":
+        early = any("bias" in layer.parts and layer["weight"].shape[2:] ==
+                    (1, 1) for layer in layers)
+        changes = {"stride_at": "1x1" if early else "3x3"}
+    elif kind == "mobilenet_v2":
+        shape = layers[1]["weight"].shape if layers[1:] else ()
+        changes = {"expand_first": shape[2:] != (3, 3)}
+    return config if not changes else dataclasses.replace(
+        config, backbone=dataclasses.replace(backbone, **changes))
 
 
 def start_from_classifier(net, classifier, ctx=None):

@@ -46,7 +46,8 @@ class Inverted(nn.HybridBlock):
 
     Args:
         in_channels, channels: widths before and after.
-        expansion: how many times wider it is in between.
+        expansion: how many times wider it is in between; None: there is
+            no convolution that widens it.
         stride: 2 to halve the map.
 
     Paper: MobileNetV2, figure 3 b and table 1 (arXiv:1801.04381).
@@ -54,11 +55,12 @@ class Inverted(nn.HybridBlock):
 
     def __init__(self, in_channels, channels, expansion, stride):
         super().__init__()
-        middle = in_channels * expansion
+        middle = in_channels * (expansion or 1)
         self.adds = stride == 1 and in_channels == channels
         self.body = nn.HybridSequential()
-        self.body.add(conv_unit(in_channels, middle, 1, act="relu6"),
-                      depthwise_unit(middle, stride, act="relu6"),
+        if expansion:
+            self.body.add(conv_unit(in_channels, middle, 1, act="relu6"))
+        self.body.add(depthwise_unit(middle, stride, act="relu6"),
                       conv_unit(middle, channels, 1, act=None))
 
     def hybrid_forward(self, F, x):
@@ -69,8 +71,8 @@ class Inverted(nn.HybridBlock):
 class MobileNetV2(Backbone):
     """The maps behind the last block of 32 channels and the last layer.
 
-    The first block widens its input by 1: as in Gluon's network, it has a
-    convolution for it.
+    The first block widens its input by 1; ``expand_first`` says whether it
+    has a convolution for it.
 
     Args:
         config: ``MobileNetV2Config``.
@@ -93,6 +95,8 @@ class MobileNetV2(Backbone):
         for k, rows in enumerate(self.STAGES):
             halve = k > 0
             for expansion, channels, depth in rows:
+                if expansion == 1 and not config.expand_first:
+                    expansion = None
                 for _ in range(depth):
                     after = config.scaled(channels)
                     layers.append(Inverted(width, after, expansion,
