@@ -55,12 +55,25 @@ def _arrays(path):
         raise ValueError(f"{path} is not a readable safetensors file: "
                          f"{error}") from error
     # Such a file is sorted by the alphabet, where 10 comes before 9.
-    return {name: found[name] for name in sorted(found, key=_natural)}
+    return {name: found[name] for name in sorted(found, key=_order(found))}
 
 
-def _natural(name):
-    return [int(part) if part.isdigit() else part
-            for part in re.split(r"(\d+)", name)]
+def _order(names):
+    """Return what to sort names by, to have the order of their network.
+
+    Of timm's MobileNets, stem and blocks are not in alphabetical order, nor
+    is a block that ends in conv_pwl: it begins with conv_pw, not conv_dw.
+    """
+    inverted = {name.split("conv_pwl.")[0] for name in names
+                if "conv_pwl." in name}
+
+    def key(name):
+        if name.split("conv_pw.")[0] in inverted:
+            name = name.replace("conv_pw.", "conv_a.")
+        return (not name.startswith(("conv_stem.", "bn1.")),
+                [int(part) if part.isdigit() else part
+                 for part in re.split(r"(\d+)", name)])
+    return key
 
 
 def read_classifier(path):
@@ -68,7 +81,7 @@ def read_classifier(path):
 
     Args:
         path: a .params file, or a .safetensors file with names as MXNet,
-            GluonCV or torchvision give them.
+            GluonCV, torchvision or timm give them.
 
     Returns:
         ``Classifier``.
