@@ -58,6 +58,17 @@ def numbers(value):
         yield value
 
 
+def test_what_is_kept_is_not_done_again(common, tmp_path):
+    path = tmp_path / "kept.json"
+    assert common.Kept(path).once("one", lambda: {"AP": 0.5}) == {"AP": 0.5}
+    again = common.Kept(path)
+    assert again.once("one", lambda: pytest.fail("done again")) == {"AP": 0.5}
+    assert again.once("two", lambda: 2) == 2
+    assert common.Kept(path).answers == {"one": {"AP": 0.5}, "two": 2}
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.json"]
+    assert common.Kept().once("one", lambda: 1) == 1
+
+
 def test_a_result_explains_itself(result):
     facts = json.loads(result[0])
     assert facts["quick"] is True and facts["rounds"] == 1

@@ -57,6 +57,23 @@ def rows(root=ROOT):
         yield (f"`{name}` from scratch on {cells['figures']['trained on']} pictures of blood cells (BCCD), "
                f"{cells['figures']['seconds'] / 60:.1f} minutes on one core, on the {found['images']} of `test`",
                f"AP50 {found['AP50']:.3f} ({each}), AP {found['AP']:.3f}", cells)
+    parts = result("ablation", root)
+    yield (f"`dsod_tiny` and three that lack one thing, {parts['minutes']:g} minutes each on one core on Pikachu, "
+           f"AP of {parts['rounds']} runs each",
+           ", ".join(f"{name} {one['AP mean']:.3f} ({one['AP least']:.3f} to {one['AP most']:.3f})"
+                     for name, one in parts["figures"].items()), parts)
+    large = result("dsod300", root)
+    for name, tasks in large["figures"].items():
+        for task, settings in tasks.items():
+            fast = settings.get("ours, fused", settings["ours"])
+            others = [f"{setting} {one['times_ours']['median']:.2f} times" for setting, one in settings.items()
+                      if "times_ours" in one]
+            yield (f"`{name}` at {large['config']['side']} px, batch {large['config']['batch']}, {task}: images/s, "
+                   "share of the best convolution, memory; time of PyTorch, eager, in times of ours",
+                   f"{fast['images_per_second']['median']:.2f} images/s, "
+                   f"{fast['share_of_best_convolution']['median']:.0%}, {fast['gibibytes']['median']:.1f} GiB"
+                   + (" (fused)" if fast is not settings["ours"] else "") + "".join(f"; {one}" for one in others),
+                   large)
     yield ("training step of `dsod_gluon`, 256 px, batch 4, against imperative MXNet with its defaults",
            times(train["total"]), step)
     yield ("of that: threads, and then hybridizing",
