@@ -7,6 +7,7 @@ A figure whose result is not there yet is left out, and a part of a page left as
 """
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def exists(name, root=ROOT):
 def times(spread):
     """Return a ratio as text, with its range over the rounds."""
     return f"{spread['median']:.2f} × ({spread['least']:.2f} to {spread['most']:.2f})"
+
+
+def plain(command):
+    """Return a command without the places where its results were put.
+
+    >>> plain("python benchmarks/step.py --rounds 2 --out elsewhere")
+    'python benchmarks/step.py --rounds 2'
+    """
+    return re.sub(r" --(out|keep|weights) \S+", "", command)
 
 
 def rows(root=ROOT):
@@ -65,15 +75,15 @@ def rows(root=ROOT):
     large = result("dsod300", root)
     for name, tasks in large["figures"].items():
         for task, settings in tasks.items():
-            fast = settings.get("ours, fused", settings["ours"])
+            ours, fused = settings["ours"], settings.get("ours, fused")
             others = [f"{setting} {one['times_ours']['median']:.2f} times" for setting, one in settings.items()
-                      if "times_ours" in one]
+                      if "times_ours" in one and not setting.startswith("ours")]
             yield (f"`{name}` at {large['config']['side']} px, batch {large['config']['batch']}, {task}: images/s, "
-                   "share of the best convolution, memory; time of PyTorch, eager, in times of ours",
-                   f"{fast['images_per_second']['median']:.2f} images/s, "
-                   f"{fast['share_of_best_convolution']['median']:.0%}, {fast['gibibytes']['median']:.1f} GiB"
-                   + (" (fused)" if fast is not settings["ours"] else "") + "".join(f"; {one}" for one in others),
-                   large)
+                   "share of the best convolution, memory; time of PyTorch, eager, in times of ours, not fused",
+                   f"{ours['images_per_second']['median']:.2f} images/s"
+                   + (f", fused {fused['images_per_second']['median']:.2f}" if fused else "")
+                   + f", {ours['share_of_best_convolution']['median']:.0%}, {ours['gibibytes']['median']:.1f} GiB"
+                   + "".join(f"; {one}" for one in others), large)
     yield ("training step of `dsod_gluon`, 256 px, batch 4, against imperative MXNet with its defaults",
            times(train["total"]), step)
     yield ("of that: threads, and then hybridizing",
@@ -131,7 +141,7 @@ def shared_rows(root):
 def table(root=ROOT):
     """Return the table in Markdown."""
     lines = ["| what | figure | command |", "| --- | --- | --- |"]
-    lines += [f"| {what} | {figure} | `{found['command']}` |" for what, figure, found in rows(root)]
+    lines += [f"| {what} | {figure} | `{plain(found['command'])}` |" for what, figure, found in rows(root)]
     found = result("step", root)["machine"]
     lines += ["", f"On {found['cores']} cores of an {found['architecture']} CPU with {found['cpu_level']}, "
               "no GPU. Ratios are medians over rounds within one run, with the least and the most; "
