@@ -15,6 +15,7 @@ from dsod_d2l.cli import main
 from dsod_d2l.datasets.recordio import write_records
 from mxnet import nd
 from mxnet.gluon.model_zoo import vision
+from small_sets import CLASSES, Small
 
 ROOT = Path(__file__).parents[1]
 
@@ -225,6 +226,36 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
     assert len(lines) == len(rows) + 1
     code, _, err = call(capsys, *options[:-2], "--save", "voc")
     assert code == 2 and "--out" in err
+
+
+def test_classes_in_another_order_are_found_by_their_names(capsys, tmp_path):
+    from collections import Counter
+
+    from dsod_d2l import datasets
+    from dsod_d2l.datasets.convert import convert
+    from dsod_d2l.detection import Detector
+    convert(Small(), f"coco:{tmp_path / 'set'}:val")
+    known = (CLASSES[1], CLASSES[2], CLASSES[0])
+    net = models.build("dsod_tiny", 3, input_size=(80, 96), stem=4,
+                       bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
+                       predictions=(4, 4, 4))
+    models.initialise(net)
+    weights = tmp_path / "w.safetensors"
+    checkpoints.save_weights(weights, net, known)
+    notes = tmp_path / "set/annotations/instances_val.json"
+    got = value(capsys, "evaluate", "--weights", weights, "--data",
+                f"coco:{notes}", "--out", tmp_path, "--save", "coco")
+    assert {row["name"]: row["objects"] for row in got["classes"]} == {
+        CLASSES[0]: 1, CLASSES[1]: 1, CLASSES[2]: 1}
+    names = {row["id"]: row["name"] for row in
+             json.loads(notes.read_text())["categories"]}
+    rows = json.loads((tmp_path / "detections.json").read_text())
+    images = [one.image for one in datasets.open_dataset(f"coco:{notes}")]
+    wanted = Counter(known[label] for one in
+                     Detector.from_weights(weights).detect(images)
+                     for label in one.labels)
+    assert Counter(names[row["category_id"]] for row in rows) == wanted
+    assert len(set(wanted.values())) == 3        # or they could be swapped
 
 
 def test_training_takes_the_network_of_the_authors_on_request(

@@ -8,7 +8,7 @@ import pytest
 
 from dsod_d2l import evaluation as ev
 from dsod_d2l.detection import Detections
-from dsod_d2l.evaluation import curve, tables
+from dsod_d2l.evaluation import curve, measure, tables
 
 LEFT, RIGHT, LOW = [0, 0, .25, .5], [.5, 0, .75, .5], [0, .5, 1, 1]
 
@@ -28,7 +28,7 @@ def truth(*rows):
 
 
 def test_examples():
-    for module in (curve, tables):
+    for module in (curve, measure, tables):
         assert doctest.testmod(module).attempted
         assert doctest.testmod(module).failed == 0
 
@@ -210,3 +210,25 @@ def test_a_data_set_is_read_a_batch_at_a_time():
     dataset.classes = ("a", "b", "c")
     with pytest.raises(ValueError, match=r"2 classes \(a, b\).*has 3"):
         ev.evaluate_dataset(detector, dataset)
+
+
+@pytest.mark.parametrize("classes, label, AP50", [
+    (("a", "b"), 0, 1), (("b", "a"), 1, 1), (("b", "a"), 0, 0),
+    (("class 0", "class 1"), 0, 1)])
+def test_classes_are_the_same_by_their_names(classes, label, AP50):
+    from dsod_d2l.datasets.base import make_sample
+    dataset = FakeDataset([make_sample(np.ones((4, 5, 3), np.uint8), [LEFT],
+                                       [label])])
+    dataset.classes = classes
+    result = ev.evaluate_dataset(FakeDetector(), dataset)
+    assert result.AP50 == AP50
+    assert [row.objects for row in result.classes] == [AP50, 1 - AP50]
+
+
+def test_other_names_of_as_many_classes_are_refused():
+    dataset = FakeDataset()
+    dataset.classes = ("a", "c")
+    with pytest.raises(ValueError, match=r"\(a, b\).*has 2 \(a, c\); rename="):
+        ev.evaluate_dataset(FakeDetector(), dataset)
+    assert ev.class_numbers(("x", "y", "z"), ("y", "z", "x")).tolist() == [
+        1, 2, 0]

@@ -446,6 +446,15 @@ def test_the_cycle_evaluates_prunes_and_trains(tmp_path):
         row.stage for row in rows]
 
 
+def test_classes_to_train_on_come_in_the_order_of_the_network():
+    net = tiny(num_classes=2)
+    data = Squares(3)
+    data.classes = ("b", "a")
+    settings = config.TrainConfig(steps=1, held_back=0.0)
+    with pytest.raises(ValueError, match="in the order a,b, found b,a; only="):
+        pruning.prune_and_train(net, ("a", "b"), data, data, 0.3, settings)
+
+
 def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
     net = tiny()
     seen = []

@@ -83,17 +83,19 @@ def _write(options, dataset, classes, detections, truths, result):
 
 
 def _save(options, dataset, classes, detections, sizes):
-    from ..evaluation import files
+    from ..evaluation import class_numbers, files
     names = image_names(dataset)
     if options.save == "voc":
         return files.write_voc(options.out, detections, [
             PurePosixPath(name).stem for name in names], sizes, classes)
     ids = getattr(dataset, "image_ids", {})
-    categories = getattr(dataset, "category_ids", range(len(classes)))
+    theirs = getattr(dataset, "category_ids", range(len(classes)))
+    numbers = class_numbers(classes, dataset.classes)
+    categories = [theirs[place] for place in numbers.argsort()]
     path = Path(options.out) / "detections.json"
     files.write_coco(path, detections,
                      [ids.get(name, place) for place, name
-                      in enumerate(names)], sizes, list(categories))
+                      in enumerate(names)], sizes, categories)
     return [path]
 
 

@@ -9,14 +9,14 @@ from .curve import (RECALL_POINTS, Curve, average_precision,
                     precision_recall)
 from .errors import (NAMES, Mistakes, best_threshold, cost_of_mistakes,
                      count_mistakes, find_mistakes, worst_images)
-from .measure import (SIZES, evaluate_dataset, evaluate_detections,
-                      run_detector)
+from .measure import (SIZES, class_numbers, evaluate_dataset,
+                      evaluate_detections, run_detector)
 from .results import FIGURES, STYLES, ClassResult, Evaluation
 from .tables import Truth
 
 __all__ = ["ClassResult", "Curve", "Evaluation", "FIGURES", "Mistakes",
            "NAMES", "RECALL_POINTS", "SIZES", "STYLES", "Truth",
-           "average_precision", "best_threshold", "cost_of_mistakes",
-           "count_mistakes", "evaluate_dataset", "evaluate_detections",
+           "average_precision", "best_threshold", "class_numbers",
+           "cost_of_mistakes", "count_mistakes", "evaluate_dataset", "evaluate_detections",
            "find_mistakes", "precision_recall", "run_detector",
            "worst_images"]

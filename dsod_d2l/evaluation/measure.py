@@ -59,6 +59,9 @@ def evaluate_detections(detections, truths, num_classes, most=100,
 def evaluate_dataset(detector, dataset, most=100, **rules):
     """Run a detector on a data set and compare what it finds.
 
+    Classes are the same by their names, see ``class_numbers``; the figures
+    are in the order of the detector's.
+
     Args:
         detector: ``detection.Detector``.
         dataset: any data set; its images are read a batch at a time.
@@ -68,8 +71,7 @@ def evaluate_dataset(detector, dataset, most=100, **rules):
         ``Evaluation``.
 
     Raises:
-        ValueError: the detector and the data set differ in their number of
-            classes.
+        ValueError: the detector and the data set have different classes.
     """
     detections, truths = run_detector(detector, dataset)
     return evaluate_detections(detections, truths, len(dataset.classes),
@@ -83,20 +85,48 @@ def run_detector(detector, dataset):
         detector, dataset: see ``evaluate_dataset``.
 
     Returns:
-        (detections, truths): a ``Detections`` and a ``Truth`` per image.
+        (detections, truths): a ``Detections`` and a ``Truth`` per image,
+        the labels of both being those of the detector.
     """
-    if len(detector.classes) != len(dataset.classes):
-        raise ValueError(f"the detector knows {len(detector.classes)} classes "
-                         f"({', '.join(detector.classes)}), the data set has "
-                         f"{len(dataset.classes)} "
-                         f"({', '.join(dataset.classes)})")
+    numbers = class_numbers(detector.classes, dataset.classes)
     detections, truths = [], []
     for start in range(0, len(dataset), detector.batch_size):
         stop = min(start + detector.batch_size, len(dataset))
         samples = [dataset[index] for index in range(start, stop)]
         detections += detector.detect([one.image for one in samples])
         truths += [Truth.of(one) for one in samples]
+    if list(numbers) != sorted(numbers):
+        truths = [one._replace(labels=np.append(numbers, -1)[one.labels])
+                  for one in truths]
     return detections, truths
+
+
+def class_numbers(known, names):
+    """Return the number that each class of a data set has in a detector.
+
+    Args:
+        known: names of the detector's classes.
+        names: those of the data set. Where either are no names but
+            "class 0", "class 1", ..., numbers stay what they are.
+
+    Returns:
+        (K,) int64.
+
+    Raises:
+        ValueError: the classes are not the same.
+
+    >>> class_numbers(("red", "white", "blue"), ("blue", "red", "white"))
+    array([2, 0, 1])
+    """
+    plain = [f"class {k}" for k in range(len(known))]
+    if len(names) == len(known) and plain in (list(known), list(names)):
+        return np.arange(len(known))
+    if sorted(known) != sorted(names):
+        raise ValueError(
+            f"the detector knows {len(known)} classes ({', '.join(known)}), "
+            f"the data set has {len(names)} ({', '.join(names)}); rename= and "
+            "only= behind the name of a data set change what it has")
+    return np.array([list(known).index(name) for name in names])
 
 
 class _Judged(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .. import checkpoints, models, training
 from ..config import DetectConfig
 from ..detection import Detector
-from ..evaluation import evaluate_dataset
+from ..evaluation import class_numbers, evaluate_dataset
 from .choosing import make_plan
 from .cutting import cut
 
@@ -76,11 +76,16 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None, steps=1
         (net, rows): the last network, and its ``Row``s, the whole first.
 
     Raises:
-        ValueError: see ``make_plan``; the data have more or fewer classes;
-            steps is below 1.
+        ValueError: see ``make_plan``; the data to train on have other
+            classes, or have them in another order; steps is below 1.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, found {steps}")
+    numbers = class_numbers(classes, dataset.classes)
+    if settings is not None and list(numbers) != sorted(numbers):
+        raise ValueError("the data to train on must have the classes in the "
+                         f"order {','.join(classes)}, found "
+                         f"{','.join(dataset.classes)}; only= changes it")
     rows = []
     boxed = settings is not None and settings.augment == "letter-box"
 
