@@ -35,6 +35,9 @@ HALF = {"milliseconds": {"float32": of(400.), "bfloat16": of(240.)}, "gain": of(
 PRECISION = {"command": "python benchmarks/precision.py", "rounds": 3, "machine": SCALING["machine"],
              "config": {"models": {"dsod300": 2}, "threads": 1},
              "figures": {"dsod300, training": HALF, "dsod300, inference": HALF}}
+GLUONCV = {"command": "python benchmarks/ssd_gluoncv.py", "config": {"model": "ssd300_vgg16", "batch": 8, "threads": 2},
+           "figures": {task: {"gain": of(gain)} for task, gain
+                       in (("forward", 1.), ("detect", 3.), ("step", 2.), ("targets", 4.))}}
 
 
 def cells(table):
@@ -103,7 +106,7 @@ def root(tmp_path):
     for name in ("README.md", "book/clusters.md"):
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "data" / "results", tmp_path / "data" / "results")
-    for name in ("scaling", "precision"):
+    for name in ("scaling", "precision", "ssd_gluoncv"):
         (tmp_path / f"data/results/{name}.json").unlink(missing_ok=True)
     return tmp_path
 
@@ -112,7 +115,7 @@ def test_results_reach_the_pages_and_nothing_else_does(root):
     before = {path.name: text for path, text, wanted in write_measured.pages(root)}
     assert "`dsod300`, two threads" not in dict((path.name, wanted) for path, _, wanted
                                                 in write_measured.pages(root))["README.md"]
-    for name, found in (("scaling", SCALING), ("precision", PRECISION)):
+    for name, found in (("scaling", SCALING), ("precision", PRECISION), ("ssd_gluoncv", GLUONCV)):
         (root / f"data/results/{name}.json").write_text(json.dumps(found))
     after = {path.name: wanted for path, _, wanted in write_measured.pages(root)}
     page = after["clusters.md"]
@@ -120,6 +123,8 @@ def test_results_reach_the_pages_and_nothing_else_does(root):
         assert page.count(block) == 1 and block not in before["clusters.md"]
     assert "1.88 × (1.69 to 2.06), 1.50 × (1.35 to 1.65) | `python benchmarks/scaling.py`" in after["README.md"]
     assert "1.67 × (1.50 to 1.83), 1.67 × (1.50 to 1.83) | `python benchmarks/precision.py`" in after["README.md"]
+    assert ("1.00 × (0.90 to 1.10), 3.00 × (2.70 to 3.30), 2.00 × (1.80 to 2.20), 4.00 × (3.60 to 4.40) | "
+            "`python benchmarks/ssd_gluoncv.py`") in after["README.md"]
     outside = re.compile(r"<!-- measured.*?-->.*?<!-- /measured -->", re.S)
     for name, text in after.items():
         assert outside.sub("", text) == outside.sub("", before[name])

@@ -125,7 +125,7 @@ def rows(root=ROOT):
 
 
 def shared_rows(root):
-    """Return the lines on several devices and on bfloat16."""
+    """Return the lines on several devices, on bfloat16 and on GluonCV."""
     if exists("scaling", root):
         found = result("scaling", root)
         gains = found["figures"]["dsod300"]["gain_over_one"]
@@ -136,6 +136,13 @@ def shared_rows(root):
         gains = [found["figures"][f"dsod300, {task}"]["gain"] for task in ("training", "inference")]
         yield ("`dsod300` in bfloat16 against float32, one core: training step, inference",
                ", ".join(map(times, gains)), found)
+    if exists("ssd_gluoncv", root):
+        found = result("ssd_gluoncv", root)
+        yield (f"`{found['config']['model']}` against GluonCV's network of the same numbers, batch "
+               f"{found['config']['batch']}, both hybridized, {found['config']['threads']} threads: its time in times "
+               "of ours for a forward pass, with detection, a training step, a step with its targets",
+               ", ".join(times(found["figures"][task]["gain"]) for task in ("forward", "detect", "step", "targets")),
+               found)
 
 
 def table(root=ROOT):
