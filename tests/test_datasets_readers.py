@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -523,6 +524,15 @@ def test_yolo_names_from_yaml(yolo, text):
         datasets.Yolo(yolo)
 
 
+def test_yolo_names_from_yaml_without_its_reader(yolo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)       # as if not installed
+    datasets.Yolo(yolo)                      # its names are in classes.txt
+    (yolo / "classes.txt").rename(yolo / "data.yaml")
+    with pytest.raises(ValueError, match="data.yaml needs PyYAML to be read; "
+                       "or write the names into classes.txt"):
+        datasets.Yolo(yolo)
+
+
 @pytest.mark.parametrize("line, words", [
     ("2 .5 .5 .1 .1", "labels/b.txt, line 2: the class '2' is not a whole "
                       "number from 0 to 1"),
@@ -632,6 +642,23 @@ def test_combined():
         both.entry(8)
     with pytest.raises(ValueError, match="at least one data set"):
         datasets.Combined([])
+
+
+def test_combined_coco_files_keep_their_ids(coco):
+    one = datasets.open_dataset(coco())
+    both = datasets.Combined([one, one])
+    assert both.category_ids == one.category_ids
+    assert both.image_ids == one.image_ids
+    other = datasets.open_dataset(coco())
+    other.category_ids = other.category_ids[::-1]
+    other.image_ids = {f"other {name}": key + 1000 for name, key
+                       in one.image_ids.items()}
+    assert len(datasets.Combined([one, other]).image_ids) == 2 * len(one)
+    with pytest.raises(ValueError, match="the class 'cat' has the id"):
+        datasets.Combined([one, other]).category_ids
+    mixed = datasets.Combined([one, Small()], merge=True)
+    assert not hasattr(mixed, "image_ids")
+    assert not hasattr(mixed, "category_ids")
 
 
 def test_combined_samples_have_the_labels_of_the_whole(small, tmp_path):

@@ -44,6 +44,28 @@ class Combined:
         return [fault for part in self.parts
                 for fault in getattr(part, "skipped", [])]
 
+    @property
+    def image_ids(self):
+        """The ids of the images, where all parts have them."""
+        return {name: key for part in self.parts
+                for name, key in part.image_ids.items()}
+
+    @property
+    def category_ids(self):
+        """The id of each class, where all parts have them.
+
+        Raises:
+            ValueError: the parts differ in the id of a class.
+        """
+        ids = {}
+        for part in self.parts:
+            for name, key in zip(part.classes, part.category_ids):
+                if ids.setdefault(name, key) != key:
+                    raise ValueError(f"the class {name!r} has the id "
+                                     f"{ids[name]} in one data set, and {key}"
+                                     f" in {part!r}.")
+        return tuple(ids[name] for name in self.classes)
+
     def __len__(self):
         return int(self._starts[-1])
 
