@@ -29,7 +29,8 @@ def draw_network(ax, summary, config):
 
     A box is as wide as its map (by the square root of the columns), and as
     high as it has channels. Stages that complete a feature map are marked
-    with the number of the map and of its anchors.
+    with the number of the map and of its anchors; "256 of 512
+    channels" are those of a stage that gives a part of its map.
 
     Args:
         ax: Axes, about 5 inches wide and 0.44 inches high for each stage.
@@ -48,7 +49,9 @@ def draw_network(ax, summary, config):
                                edgecolor=INK, linewidth=0.8))
         ax.text(TEXT, y - 0.02, name, fontsize=TEXT_SIZE, va="bottom",
                 color=INK)
-        ax.text(TEXT, y + 0.02, f"{shape[0]} channels, {shape[1]} × "
+        whole = summary.maps[number - 1][0] if number else shape[0]
+        part = f" of {whole}" if whole != shape[0] else ""
+        ax.text(TEXT, y + 0.02, f"{shape[0]}{part} channels, {shape[1]} × "
                 f"{shape[2]}", fontsize=TEXT_SIZE - 1, va="top",
                 color="#444444")
         if number:

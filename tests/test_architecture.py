@@ -52,6 +52,14 @@ def test_text_fits_at_the_width_of_a_telephone(name):
     assert sum(counts) == config.get(name).anchor_count
 
 
+@pytest.mark.parametrize("name, joined", [
+    ("dsod300", ["256 of 512 channels, 19 × 19"]),
+    ("grp_dsod320", []), ("ssd300_vgg16", [])])
+def test_a_map_of_two_stages_has_the_channels_of_both(name, joined):
+    texts = [text.get_text() for text in drawn(name)[0].texts]
+    assert [text for text in texts if " of " in text and "channels" in text] == joined
+
+
 def test_a_picture_is_written(tmp_path):
     net = models.build("toy_ssd")
     path = tmp_path / "new" / "toy.png"
