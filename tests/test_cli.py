@@ -342,6 +342,25 @@ def test_weights_of_another_family_or_width_are_refused(capsys, here,
         assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("model, changes", [
+    ("ssd_mobilenet_v2_tiny", {}),
+    ("ssd_vgg_thin", dict(backbone=config.VGG16Config(
+        norm=True, widths=[8] * 15)))])
+def test_weights_of_another_backbone_or_width_are_refused(
+        capsys, here, tmp_path, model, changes):
+    """A few of their tensors would fit, and all heads do."""
+    net = models.build(model, 1, **changes)
+    models.initialise(net)
+    checkpoints.save_weights(tmp_path / "o.safetensors", net, ["square"])
+    code, _, err = call(
+        capsys, "train", "--data", f"rec:{here / 'squares.rec'}", "--steps",
+        1, "--model", "ssd_vgg_thin", "--out", tmp_path / "run",
+        "--weights", tmp_path / "o.safetensors")
+    assert code == 2 and err.count("\n") == 1
+    assert ("o.safetensors does not fit ssd_vgg_thin: its backbone.stages."
+            in err)
+
+
 def test_training_starts_from_weights(capsys, here, tmp_path):
     net = models.build("dsod_tiny", 3)
     models.initialise(net)

@@ -72,3 +72,26 @@ def start_from(net, path, classes, ctx=None):
     return Transfer(tuple(loaded),
                     tuple(name for name in wanted if name not in loaded),
                     tuple(name for name in tensors if name not in loaded))
+
+
+def check_widths(net, path):
+    """Refuse weights of other widths, or of another backbone.
+
+    ``start_from`` would take the few layers over that happen to agree.
+
+    Args:
+        net: a ``models.Network``; its heads may differ.
+        path: a file that training wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: the file cannot be read, or has a
+            tensor of the same name and another shape.
+    """
+    tensors, _ = checkpoints.load_tensors(path)
+    for name, parameter in net._collect_params_with_prefix().items():
+        if name in tensors and not name.split(".")[0].endswith("heads"):
+            shape = tensors[name].shape
+            if shape != parameter.shape:
+                raise ValueError(
+                    f"{path} does not fit {net.config.name}: its {name} has "
+                    f"the shape {shape}, expected was {parameter.shape}")
