@@ -96,6 +96,19 @@ def test_the_coarsest_transfer_takes_nothing_in(relu):
     assert made.shape == (1, 4, 2, 5) and (made.min() >= 0) == relu
 
 
+def test_the_authors_form_differs_in_fc6_and_in_the_relus_of_the_top():
+    found = {}
+    for authors in (False, True):
+        net = models.build("refinedet320_vgg16", authors=authors)
+        fc6, top = net.backbone.stages[-1][1][0], net.transfers[-1]
+        found[authors] = fc6._kwargs["dilate"], top.relu, len(top.last)
+        assert models.count_parameters(net) == 34_440_884
+        assert [len(block.last) for block in net.transfers][:-1] == [2] * 3
+        assert net.config.source_scales == (10, 8)
+        assert net.config.easy == .99
+    assert found == {False: ((6, 6), False, 1), True: ((3, 3), True, 2)}
+
+
 def test_only_the_first_sources_are_scaled():
     net = narrow(source_scales=(10, 8))
     sources = [one.asnumpy() for one in net.sources(mx.nd, image())]

@@ -342,6 +342,8 @@ def test_separable_heads_by_hand():
 
 
 @pytest.mark.parametrize("changes, message", [
+    (dict(backbone=5), "backbone must be a name, a dictionary or a "
+     "BackboneConfig, found 5"),
     (dict(backbone="vgg19"), "no backbone is called 'vgg19', expected one of "
      "vgg16"),
     (dict(backbone={"name": "vgg16", "depth": 3}), "vgg16 has no field depth"),

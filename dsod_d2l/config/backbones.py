@@ -208,6 +208,8 @@ def make_backbone(value):
     """
     if isinstance(value, BackboneConfig):
         return value
+    require(isinstance(value, (str, dict)), "backbone must be a name, a "
+            f"dictionary or a BackboneConfig, found {value!r}")
     fields = {"name": value} if isinstance(value, str) else dict(value)
     name = fields.get("name")
     require(name in BACKBONES, f"no backbone is called {name!r}, expected "
