@@ -508,6 +508,22 @@ def test_yolo_boxes_are_centre_and_size(yolo):
     assert found[0].labels.tolist() == [1] and not len(found[1].labels)
 
 
+def test_a_yolo_split_is_in_both_folders_or_holds_both(yolo):
+    for name in ("images", "labels"):
+        (yolo / name).rename(yolo / f"old {name}")
+        (yolo / "train").mkdir(exist_ok=True)
+        (yolo / f"old {name}").rename(yolo / "train" / name)
+    for found in (datasets.open_dataset(f"yolo:{yolo}:train"),
+                  datasets.open_dataset(f"yolo:{yolo}", split="train")):
+        assert [len(one.labels) for one in found] == [1, 0]
+        assert found.entry(0).name == "a.jpg"
+    (yolo / "train/labels").rename(yolo / "labels")
+    with pytest.raises(FileNotFoundError, match="no folder .*train/labels"):
+        datasets.open_dataset(f"yolo:{yolo}:train")
+    with pytest.raises(FileNotFoundError, match="no folder .*valid"):
+        datasets.open_dataset(f"yolo:{yolo}:valid")
+
+
 @pytest.mark.parametrize("text", ["names: [cat, dog]\n",
                                   "names:\n  1: dog\n  0: cat\n"])
 def test_yolo_names_from_yaml(yolo, text):

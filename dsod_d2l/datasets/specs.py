@@ -20,7 +20,8 @@ FORMS = {
     "not found by itself; coco:FOLDER:val2017 is COCO's own layout",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
     "row for each object; pixels or fractions",
-    "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, names in classes.txt",
+    "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, of a split in "
+    "images/SPLIT or SPLIT/images; names in classes.txt or data.yaml",
     "list:FILE": "a line for each image: its name and that of a VOC file",
 }
 OPTIONS = {
@@ -173,7 +174,8 @@ def _csv(rest, split, options):
 def _yolo(rest, split, options):
     from .yolo import Yolo
     folder, part = split_path(rest)
-    there = split and (Path(folder) / "images" / split).is_dir()
+    there = split and any((Path(folder) / one).is_dir() for one in (
+        f"images/{split}", f"{split}/images"))
     return Yolo(folder, part or (split if there else None), **options)
 
 

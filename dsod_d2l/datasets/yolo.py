@@ -26,7 +26,8 @@ class Yolo(Annotated):
 
     Args:
         folder: holds ``images`` and ``labels``; or both kinds side by side.
-        split: name of a folder in both ``images`` and ``labels``.
+        split: name of a folder in both ``images`` and ``labels``, or of one
+            that holds both.
         classes: names in the order of the numbers. Default: those that
             ``labels.json``, ``classes.txt`` or ``data.yaml`` in the folder
             states.
@@ -103,11 +104,13 @@ def _add(maker, words, where, classes, flags):
 
 def _folders(root, split):
     """Return the folders of images and of text files."""
+    part = split or ""
     if (root / "images").is_dir() and (root / "labels").is_dir():
-        found = root / "images" / (split or ""), root / "labels" / (split
-                                                                    or "")
+        found = root / "images" / part, root / "labels" / part
+    elif (root / part / "images").is_dir():
+        found = root / part / "images", root / part / "labels"
     else:
-        found = (root / (split or ""),) * 2
+        found = (root / part,) * 2
     for folder in found:
         if not folder.is_dir() or not inside(root, split or "x"):
             raise FileNotFoundError(f"There is no folder {folder}.")
