@@ -1,9 +1,8 @@
 """Measure bfloat16 against float32 on the CPU: inference and training.
 
-MXNet's automatic mixed precision puts casts around convolutions and dense
-layers, and leaves the rest, and the weights, in float32. For inference a
-converted copy of the network is made; for training MXNet's functions are
-replaced when it starts, and stay so as long as the process lives.
+MXNet's automatic mixed precision puts casts around convolutions, and leaves
+the rest, and the weights, in float32. For inference a converted copy of the
+network is made; training is that of `train --precision bfloat16`.
 
 Also reported: how far the network's outputs are from those of float32, and
 how far the losses of the first steps. A processor without bfloat16 computes
@@ -25,10 +24,6 @@ def prepared(job):
     """Return network and normalised images."""
     import dsod_d2l  # noqa: F401  (prepares MXNet)
     import mxnet as mx
-    from mxnet.contrib import amp
-
-    if job["kind"] == "bfloat16" and job["task"] == "training":
-        amp.init(target_dtype="bfloat16")
     from dsod_d2l import models
 
     mx.random.seed(SEED)
@@ -69,11 +64,12 @@ def training(job):
     import mxnet as mx
     from dsod_d2l.config import TrainConfig
     from dsod_d2l.training import TrainingGraph
+    from dsod_d2l.training.precision import lowered
     from mxnet import autograd, gluon
     from step import training_batch
 
-    graph, batch = TrainingGraph(net, TrainConfig()), training_batch(
-        net, job["batch"])
+    batch = training_batch(net, job["batch"])
+    graph = TrainingGraph(lowered(net, job["kind"]), TrainConfig())
     graph.hybridize(static_alloc=True, static_shape=True)
     trainer = gluon.Trainer(net.collect_params(), "sgd",
                             {"learning_rate": 1e-2, "momentum": .9})

@@ -10,20 +10,26 @@ import numpy as np
 import pytest
 
 import small_runs
-from dsod_d2l import checkpoints, config, datasets, models, tensor_files
+from dsod_d2l import (checkpoints, config, datasets, models, runtime,
+                      tensor_files)
 from dsod_d2l.cli import main
 from dsod_d2l.datasets import images
 from dsod_d2l.datasets.convert import convert
 from dsod_d2l.datasets.recordio import write_payloads, write_records
 from dsod_d2l.detection.video import VideoReader
 from dsod_d2l.training import folder as folders
+from dsod_d2l.training import parallel, precision
 from small_sets import Small, encoded
 from test_hostile_files import png_of
 
+TWO = [mx.cpu(0), mx.cpu(1)]
 PAGE = Path(__file__).resolve().parents[1] / "book" / "troubleshooting.md"
 # Said by tests of their own, for they need another process or a log.
 ELSEWHERE = {"... cannot be locked", "xmin ... is not below xmax ...",
-             "it leaves the image: found ..., expected x from ... to ..."}
+             "it leaves the image: found ..., expected x from ... to ...",
+             "worker ... of ... was killed by SIGKILL; the other processes are "
+             "stopped", "The other workers have been silent for ... seconds",
+             "this processor does not compute with bfloat16"}
 
 
 def quoted():
@@ -167,6 +173,17 @@ SAID = {
     "camera ... does not answer": lambda folder: VideoReader(99),
     "expected a video that OpenCV can read":
         written("a.avi", b"RIFF", VideoReader),
+    "a batch of ... images cannot be divided evenly among ... devices":
+        lambda folder: parallel.Devices(TWO, small_runs.settings(batch_size=3)),
+    "there is no GPU ...: MXNet finds ...":
+        lambda folder: runtime.named_devices(["7"]),
+    "synchronised normalisation on contexts of the CPU would stall":
+        lambda folder: parallel.set_norms(small_runs.network(), TWO),
+    "precision ... is for a ..., and this run is on ...":
+        lambda folder: small_runs.train(folder, precision="float16"),
+    "MXNet cannot convert ... to bfloat16, as it can no network with "
+    "up-sampling": lambda folder: precision.lowered(
+        models.build("grp_dsod_tiny", 1), "bfloat16"),
 }
 
 

@@ -18,6 +18,7 @@ EXCUSES = (
     (re.compile(r"chromium", re.I), "chromium"),
     (re.compile(r"\bGPU\b"), "gpu"),
     (re.compile(r"gluoncv"), "gluoncv"),
+    (re.compile(r"no bfloat16"), "bfloat16"),
     (re.compile(r"not a (git )?repository|git history", re.I), "git"),
 )
 
@@ -28,8 +29,13 @@ def what_is_here():
     return {"data": bool(folder) and Path(folder).is_dir(),
             "chromium": any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
             "gluoncv": importlib.util.find_spec("gluoncv") is not None,
+            "bfloat16": _says("/proc/cpuinfo", r"\b(avx512_bf16|amx_bf16|bf16)\b"),
             "gpu": False,  # the pinned MXNet is the one for the CPU
             "git": Path(".git").exists()}
+
+
+def _says(path, pattern):
+    return Path(path).is_file() and bool(re.search(pattern, Path(path).read_text()))
 
 
 def skipped(report, here):

@@ -65,6 +65,9 @@ class TrainConfig:
     checkpoint_every: steps between checkpoints; 0: only at the end.
     keep_checkpoints: how many of the newest to keep.
     workers: data workers; None: one.
+    precision: type that convolutions are computed in: "float32", "bfloat16"
+        (on a CPU that has it) or "float16" (on a GPU). All else, the weights
+        among it, stays float32.
     sync_norm: whether batch normalisation sees the images of all devices of
         a process at once, or those of each device by themselves.
     """
@@ -92,6 +95,7 @@ class TrainConfig:
     checkpoint_every: int = 0
     keep_checkpoints: int = 2
     workers: int | None = None
+    precision: str = "float32"
     sync_norm: bool = False
     seed: int = 0
 
@@ -107,7 +111,8 @@ class TrainConfig:
                 f"False, found {self.sync_norm!r}")
         choices = {"optimiser": ("sgd", "adam"),
                    "schedule": ("constant", "multistep", "cosine"),
-                   "classification": ("softmax", "focal")}
+                   "classification": ("softmax", "focal"),
+                   "precision": ("float32", "bfloat16", "float16")}
         for name, known in choices.items():
             require(getattr(self, name) in known, f"{name} must be one of "
                     f"{', '.join(known)}, found {getattr(self, name)!r}")

@@ -10,6 +10,8 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 from mxnet.gluon.contrib.nn import SyncBatchNorm
 
+from .precision import LossScale, check
+
 COPIES = "MXNET_CPU_TEMP_COPY"
 MANY = 1000
 
@@ -52,6 +54,8 @@ class Devices:
         self.contexts = list(contexts) if isinstance(
             contexts, (list, tuple)) else [contexts]
         self.settings, self.team = settings, team or Alone()
+        self.scale = LossScale(settings.precision)
+        check(settings.precision, self.contexts[0])
         each, here = len(self.contexts), self.team.workers
         if not each:
             raise ValueError("there must be a device to train on, found none")
@@ -153,9 +157,9 @@ class Devices:
         return (np.maximum(counts, 1) / np.maximum(whole, 1)).ravel().tolist()
 
     def _heads(self, losses, shares):
-        if self.parts == 1:
+        if self.parts == 1 and not self.scale.active:
             return None
-        return [mx.nd.array([share], ctx=row[2].context)
+        return [mx.nd.array([share * self.scale.value], ctx=row[2].context)
                 for row, share in zip(losses, shares)]
 
 

@@ -91,14 +91,8 @@ class Run:
             batch = next(batches)
             sources += batch.sources
             parts += self._backward(batch)
-        self.trainer.allreduce_grads()
-        norm = self._gradient_norm()
         parts /= settings.accumulate
-        self._check(parts, norm, sources)
-        scale = settings.accumulate
-        if settings.clip and norm / scale > settings.clip:
-            scale = norm / settings.clip
-        self.trainer.update(scale)
+        norm = self._change(parts, sources)
         if settings.accumulate > 1:
             for parameter in self.parameters:
                 parameter.zero_grad()
@@ -109,13 +103,33 @@ class Run:
         return {"step": self.step, "loss": float(parts.sum()),
                 "classification": float(parts[0]),
                 "localisation": float(parts[1]), "rate": rate,
-                "gradient": norm / settings.accumulate,
+                "gradient": norm and norm / settings.accumulate,
                 "seconds": round(self.seconds, 3)}
 
     def _backward(self, batch):
         """Add the gradients of one batch; return its two losses."""
         truths = batch.truths if self.net.steps > 1 else None
         return self.devices.backward(self.graph, batch, truths)
+
+    def _change(self, parts, sources):
+        """Change the weights by their gradients.
+
+        Returns the norm of these, None where float16 could not hold them.
+        """
+        settings, scale = self.settings, self.devices.scale
+        self.trainer.allreduce_grads()
+        norm = self._gradient_norm() / scale.value
+        if np.isfinite(parts).all() and scale.overflowed(norm):
+            log.warning("Step %d: a gradient is too large for float16. The "
+                        "step is left out, and the loss multiplied by %d "
+                        "from now on.", self.step + 1, scale.value)
+            return None
+        self._check(parts, norm, sources)
+        divisor = settings.accumulate
+        if settings.clip and norm / divisor > settings.clip:
+            divisor = norm / settings.clip
+        self.trainer.update(divisor * scale.value)
+        return norm
 
     def _gradient_norm(self):
         grads = [parameter.grad(self.ctx) for parameter in self.parameters]

@@ -48,7 +48,7 @@ def save(run):
     if run.folder is None or run.saved == run.step:
         return
     facts = {**_identity(run), "best": run.best, "seconds": run.seconds,
-             "history": list(run.history)}
+             "scale": run.devices.scale.state(), "history": list(run.history)}
     extra = dict(run.average.state() if run.average else {})
     if run.best:
         extra.update({BEST + name: array
@@ -139,6 +139,7 @@ def _restore(run, found):
         raise ValueError(f"{found.path} lacks the history, the time or the "
                          "best model of its run")
     checkpoints.restore(found, run.net, run.trainer)
+    run.devices.scale.restore(facts.get("scale"), found.path)
     run.step = run.saved = found.step
     run.best, run.seconds = facts["best"], facts["seconds"]
     run.history = History(facts["history"])

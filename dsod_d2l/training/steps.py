@@ -8,6 +8,7 @@ from mxnet.gluon import HybridBlock
 
 from ..losses import DetectionLoss
 from .graph import TrainingGraph
+from .precision import lowered
 
 
 def training_graph(net, settings):
@@ -20,6 +21,7 @@ def training_graph(net, settings):
     Returns:
         ``TrainingGraph``, or ``StepGraph`` for a network in several steps.
     """
+    net = lowered(net, settings.precision)
     graph = (TrainingGraph if net.steps == 1 else StepGraph)(net, settings)
     graph.hybridize(static_alloc=True, static_shape=True)
     return graph
