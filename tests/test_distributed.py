@@ -6,19 +6,24 @@ scheduler and a server on the loopback.
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet, and turns servers into servers)
 from dsod_d2l import checkpoints
 from dsod_d2l.cli import launch, main
+from dsod_d2l.datasets.recordio import write_records
 from dsod_d2l.training import distributed
+from small_runs import Squares
 from test_parallel import Crowded, close, plain, trained
 
 ROOT = Path(__file__).parents[1]
@@ -254,6 +259,57 @@ def test_wrong_options_of_train_are_said_once(capsys):
     with pytest.raises(SystemExit):
         main(["launch", "--workers", "2", "--", "train", "--stepps", "3"])
     assert capsys.readouterr().err.count("\n") == 1
+
+
+# ---- from the command line: two workers, each with two devices ------------------
+
+def role(pid):
+    """Return what a process was started as."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next(one[10:].decode() for one in variables
+                if one.startswith(b"DMLC_ROLE="))
+
+
+def test_a_killed_worker_and_the_command_that_goes_on(tmp_path, capsys):
+    """What goes on ends as one process does that has all four devices."""
+    write_records(tmp_path / "squares.rec", [(
+        one.boxes, one.labels, cv2.imencode(".png", one.image)[1].tobytes())
+        for one in Squares().samples])
+    train = ["train", "--data", f"rec:{tmp_path}/squares.rec", "--steps", "6",
+             "--batch-size", "4", "--held-back", "0", "--workers", "0",
+             "--checkpoint-every", "1", "--learning-rate", "0.001", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dsod_d2l", "launch", "--workers", "2", "--",
+         *train, "--devices", "cpu0,cpu1", "--out", str(tmp_path / "two")],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    folder = tmp_path / "two/checkpoints"
+    wait_for(lambda: checkpoints.list_checkpoints(folder))
+    everyone = children(process.pid)
+    killed = [pid for pid in everyone if role(pid) == "worker"][-1]
+    os.kill(killed, signal.SIGKILL)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 2 and "Traceback" not in error
+    found = re.search(r"^launch: worker \d of 2 \(process (\d+)\) was killed "
+                      r"by SIGKILL; the other processes are stopped\. If it "
+                      r"has saved something, go on with: (.* --resume)$",
+                      error, re.M)
+    assert int(found[1]) == killed
+    wait_for(lambda: not any(alive(pid) for pid in everyone), 10)
+    left = checkpoints.list_checkpoints(folder)
+    assert left and not (tmp_path / "two/model.safetensors").exists()
+    done = subprocess.run(shlex.split(found[2]), cwd=ROOT, text=True,
+                          capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    starts = json.loads((tmp_path / "two/run.json").read_text())["starts"]
+    assert len(starts) == 2 and starts[1]["step"] >= 1
+    assert main([*train, "--devices", "cpu0,cpu1,cpu2,cpu3", "--out",
+                 str(tmp_path / "one")]) == 0
+    (one, weights), (two, divided) = map(saved, (tmp_path / "one",
+                                                 tmp_path / "two"))
+    assert len(two) == 6
+    np.testing.assert_allclose(two, one, rtol=1e-3)   # normalised apart
+    close(weights, divided, 1e-2)
+    assert json.loads(done.stdout)["steps"] == 6      # of the first alone
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import autograd, gluon
 
 from dsod_d2l import checkpoints, config, models, runtime, training
+from dsod_d2l.datasets.loader import BatchMaker
 from dsod_d2l.training.parallel import Devices, set_norms
 from narrow import narrow
 from test_training import Squares, settings, small
@@ -85,6 +87,38 @@ def test_one_device_in_a_list_is_one_device():
     _, listed = trained(small(), [mx.cpu()])
     for name, array in plainly.items():
         np.testing.assert_array_equal(array, listed[name])
+
+
+@pytest.mark.parametrize("ctx", [mx.cpu(), [mx.cpu()]])
+def test_one_device_is_a_plain_loop_bit_for_bit(ctx):
+    """The loop of chapter 8, without any of what divides a batch."""
+    plan = settings(batch_size=4, steps=3, optimiser="sgd", held_back=0.0,
+                    learning_rate=0.01, warmup=2, clip=None)
+    fitted = training.fit(small(), Squares(), plan, None, False, ctx,
+                          progress=False)
+    net, losses = small(), []
+    mx.random.seed(plan.seed)
+    models.initialise(net)
+    maker = BatchMaker(Squares(), net.config, plan)
+    graph = training.TrainingGraph(net, plan)
+    graph.hybridize(static_alloc=True, static_shape=True)
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {
+        "wd": plan.weight_decay, "momentum": plan.momentum}, kvstore=None)
+    for step in range(3):
+        mx.random.seed(plan.seed * 1_000_003 + step)
+        trainer.set_learning_rate(training.learning_rate(step, plan))
+        batch = maker.fill(step, maker.empty()[0])
+        with autograd.record():
+            first, second = graph(*(mx.nd.array(array, dtype=array.dtype)
+                                    for array in batch[:3]))
+            loss = first + plan.localisation_weight * second
+        loss.backward()
+        trainer.step(1)
+        losses.append(first.asscalar() + float(second.asscalar()))
+    assert fitted.history.column("loss")[1] == pytest.approx(losses, rel=1e-7)
+    for name, array in checkpoints.parameter_arrays(net).items():
+        np.testing.assert_array_equal(
+            array, checkpoints.parameter_arrays(fitted.net)[name])
 
 
 def test_a_run_on_two_devices_resumes_to_the_same_numbers(tmp_path):
