@@ -15,7 +15,7 @@ ARGS ?=
 BIN := $(VENV)/bin/python
 HTML := _build/html
 
-.PHONY: help env data book test test-quick test-cuda-build test-kill test-hostile serve lab notebooks \
+.PHONY: help env data book test test-quick test-outputs test-cuda-build test-kill test-hostile serve lab notebooks \
 	check stamp clean distclean
 .DEFAULT_GOAL := help
 
@@ -45,6 +45,9 @@ test-quick: data  ## run the unit tests, and compare one chapter (for a second P
 	$(BIN) -m pytest -rs --nbval tests book/01_anchors.ipynb \
 		--ignore=tests/test_browser.py --ignore=tests/test_interactive.py \
 		--deselect=tests/test_book.py $(ARGS)
+
+test-outputs: data  ## compare the outputs of all chapters (ARGS="-k targets" narrows it)
+	$(BIN) -m pytest -rs --nbval book $(ARGS)
 
 test-cuda-build: env  ## fetch the GPU build (2.1 GB) and compute with it, on the CPU
 	DSOD_GPU_BUILD=1 $(BIN) -m pytest -rs tests/test_runtime_gpu.py $(ARGS)

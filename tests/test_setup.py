@@ -1,5 +1,6 @@
 """The set-up: requirements, versions, licences, the Makefile and what the tree may not hold."""
 import re
+import shutil
 import subprocess
 import sys
 import zlib
@@ -174,6 +175,18 @@ def test_stamping_follows_the_configuration(tmp_path):
     assert stamp_repository.stamped(readme, tmp_path)[1] == "    git clone https://github.com/a/b\n"
 
 
+def test_every_chapter_opens_in_colab():
+    """From its own title and from the README, and each link is that of a file in the tree."""
+    address, branch = stamp_repository.repository()
+    start = address.replace("https://github.com", stamp_repository.COLAB) + f"/blob/{branch}/"
+    found = re.findall(re.escape(start) + r"([^)]*)\)", (ROOT / "README.md").read_text())
+    notebooks = sorted(file.relative_to(ROOT).as_posix() for file in tree() if file.suffix == ".ipynb")
+    assert found == notebooks and len(found) > 15
+    for name in notebooks:
+        title = nbformat.read(ROOT / name, 4).cells[0].source
+        assert title.count(start + name) == 1 and title.count(stamp_repository.COLAB) == 1
+
+
 def test_one_version():
     import dsod_d2l
 
@@ -262,3 +275,23 @@ def test_the_table_of_what_was_tried_is_that_of_the_requirements_and_of_ci():
     assert "== 11" in ci and rows[0][2].startswith("all tests, all chapters")
     assert "01_anchors" in re.search(r"^test-quick:.*?\n\n", (ROOT / "Makefile").read_text(),
                                      re.M | re.S)[0]
+
+
+@pytest.mark.parametrize("run, broken, said", [
+    ("10 11 12 13", "", "10 11 12 13; all: 3.11; quick: 3.10 3.13"),
+    ("11 12", "10 13", "11 12; all: 3.11; quick: 3.12"),      # a shim is there, and nothing behind it
+    ("10 12 13", "11", "10 12 13; all: 3.10; quick: 3.13"),
+    ("12", "", "12; all: 3.12; quick: "), ("", "10 11", "; all: ; quick: ")])
+def test_ci_takes_the_pythons_that_truly_run(tmp_path, run, broken, said):
+    for minor in f"{run} {broken}".split():
+        python = tmp_path / f"python3.{minor}"
+        python.write_text("#!/bin/sh\nexit 127\n" if minor in broken.split() else
+                          f"#!/bin/sh\ncase \"$2\" in *\"(3, {minor})\"*) exit 0;; esac\nexit 1\n")
+        python.chmod(0o755)
+    (tmp_path / "sort").symlink_to(shutil.which("sort"))
+    choice = re.search(r"^pythons=\(\) .*?(?=^PYTHON=)", (ROOT / ".ci" / "run").read_text(), re.M | re.S)[0]
+    report = 'echo "${minors[*]}; all: ${PYTHON#python}; quick: "; ' 'for k in "${others[@]}"; do echo "3.${minors[k]}"; done'
+    done = subprocess.run([shutil.which("bash"), "-c", f"{choice}\nPYTHON=${{PYTHON:-}}\n{report}"], text=True,
+                          capture_output=True, env={"PATH": str(tmp_path), "PYENV_ROOT": str(tmp_path), "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert " ".join(done.stdout.split()) == said.strip()

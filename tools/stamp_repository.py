@@ -5,8 +5,8 @@
     python tools/stamp_repository.py --new-cell  print the set-up cell for a new chapter
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
-is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line, and
-CITATION.cff together with the address of the pages.
+is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line
+and in the links that open each chapter in Colab, and CITATION.cff together with the address of the pages.
 """
 import argparse
 import re
@@ -21,6 +21,7 @@ COLAB = "https://colab.research.google.com/github"
 LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
 CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
 SITE = re.compile(r"^(url: )\S+", re.M)
+CHAPTERS = re.compile(r"(?<=<!-- colab -->\n).*(?=\n<!-- /colab -->)", re.S)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.M)
@@ -77,11 +78,24 @@ def stamp_title(source, link):
     return f"{title}\n\n{link}\n\n{rest.lstrip()}".rstrip()
 
 
+def colab_link(name, root=ROOT):
+    """Return the address that opens a notebook, given its path in the repository, in Colab."""
+    address, branch = repository(root)
+    return f"{COLAB}/{address.partition('github.com/')[2]}/blob/{branch}/{name}"
+
+
+def chapter_links(root=ROOT):
+    """Return links that open each notebook of the book in Colab, in the order of their names."""
+    links = []
+    for path in sorted((root / "book").glob("*.ipynb")):
+        title = nbformat.read(path, 4).cells[0].source.partition("\n")[0].lstrip("# ")
+        links.append(f"[{title}]({colab_link(path.relative_to(root).as_posix(), root)})")
+    return " ·\n".join(links)
+
+
 def stamp_notebook(nb, name, root=ROOT):
     """Stamp one notebook, given its path in the repository."""
-    address, branch = repository(root)
-    place = address.partition("github.com/")[2]
-    link = f"[Open in Colab]({COLAB}/{place}/blob/{branch}/{name})"
+    link = f"[Open in Colab]({colab_link(name, root)})"
     nb.cells[0].source = stamp_title(nb.cells[0].source, link)
     for cell in nb.cells:
         if cell.cell_type == "code" and "google.colab" in cell.source:
@@ -94,6 +108,7 @@ def stamped(path, root=ROOT):
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
         new = CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
+        new = CHAPTERS.sub(lambda _: chapter_links(root), new)
         return text, SITE.sub(rf"\g<1>{site(root)}", new) if path.suffix == ".cff" else new
     nb = nbformat.reads(text, 4)
     before = nbformat.writes(nb)
