@@ -181,7 +181,7 @@ def test_tables_are_readable(capsys, here):
       "--learning-rate", "-1"], "learning_rate must be positive"),
     (["train", "--out", "x"], "--data"),
     (["prune", "--weights", "{}/w.safetensors", "--data",
-      "rec:{}/squares.rec", "--ratio", "0.3"], "--out must name"),
+      "rec:{}/squares.rec", "--scan", "-0.5"], "between 0 and 1, found -0.5"),
     (["prune", "--weights", "{}/w.safetensors", "--data",
       "rec:{}/squares.rec", "--ratio", "1", "--out", "{}/p"], "would empty"),
     (["prune", "--weights", "{}/w.safetensors", "--data",
@@ -427,14 +427,15 @@ def test_training_takes_the_widths_of_pruned_weights(capsys, here, tmp_path):
         "reuse.mix.2": 48}
 
 
-def test_a_scan_is_a_picture_and_a_table(capsys, here, tmp_path):
+def test_a_scan_is_a_picture_and_a_table(capsys, here):
     code, out, err = call(capsys, "prune", "--weights",
                           here / "w.safetensors", "--data",
                           f"rec:{here / 'squares.rec'}", "--scan", ".5",
-                          "--layers", "to_first.[01].*", "--out", tmp_path)
+                          "--layers", "to_first.[01].*")
     assert code == 0, err
-    found = json.loads((tmp_path / "sensitivity.json").read_text())
+    folder = here / "w-scan"        # beside the weights: no --out is given
+    found = json.loads((folder / "sensitivity.json").read_text())
     assert {row["layer"] for row in found["rows"]} == {
         "to_first.0.0.new.0.2", "to_first.0.0.new.1.2", "to_first.1.mix.2"}
     assert "to_first.1.mix.2" in out and "sensitivity.png" in out
-    assert cv2.imread(str(tmp_path / "sensitivity.png")) is not None
+    assert cv2.imread(str(folder / "sensitivity.png")) is not None

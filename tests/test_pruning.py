@@ -100,8 +100,9 @@ NETWORKS = [
     ("toy_ssd", {"input_size": SIZE}),
     ("refinedet_dsod_tiny", {"input_size": SIZE}),
     *[(name, {"input_size": (300, 310), **narrow(name)}) for name in (
-        "ssd300_vgg16_bn", "ssd300_resnet50", "ssd300_mobilenet_v1",
-        "ssd300_mobilenet_v2")]]
+        "ssd300_vgg16", "ssd300_vgg16_bn", "ssd300_resnet50",
+        "ssd300_mobilenet_v1", "ssd300_mobilenet_v2",
+        "refinedet320_vgg16")]]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -476,6 +477,20 @@ def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
                                         range(1, len(rows) + 1)]
     small = [row.filters for row in rows if row.ratio == 0.1]
     assert small and min(small) == 10      # of 5 filters a tenth is none
+
+
+@pytest.mark.parametrize("ratios, wishes, words", [
+    ((0.5, -0.5), {}, "between 0 and 1, found -0.5"),
+    ((0.5, 1), {}, "between 0 and 1, found 1"),
+    ((0,), {}, "between 0 and 1, found 0"),
+    ((float("nan"),), {}, "between 0 and 1, found nan"),
+    ((0.01, 0.02), {}, "none has enough for ratio 0.02"),
+    ((0.5,), {"layers": ["class_heads*"]}, "no layer may lose filters"),
+    ((0.5,), {"protect": ["stems"]}, "no layer 'stems'")])
+def test_a_wrong_scan_is_one_sentence(monkeypatch, ratios, wishes, words):
+    monkeypatch.setattr(pruning.sensitivity, "evaluate_dataset", None)
+    with pytest.raises(ValueError, match=words):
+        pruning.scan(tiny(), ("square",), Squares(2), ratios, **wishes)
 
 
 def test_no_step_is_no_cycle():

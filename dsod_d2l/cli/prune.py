@@ -28,7 +28,8 @@ def add_options(parser):
     parser.add_argument("--validation", metavar="SET", help="judge on this "
                         "data set, and hold nothing back")
     parser.add_argument("--out", metavar="FOLDER", help="where the network "
-                        "and the table go")
+                        "and the table go, default: beside the weights, "
+                        "named after them with -pruned or -scan")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ratio", type=float, help="share of the filters that "
                       "each step takes out, 0 to 1")
@@ -61,8 +62,7 @@ def add_options(parser):
 def run(options):
     """Take filters out of a network, and train what is left."""
     from .. import checkpoints
-    if not options.out:
-        raise ValueError("--out must name the folder for what is found")
+    options.out = options.out or _beside(options)
     context, _ = runtime.device(options.device)
     settings = _settings(options)
     net, metadata = checkpoints.load_model(options.weights, context)
@@ -71,6 +71,12 @@ def run(options):
         return _scan(options, net, metadata["classes"], judged)
     return _prune(options, net, metadata["classes"], dataset, judged,
                   _training(options, settings, len(dataset)))
+
+
+def _beside(options):
+    """Return the folder that is taken where none is named."""
+    kind = "pruned" if options.scan is None else "scan"
+    return f"{Path(options.weights).with_suffix('')}-{kind}"
 
 
 def _settings(options):
@@ -139,9 +145,9 @@ def _scan(options, net, classes, judged):
 
     from .. import pruning
     from ..visualisation import plot_sensitivity
-    whole = pruning.measure(net, classes, judged, latency=0.0).AP
     rows = pruning.scan(net, classes, judged,
                         options.scan or pruning.RATIOS, **_wishes(options))
+    whole = pruning.measure(net, classes, judged, latency=0.0).AP
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(6, 4.5), layout="constrained")

@@ -38,20 +38,31 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
         wishes: ``layers``, ``protect`` and ``shortcuts`` of ``make_plan``.
 
     Returns:
-        List of ``Sensitivity``: for each layer one of each ratio.
+        List of ``Sensitivity``: for each layer one of each ratio that takes
+        out a filter of it.
+
+    Raises:
+        ValueError: a ratio is not between 0 and 1, none takes out a filter,
+            or a pattern fits no layer.
     """
+    for ratio in ratios:
+        if not 0 < ratio < 1:
+            raise ValueError("ratios of a scan must be between 0 and 1, "
+                             f"found {ratio:g}")
+    tasks = [(group, ratio) for group in filter_groups(net, **wishes)
+             for ratio in ratios if int(ratio * len(group.roots)) >= 1]
+    if not tasks:
+        raise ValueError(f"{net.config.name}: no layer may lose filters, or "
+                         f"none has enough for ratio {max(ratios):g}")
     rows = []
-    for group in filter_groups(net, **wishes):
-        for ratio in ratios:
-            if int(ratio * len(group.roots)) < 1:
-                continue                # too few filters for one to go
-            plan = make_plan(net, ratio, [group.name], multiple=1,
-                             shortcuts=wishes.get("shortcuts", False))
-            zeroed = masked(net, plan)
-            result = evaluate_dataset(Detector(zeroed, zeroed.config,
-                                               classes), judged)
-            rows.append(Sensitivity(group.name, len(group.roots), ratio,
-                                    result.AP))
-            if note:
-                note(rows[-1])
+    for group, ratio in tasks:
+        plan = make_plan(net, ratio, [group.name], multiple=1,
+                         shortcuts=wishes.get("shortcuts", False))
+        zeroed = masked(net, plan)
+        result = evaluate_dataset(Detector(zeroed, zeroed.config, classes),
+                                  judged)
+        rows.append(Sensitivity(group.name, len(group.roots), ratio,
+                                result.AP))
+        if note:
+            note(rows[-1])
     return rows
