@@ -266,7 +266,7 @@ BAD_TRAIN = {
     "average": (-0.1, 1),
     "evaluate_every": (-1,), "checkpoint_every": (-1,),
     "keep_checkpoints": (0,), "workers": (-1,), "seed": (-1,),
-    "sync_norm": (1, "no")}
+    "precision": ("float64", "half"), "sync_norm": (1, "no")}
 BAD_DETECT = {"score_threshold": (-0.1, 1.1), "nms_threshold": (-0.1, 1.1),
               "candidates": (0, 1.5), "keep": (0,), "letter_box": (1, "no")}
 

@@ -27,7 +27,7 @@ PAGE = Path(__file__).resolve().parents[1] / "book" / "troubleshooting.md"
 # Said by tests of their own, for they need another process or a log.
 ELSEWHERE = {"... cannot be locked", "xmin ... is not below xmax ...",
              "it leaves the image: found ..., expected x from ... to ...",
-             "worker ... of ... was killed by SIGKILL; the other processes are "
+             "worker ... of ... was killed by ...; the other processes are "
              "stopped", "The other workers have been silent for ... seconds",
              "this processor does not compute with bfloat16"}
 
@@ -181,7 +181,7 @@ SAID = {
         lambda folder: parallel.set_norms(small_runs.network(), TWO),
     "precision ... is for a ..., and this run is on ...":
         lambda folder: small_runs.train(folder, precision="float16"),
-    "MXNet cannot convert ... to bfloat16, as it can no network with "
+    "MXNet cannot convert ... to ..., as it can no network with "
     "up-sampling": lambda folder: precision.lowered(
         models.build("grp_dsod_tiny", 1), "bfloat16"),
 }
