@@ -258,6 +258,21 @@ def test_classes_in_another_order_are_found_by_their_names(capsys, tmp_path):
     assert len(set(wanted.values())) == 3        # or they could be swapped
 
 
+def test_training_takes_another_input(capsys, here, tmp_path):
+    options = ["train", "--data", f"rec:{here / 'squares.rec'}"]
+    plan = call(capsys, *options, "--recipe", "dsod_gluon", "--input", 160,
+                320, "--dry-run")[1]
+    assert "dsod_gluon, 160 x 320 pixels" in plan       # the recipe has 512
+    code, _, error = call(capsys, *options, "--input", 64, "--dry-run")
+    assert code == 2 and "at least 65 pixels" in error
+    code, _, error = call(capsys, *options, "--input", 1, 2, 3, "--dry-run")
+    assert code == 2 and "one or two sides, found 3" in error
+    got = value(capsys, *options, "--input", 65, 96, "--steps", 1, "--out",
+                tmp_path, "--batch-size", 2, "--workers", 0)
+    _, facts = checkpoints.load_model(got["weights"])
+    assert facts["model"]["input_size"] == [65, 96]
+
+
 def test_training_takes_the_network_of_the_authors_on_request(
         capsys, here, monkeypatch):
     built = []

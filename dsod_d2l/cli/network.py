@@ -5,6 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from .. import runtime
+from .options import input_size
 from .shared import pairs
 
 
@@ -37,12 +38,7 @@ def _changes(options):
     changes = {"authors": True} if options.authors else {}
     if options.num_classes is not None:
         changes["num_classes"] = options.num_classes
-    if options.input:
-        if len(options.input) > 2:
-            raise ValueError("--input takes one or two sides, found "
-                             f"{len(options.input)}")
-        changes["input_size"] = (options.input * 2)[:2]
-    return changes
+    return changes | input_size(options)
 
 
 def _head(config, value):

@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import config as configs
 from .. import runtime
 from ..config import PRESETS, RECIPES, TrainConfig
+from .options import input_option, input_size
 from .shared import data_options, device_option, open_data, pairs
 
 PATIENCE = 1800           # seconds
@@ -28,6 +29,7 @@ def add_options(parser):
                         f"the recipe, or {MODEL}")
     parser.add_argument("--authors", action="store_true", help="the network "
                         "as the authors' code builds it, slips included")
+    input_option(parser)
     parser.add_argument("--weights", metavar="FILE", help="start from these "
                         "weights, as far as they fit")
     parser.add_argument("--backbone-weights", metavar="FILE", help="start the "
@@ -150,7 +152,8 @@ def _network(options, recipe, classes):
         changes["authors"] = True
     if options.weights:
         changes["widths"] = _widths(options.weights, name)
-    return {"name_or_config": name, **changes, "num_classes": classes}
+    return {"name_or_config": name, **changes, **input_size(options),
+            "num_classes": classes}
 
 
 def _widths(path, name):
