@@ -64,7 +64,8 @@ def here(tmp_path_factory):
 
 
 @pytest.mark.parametrize("model, classes, parameters, anchors", [
-    ("dsod300", 20, 14_715_804, 8744), ("dsod_gluon", 1, 6_389_104, 5460),
+    ("dsod300", 20, 14_715_804, 8744),
+    ("dsod300_ablation_1", 20, 4_831_692, 8744), ("dsod_gluon", 1, 6_389_104, 5460),
     ("toy_ssd", 1, 1_010_376, 5444)])
 def test_info_of_a_network(capsys, model, classes, parameters, anchors):
     got = value(capsys, "info", "--model", model, "--num-classes", classes)

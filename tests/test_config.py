@@ -165,6 +165,16 @@ def test_the_rows_of_the_ablation_change_one_thing_each():
         "dsod300")
 
 
+def test_the_rows_of_the_ablation_have_names():
+    rows = list(ablation().values())
+    assert [config.get(f"dsod300_ablation_{number}") for number
+            in range(1, 9)] == rows
+    assert config.get(rows[0].name, input_size=(129, 200)).anchors[
+        -1].step is None
+    assert set(config.NAMED) - set(config.PRESETS) == {
+        row.name for row in rows}
+
+
 @pytest.mark.parametrize("name, least", [
     ("dsod300", 129), ("dsod_gluon", 129), ("dsod_tiny", 65),
     ("toy_ssd", 128), ("dsod512", 257), ("grp_dsod320", 129),

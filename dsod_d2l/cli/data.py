@@ -155,7 +155,7 @@ def _convert_options(part):
 
 def _check_options(part):
     part.add_argument("spec", metavar="DATA", help="a data set, see below")
-    part.add_argument("--model", choices=configs.PRESETS, default="dsod_tiny",
+    part.add_argument("--model", choices=configs.NAMED, default="dsod_tiny",
                       help="the network whose anchors are compared, default "
                       "dsod_tiny")
     part.add_argument("--out", metavar="FILE.png", help="write a picture")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import PRESETS
+from ..config import NAMED
 
 DATA = ("what to read: standin, rec:PATH, voc:FOLDER[:SET], coco:FILE, "
         "csv:FILE, yolo:FOLDER, list:FILE or pikachu:FOLDER; `data --help` "
@@ -11,7 +11,7 @@ DATA = ("what to read: standin, rec:PATH, voc:FOLDER[:SET], coco:FILE, "
 
 def info(parser):
     """Add the options of ``info``."""
-    parser.add_argument("--model", choices=PRESETS, help="a network to "
+    parser.add_argument("--model", choices=NAMED, help="a network to "
                         "describe; without it, the machine is described")
     parser.add_argument("--num-classes", type=int, help="foreground classes")
     input_option(parser)

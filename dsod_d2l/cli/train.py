@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import config as configs
 from .. import runtime
-from ..config import PRESETS, RECIPES, TrainConfig
+from ..config import NAMED, RECIPES, TrainConfig
 from .options import input_option, input_size
 from .shared import data_options, device_option, open_data, pairs
 
@@ -25,7 +25,7 @@ def add_options(parser):
                         "checkpoints and history go")
     parser.add_argument("--recipe", choices=RECIPES, help="a way to train "
                         "with its network; other options go before it")
-    parser.add_argument("--model", choices=PRESETS, help="default: that of "
+    parser.add_argument("--model", choices=NAMED, help="default: that of "
                         f"the recipe, or {MODEL}")
     parser.add_argument("--authors", action="store_true", help="the network "
                         "as the authors' code builds it, slips included")

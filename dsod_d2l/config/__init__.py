@@ -8,7 +8,7 @@ from .ablations import ablation
 from .backbones import (BackboneConfig, MobileNetV1Config, MobileNetV2Config,
                         ResNet50Config, VGG16Config)
 from .base import AnchorSpec, ModelConfig, paired_sizes, scale_sizes
-from .forms import get
+from .forms import NAMED, get
 from .networks import (DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
                        ToySSDConfig, from_dict)
 from .presets import PRESETS
@@ -18,8 +18,8 @@ from .running import DetectConfig, TrainConfig
 
 __all__ = ["AnchorSpec", "BackboneConfig", "DSODConfig", "DetectConfig",
            "GRPConfig", "GluonDSODConfig", "MobileNetV1Config",
-           "MobileNetV2Config", "ModelConfig", "PRESETS", "RECIPES", "Recipe",
-           "RefineDSODConfig", "RefineSSDConfig", "ResNet50Config",
+           "MobileNetV2Config", "ModelConfig", "NAMED", "PRESETS", "RECIPES",
+           "Recipe", "RefineDSODConfig", "RefineSSDConfig", "ResNet50Config",
            "SSDConfig", "ToySSDConfig", "TrainConfig", "VGG16Config",
            "ablation", "from_dict", "get", "get_recipe", "paired_sizes",
            "scale_sizes", "steps_of"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from math import floor, sqrt
 
+from .ablations import ablation
 from .base import paired_sizes, scale_sizes
 from .checks import require
 from .presets import DSOD300_STEPS, PRESETS
 from .refined_presets import REFINEDET_PARTS
+
+NAMED = {**PRESETS, **{row.name: row for row in ablation().values()}}
 
 GRP_STEPS = tuple(step / 320 for step in (8, 16, 32, 64, 100, 320))
 GRP_PARTS = {"up": "frozen", "gate_init": "zero"}
@@ -97,7 +100,8 @@ def get(name, **changes):
     the centres lie evenly over the image.
 
     Args:
-        name: a key of ``PRESETS``.
+        name: a key of ``PRESETS``, or dsod300_ablation_1 to 8: the rows of
+            ``ablation``.
         changes: fields of its configuration, or a form of it:
             ``authors=True`` for what the authors' code does,
             ``even_steps=True`` for centres evenly over the image on every
@@ -113,9 +117,9 @@ def get(name, **changes):
     >>> get("dsod300").anchors[-1].step, get("dsod300_lite").anchors[-1].step
     (1.0, None)
     """
-    require(name in PRESETS, f"no preset is called {name!r}, expected one "
-            f"of {', '.join(PRESETS)}")
-    preset = PRESETS[name]
+    require(name in NAMED, f"no preset is called {name!r}, expected one "
+            f"of {', '.join(NAMED)}")
+    preset = NAMED[name]
     for form, change in FORMS.items():
         if changes.pop(form, False):
             preset = change(preset)
