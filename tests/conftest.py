@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import dsod_d2l  # noqa: F401  (prepares MXNet, in whatever order the tests are read)
 from browsing import CHROMIUM, ROOT, Visit
 
 

@@ -178,5 +178,6 @@ def test_bfloat16_is_near_float32(tmp_path):
     found = facts["figures"]
     assert "| `dsod_tiny`, 8 | training |" in measured_clusters.precision(facts)
     assert set(found) == {"dsod_tiny, inference", "dsod_tiny, training"}
-    for one in found.values():
-        assert 0 < one["largest_difference"] < 0.1   # another arithmetic
+    for name, one in found.items():
+        assert 0 < one["largest_difference"] < (0.1 if "inference" in name
+                                                else 0.3)   # after steps

@@ -3,6 +3,7 @@
 import json
 import logging
 
+import dsod_d2l  # noqa: F401  (prepares MXNet)
 import mxnet as mx
 import numpy as np
 import pytest
