@@ -62,6 +62,7 @@ REQUIRED = {
     "16_refinedet": {"cascade.refine", "cascade.easy_negatives", "cascade.second_targets",
                      "connection.transfer_unit", "connection.doubling_unit",
                      "connection.TransferBlock"},
+    "17_pruning": {"pruning.cutting.cut", "pruning.cutting.masked", "pruning.choosing._rounded"},
 }
 
 
