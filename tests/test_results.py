@@ -22,7 +22,8 @@ def test_there_are_weights_and_results():
     assert {path.stem for path in RESULTS} >= {
         "pikachu_real", "pikachu_quick", "pikachu_transfer", "step",
         "loader", "geometry", "augmentation", "bccd_dsod_tiny",
-        "bccd_dsod_small", "bccd_toy_ssd", "ablation", "dsod300"}
+        "bccd_dsod_small", "bccd_toy_ssd", "ablation", "dsod300", "kill",
+        "hostile", "pruning", "precision"}
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

@@ -121,6 +121,15 @@ def rows(root=ROOT):
     ours, other = (judged["figures"][name] for name in ("ours", "pycocotools"))
     yield ("COCO's figures on 5,000 images, 80 classes, 100 detections an image: time of pycocotools, in times of ours "
            "(one round)", f"{other['times_ours']['median']:.0f} times ({ours['seconds']['median']:.1f} s)", judged)
+    killed = result("kill", root)
+    yield ("training killed at random moments and resumed: kills, losses or weights that differ from the run that "
+           "nobody stopped", f"{killed['figures']['kills']}, none", killed)
+    hostile = result("hostile", root)
+    found = hostile["figures"].values()
+    yield (f"damaged and hostile files, given to {len(found)} readers: files; interpreters that crashed or hung, and "
+           "errors that were not one clear sentence",
+           f"{sum(one['files'] for one in found):,}; "
+           f"{sum(one['crashes'] + one['hangs'] for one in found)}, {sum(one['failures'] for one in found)}", hostile)
     yield from shared_rows(root)
 
 
