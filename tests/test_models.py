@@ -369,6 +369,7 @@ class Squares:
 
 @pytest.mark.parametrize("name, changes", [
     ("grp_dsod_tiny", {}), ("refinedet_dsod_tiny", {}),
+    ("refinedet_vgg_tiny", {}),
     ("grp_dsod_tiny", dict(up="frozen", gate_init="zero")),
     ("dsod_tiny", dict(stem_style="plain", prediction="plain"))])
 def test_a_compact_network_learns_four_images_by_heart(name, changes):
