@@ -1,4 +1,5 @@
 """What the tests of the pages share: the built book, its address, and a browser."""
+import signal
 import subprocess
 import sys
 import threading
@@ -9,6 +10,10 @@ import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet, in whatever order the tests are read)
 from browsing import CHROMIUM, ROOT, Visit
+
+# What a shell runs in the background ignores Ctrl-C, and so does all that it starts; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

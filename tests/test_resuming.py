@@ -470,7 +470,7 @@ def test_the_command_says_how_to_go_on(start, tmp_path):
     """SIGTERM and then Ctrl-C, each to the whole group of processes."""
     one = start()
     os.killpg(one.pid, signal.SIGTERM)
-    out, err = one.communicate()
+    out, err = one.communicate(timeout=120)
     assert one.returncode == 143 and gone(one)
     assert out == "" and "Traceback" not in err
     assert err.count("This step is still finished") == 1   # not by workers
@@ -479,7 +479,7 @@ def test_the_command_says_how_to_go_on(start, tmp_path):
     assert found[2] == str(tmp_path / "run")
     two = start(*shlex.split(found[3]))
     os.killpg(two.pid, signal.SIGINT)
-    _, err = two.communicate()
+    _, err = two.communicate(timeout=120)
     assert two.returncode == 130 and gone(two) and "Traceback" not in err
     again = re.search(r"after step (\d+) .* go on with: (.*)$", err, re.M)
     assert int(again[1]) > int(found[1]) and again[2] == found[3]
