@@ -78,6 +78,12 @@ DSOD_TINY = DSODConfig(
     second=64, predictions=(64, 64, 64), l2_scale=None, head_norm=False,
     anchors=EVEN[:5])
 
+# For small objects: a finer grid, COCO's sizes, and layers half as wide
+# again. It takes three and a half times the arithmetic of dsod_tiny.
+DSOD_SMALL = dataclasses.replace(
+    DSOD_TINY, name="dsod_small", input_size=(320, 320), bottleneck=96,
+    growth=48, layers=(1, 6, 4), anchors=DSOD300_COCO.anchors[:5])
+
 GRP_DSOD320 = GRPConfig(
     name="grp_dsod320", num_classes=20, input_size=(320, 320), anchors=EVEN)
 
@@ -95,5 +101,5 @@ GRP_DSOD_TINY = GRPConfig(
 
 PRESETS = {preset.name: preset for preset in
            (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
-            DSOD300_SMALLEST, DSOD512, DSOD_TINY, GRP_DSOD320,
+            DSOD300_SMALLEST, DSOD512, DSOD_TINY, DSOD_SMALL, GRP_DSOD320,
             GRP_DSOD320_STAR, GRP_DSOD_TINY)}
