@@ -164,7 +164,7 @@ def _swap(value, rng):
             value[key] = _swap(value[key], rng)
         return value
     if isinstance(value, (int, float)) and rng.random() < 0.4:
-        return type(value)(value * rng.choice([-1, 0, 2, 1000])) + int(
+        return type(value)(value * int(rng.choice([-1, 0, 2, 1000]))) + int(
             rng.integers(-1, 2))
     return copy.deepcopy(VALUES[rng.integers(len(VALUES))])
 
