@@ -15,6 +15,7 @@ model is judged, on the 100 validation pictures.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -108,9 +109,8 @@ def main():
     runs = {name: [] for name in CHANGES}
     for seed in range(options.seeds):
         for name in CHANGES:
-            runs[name].append(kept.once(
-                f"{name}, seed {seed}",
-                lambda: run(name, seed, steps[name])))  # noqa: B023
+            job = functools.partial(run, name, seed, steps[name])
+            runs[name].append(kept.once(f"{name}, seed {seed}", job))
     options.quick, options.rounds = options.minutes < 5, options.seeds
     common.save("ablation", {
         "figures": {name: summary(found) for name, found in runs.items()},

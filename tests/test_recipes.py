@@ -211,3 +211,20 @@ def test_weights_of_another_network_are_refused(weights, tmp_path):
         training.start_from(net, weights, ("cat",))
     with pytest.raises(FileNotFoundError):
         training.start_from(net, tmp_path / "none", ("cat",))
+
+
+def test_weights_of_other_widths_are_refused_and_nothing_is_taken(weights):
+    """Some layers would agree: taking those alone would be silent."""
+    net = models.build(dataclasses.replace(tiny().config,
+                                           growth=tiny().config.growth + 8))
+    models.initialise(net)
+    before = checkpoints.parameter_arrays(net)
+    stored = checkpoints.load_tensors(weights)[0]
+    assert any(stored[name].shape == array.shape
+               for name, array in before.items() if name in stored)
+    with pytest.raises(ValueError, match=(
+            r"w\.safetensors does not fit dsod_tiny: its .*weight has the "
+            r"shape \(.*\), expected was \(")):
+        training.start_from(net, weights, ("cat",))
+    for name, array in checkpoints.parameter_arrays(net).items():
+        np.testing.assert_array_equal(array, before[name])

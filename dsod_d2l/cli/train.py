@@ -111,7 +111,6 @@ def _start(options, net, classes, context):
         raise ValueError("--weights and --backbone-weights exclude each "
                          "other")
     if options.weights:
-        training.check_widths(net, options.weights)
         return net, training.start_from(net, options.weights, classes,
                                         context)
     if options.backbone_weights:

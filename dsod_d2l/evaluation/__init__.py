@@ -17,6 +17,6 @@ from .tables import Truth
 __all__ = ["ClassResult", "Curve", "Evaluation", "FIGURES", "Mistakes",
            "NAMES", "RECALL_POINTS", "SIZES", "STYLES", "Truth",
            "average_precision", "best_threshold", "class_numbers",
-           "cost_of_mistakes", "count_mistakes", "evaluate_dataset", "evaluate_detections",
-           "find_mistakes", "precision_recall", "run_detector",
-           "worst_images"]
+           "cost_of_mistakes", "count_mistakes", "evaluate_dataset",
+           "evaluate_detections", "find_mistakes", "precision_recall",
+           "run_detector", "worst_images"]

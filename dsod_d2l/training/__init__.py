@@ -7,9 +7,9 @@ from .loop import Fitted, fit
 from .plan import estimate_memory, make_plan, plan_text, rate_table
 from .schedule import learning_rate
 from .signals import Stopped
-from .transfer import Transfer, check_widths, start_from
+from .transfer import Transfer, start_from
 
 __all__ = ["Fitted", "Stopped", "TrainingGraph", "Transfer", "adapt",
-           "check_widths", "estimate_memory", "fit", "learning_rate",
-           "make_plan", "plan_text", "rate_table", "read_classifier",
-           "start_from", "start_from_classifier"]
+           "estimate_memory", "fit", "learning_rate", "make_plan",
+           "plan_text", "rate_table", "read_classifier", "start_from",
+           "start_from_classifier"]

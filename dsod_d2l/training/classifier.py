@@ -53,8 +53,8 @@ def start_from_classifier(net, classifier, ctx=None):
     The dense layers of VGG16 become convolutions: of fc6, which looks at
     7 x 7 cells, every third row and column is kept, and of its 4096 channels
     every fourth. Normalisations behind them, which no classifier has, are
-    left as they begin. A bias before a normalisation, which Gluon's ResNet has and
-    ours has not, goes into the mean.
+    left as they begin. A bias before a normalisation, which Gluon's ResNet
+    has and ours has not, goes into the mean.
 
     Args:
         net: a ``models.Network`` with a backbone; it is initialised.

@@ -43,6 +43,7 @@ def start_from(net, path, classes, ctx=None):
 
     A tensor fits if it has the same name and shape. What tells the classes
     apart is taken only if the file has the same classes in the same order.
+    Only heads may have other shapes than those of the file.
 
     Args:
         net: a ``models.Network``; it is initialised.
@@ -54,10 +55,11 @@ def start_from(net, path, classes, ctx=None):
         ``Transfer``.
 
     Raises:
-        FileNotFoundError, ValueError: the file cannot be read, or nothing
-            of it fits but heads.
+        FileNotFoundError, ValueError: the file cannot be read, is of other
+            widths or of another backbone, or nothing of it fits but heads.
     """
     tensors, metadata = checkpoints.load_tensors(path)
+    check_body(net, tensors, path)
     same = list(metadata.get("classes", ())) == list(classes)
     wanted = net._collect_params_with_prefix()
     loaded = [name for name, parameter in wanted.items()
@@ -74,20 +76,20 @@ def start_from(net, path, classes, ctx=None):
                     tuple(name for name in tensors if name not in loaded))
 
 
-def check_widths(net, path):
-    """Refuse weights of other widths, or of another backbone.
+def check_body(net, tensors, path):
+    """Refuse tensors of other widths, or of another backbone.
 
-    ``start_from`` would take the few layers over that happen to agree.
+    The few layers that happen to agree would not be worth starting from.
 
     Args:
         net: a ``models.Network``; its heads may differ.
-        path: a file that training wrote.
+        tensors: {name: array}.
+        path: file of the tensors, for the message.
 
     Raises:
-        FileNotFoundError, ValueError: the file cannot be read, or has a
-            tensor of the same name and another shape.
+        ValueError: a tensor of the body has another shape than the network's
+            of the same name.
     """
-    tensors, _ = checkpoints.load_tensors(path)
     for name, parameter in net._collect_params_with_prefix().items():
         if name in tensors and not name.split(".")[0].endswith("heads"):
             shape = tensors[name].shape
