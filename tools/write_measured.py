@@ -149,8 +149,8 @@ def shared_rows(root):
         found = result("ssd_gluoncv", root)
         yield (f"`{found['config']['model']}` against GluonCV's network of the same numbers, batch "
                f"{found['config']['batch']}, both hybridized, {found['config']['threads']} threads: its time in times "
-               "of ours for a forward pass, with detection, a training step, a step with its targets",
-               ", ".join(times(found["figures"][task]["gain"]) for task in ("forward", "detect", "step", "targets")),
+               "of ours for a forward pass, a training step, a step with its targets",
+               ", ".join(times(found["figures"][task]["gain"]) for task in ("forward", "step", "targets")),
                found)
     if exists("pruning", root):
         found = result("pruning", root)
