@@ -39,6 +39,13 @@ GLUONCV = {"command": "python benchmarks/ssd_gluoncv.py", "config": {"model": "s
            "figures": {task: {"gain": of(gain)} for task, gain
                        in (("forward", 1.), ("step", 2.), ("targets", 4.))}}
 
+RELATIVES = {"command": "python benchmarks/relatives.py --keep there", "minutes": {"pikachu": 20., "bccd": 15.},
+             "figures": {"pikachu": {"a": {"steps": 1200, "pace": .5, "AP": .8, "AP50": 1.},
+                                     "b": {"steps": 600, "pace": 1., "AP": .75, "AP50": .9}},
+                         "bccd": {"a": {"steps": 900, "pace": .25, "AP": .5, "AP50": .85}},
+                         "costs": {name: {"parameters": 1234567, "multiply-adds": 45e7, "milliseconds": of(20.)}
+                                   for name in "ab"}}}
+
 
 def cells(table):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
@@ -128,6 +135,18 @@ def test_results_reach_the_pages_and_nothing_else_does(root):
     outside = re.compile(r"<!-- measured.*?-->.*?<!-- /measured -->", re.S)
     for name, text in after.items():
         assert outside.sub("", text) == outside.sub("", before[name])
+
+
+def test_the_family_is_a_table_of_its_own(root):
+    """The seconds of a run are its steps at its pace; who had no second task has no figures of it."""
+    (root / "data/results/relatives.json").write_text(json.dumps(RELATIVES))
+    readme = next(wanted for path, _, wanted in write_measured.pages(root) if path.name == "README.md")
+    a, b = cells(write_measured.family(RELATIVES))
+    assert write_measured.family(RELATIVES) in readme
+    assert a == ["`a`", "1,234,567", "450", "20.0 (18.0 to 22.0)", "1,200", "600", "0.800", "1.000",
+                 "225", "0.500", "0.850"]
+    assert b[4:] == ["600", "600", "0.750", "0.900", "", "", ""]
+    assert "`python benchmarks/relatives.py`" in readme
 
 
 def test_a_page_without_its_marks_is_an_error(root):

@@ -176,6 +176,26 @@ def table(root=ROOT):
     return "\n".join(lines)
 
 
+def family(found):
+    """Return the table of the networks that had the same time to learn."""
+    figures, minutes = found["figures"], found["minutes"]
+    lines = [f"Compact networks of six families from scratch, with one recipe: {minutes['pikachu']:g} minutes of one core "
+             f"each on 800 real Pikachu pictures, judged on 100 others; the three best, {minutes['bccd']:g} minutes each on "
+             f"blood cells (BCCD), judged on `test`. One seed. `{plain(found['command'])}`", "",
+             "| network | parameters | million multiply-adds | ms for an image, one core | Pikachu: steps | seconds | AP | AP50 "
+             "| BCCD: seconds | AP | AP50 |", "|" + " --- |" * 11]
+    for name, one in figures["pikachu"].items():
+        cost, cells = figures["costs"][name], figures["bccd"].get(name)
+        last = ([f"{cells['steps'] * cells['pace']:.0f}", f"{cells['AP']:.3f}", f"{cells['AP50']:.3f}"] if cells
+                else ["", "", ""])
+        lines.append("| " + " | ".join([
+            f"`{name}`", f"{cost['parameters']:,}", f"{cost['multiply-adds'] / 1e6:.0f}",
+            f"{cost['milliseconds']['median']:.1f} ({cost['milliseconds']['least']:.1f} to "
+            f"{cost['milliseconds']['most']:.1f})", f"{one['steps']:,}", f"{one['steps'] * one['pace']:.0f}",
+            f"{one['AP']:.3f}", f"{one['AP50']:.3f}", *last]) + " |")
+    return "\n".join(lines)
+
+
 def filled(text, name, content):
     """Return a page with its part of that name replaced."""
     start = START.format(name and f" {name}")
@@ -190,7 +210,10 @@ def pages(root=ROOT):
     """Yield (path, text as it is, text as it should be)."""
     path = root / "README.md"
     text = path.read_text(encoding="utf-8")
-    yield path, text, filled(text, "", table(root))
+    wanted = filled(text, "", table(root))
+    if exists("relatives", root):
+        wanted = filled(wanted, "relatives", family(result("relatives", root)))
+    yield path, text, wanted
     path = root / "book" / "clusters.md"
     text = wanted = path.read_text(encoding="utf-8")
     for name, (source, write) in measured_clusters.BLOCKS.items():
