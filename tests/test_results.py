@@ -23,7 +23,8 @@ def test_there_are_weights_and_results():
         "pikachu_real", "pikachu_quick", "pikachu_transfer", "step",
         "loader", "geometry", "augmentation", "bccd_dsod_tiny",
         "bccd_dsod_small", "bccd_toy_ssd", "ablation", "dsod300", "kill",
-        "hostile", "pruning", "precision", "scaling"}
+        "hostile", "pruning", "precision", "scaling", "relatives",
+        "ssd_gluoncv"}
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
