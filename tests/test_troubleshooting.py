@@ -11,7 +11,7 @@ import pytest
 
 import small_runs
 from dsod_d2l import (checkpoints, config, datasets, models, runtime,
-                      tensor_files)
+                      tensor_files, training)
 from dsod_d2l.cli import main
 from dsod_d2l.datasets import images
 from dsod_d2l.datasets.convert import convert
@@ -152,6 +152,9 @@ SAID = {
     "... describes no network that can be built":
         lambda folder: checkpoints.load_model(weights(folder, model={})),
     "tensor ... has shape ..., expected ...": misfit,
+    "... does not fit ...: its ... has the shape ..., expected was ...":
+        lambda folder: training.start_from(models.build("dsod_tiny"),
+                                           weights(folder), ("square",)),
     "... needs an input of at least ... pixels on each side":
         lambda folder: config.get("dsod300", input_size=40),
     "belongs to a run with other ...; resume with the same ones":
