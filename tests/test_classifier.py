@@ -1,6 +1,8 @@
 """A classifier's weights in a backbone: the classifier itself is the oracle."""
 
 import doctest
+import inspect
+import re
 
 import mxnet as mx
 import numpy as np
@@ -266,6 +268,25 @@ def test_names_of_torchvision_come_in_the_order_of_the_network(tmp_path):
         assert (norm.running_var.data() == k + 0.5).asnumpy().all()
 
 
+@pytest.mark.parametrize("make", [
+    lambda: vision.MobileNet(0.25), lambda: vision.MobileNetV2(0.25),
+    lambda: vision.VGG([2, 2, 3, 3, 3], THIN, 10), vision.resnet50_v1])
+def test_names_of_gluon_come_in_the_order_of_the_network(make, tmp_path):
+    """Names with a prefix, which safetensors sorts by the alphabet."""
+    theirs = make()
+    theirs.initialize()
+    theirs(mx.nd.zeros((1, 3, 64, 64)))
+    save_file({name: parameter.data().asnumpy() for name, parameter
+               in theirs.collect_params().items()},
+              str(tmp_path / "net.safetensors"))
+    theirs.collect_params().save(str(tmp_path / "net.params"))
+    ours, wanted = (training.read_classifier(tmp_path / name)
+                    for name in ("net.safetensors", "net.params"))
+    for kind in ("convolutions", "norms", "dense"):
+        assert ([layer.name for layer in getattr(ours, kind)] ==
+                [layer.name for layer in getattr(wanted, kind)])
+
+
 def timm_names():
     """Return the layers of timm's MobileNetV2, in order of the network."""
     names = [("conv_stem", "bn1"), ("blocks.0.0.conv_dw", "blocks.0.0.bn1"),
@@ -347,7 +368,7 @@ def without(*names):
 BAD = [
     (SMALL, without("features.28.weight", "features.28.bias"),
      r"the backbone vgg16: its classifier.0.weight has the shape .16, 490., "
-     r"expected was .10, 10, 3, 3."),
+     r"expected was .10, 10, 3, 3. for backbone.stages.4.3.0.weight"),
     (SMALL, without("features.28.weight"),
      "of its layer features.28 there is only bias"),
     (SMALL, without("features.0.bias"), "its layer features.0 lacks the bias"),
@@ -362,6 +383,12 @@ BAD = [
      "it has 0 batch normalisations, the backbone 15"),
     (config.MobileNetV1Config(), dict,
      "backbone mobilenet_v1: it has 0 batch normalisations, the backbone 27"),
+    (SMALL, lambda arrays: {**arrays, "features.5.weight": arrays[
+        "features.5.weight"] * np.float32("inf")}, "its features.5.weight holds numbers that "
+     "are not finite"),
+    (SMALL, lambda arrays: {**arrays, "features.5.bias": arrays[
+        "features.5.bias"].astype(int)}, "its features.5.bias holds int64 "
+     "numbers, expected floating ones"),
     (SMALL, lambda arrays: {"classifier.0.weight": arrays[
         "classifier.0.weight"]}, "holds no weights of a convolution"),
 ]
@@ -389,6 +416,14 @@ def test_a_norm_that_lacks_a_part_is_named(tmp_path):
         with pytest.raises(ValueError, match=message):
             filled(models.build("ssd300_resnet50"),
                    tmp_path / "r.safetensors")
+
+
+def test_the_way_of_the_weights_knows_no_backbone():
+    """A backbone of one's own brings its ``like`` and ``dense_layers``."""
+    for source in (training.classifier, training.transfer):
+        words = set(re.findall(r"\w+", re.sub(
+            r'""".*?"""', "", inspect.getsource(source), flags=re.DOTALL)))
+        assert not words & {*config.backbones.BACKBONES, *models.NETWORKS}
 
 
 def test_files_that_are_none_and_networks_without_a_backbone(tmp_path):

@@ -7,7 +7,8 @@ entered under one name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from .checks import positive, require, whole
 
@@ -32,9 +33,22 @@ class BackboneConfig:
     """What all backbones share.
 
     name: under which it is registered.
+    dense_layers: how many of the last convolutions are dense layers in the
+        classifier.
+    kinds: fields that ``like`` sets.
     """
 
+    dense_layers: ClassVar[int] = 0
+    kinds: ClassVar[tuple[str, ...]] = ()
     name: str = ""
+
+    def like(self, convolutions):
+        """Return it as a classifier's file has it, where kinds differ.
+
+        Args:
+            convolutions: of the file, a list of {part: (name, array)}.
+        """
+        return self
 
     @property
     def halvings(self):
@@ -59,6 +73,7 @@ class VGG16Config(BackboneConfig):
     (arXiv:1512.02325).
     """
 
+    dense_layers: ClassVar[int] = 2
     name: str = "vgg16"
     widths: tuple[int, ...] = (64, 64, 128, 128, *[256] * 3, *[512] * 6,
                                1024, 1024)
@@ -99,6 +114,7 @@ class ResNet50Config(BackboneConfig):
     Paper: ResNet, table 1 (arXiv:1512.03385).
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("stride_at",)
     name: str = "resnet50"
     stem: int = 64
     inner: tuple = (*[(64, 64)] * 3, *[(128, 128)] * 4, *[(256, 256)] * 6,
@@ -122,6 +138,15 @@ class ResNet50Config(BackboneConfig):
     def inner_widths(self):
         """All channels of ``inner``."""
         return tuple(width for pair in self.inner for width in pair)
+
+    def like(self, convolutions):
+        """See ``BackboneConfig.like``: shapes are the same in both kinds.
+
+        Gluon's, which halves in its 1 x 1 convolutions, has biases there.
+        """
+        early = any("bias" in parts and parts["weight"][1].shape[2:] == (1, 1)
+                    for parts in convolutions)
+        return replace(self, stride_at="1x1" if early else "3x3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +208,7 @@ class MobileNetV2Config(MobileNetConfig):
     Paper: MobileNetV2, table 2 (arXiv:1801.04381).
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("expand_first",)
     name: str = "mobilenet_v2"
     top: int = 1280
     expand_first: bool = True
@@ -192,6 +218,12 @@ class MobileNetV2Config(MobileNetConfig):
         require(isinstance(self.expand_first, bool), "expand_first must be "
                 f"True or False, found {self.expand_first!r}")
         super().__post_init__()
+
+    def like(self, convolutions):
+        """See ``BackboneConfig.like``: the second layer may be depthwise."""
+        shapes = [parts["weight"][1].shape for parts in convolutions[1:2]]
+        return replace(self, expand_first=shapes[0][2:] != (3, 3)
+                       if shapes else self.expand_first)
 
 
 def make_backbone(value):

@@ -25,26 +25,18 @@ def adapt(config, classifier):
     """Return the configuration whose backbone works as the file's network.
 
     Of ResNet-50 there are two kinds with the same shapes: one halves in its
-    1 x 1 convolutions, which have biases in Gluon's files, one in its 3 x 3
-    convolutions. Of MobileNetV2 there is one with a convolution that widens
-    nothing, and one where a depthwise convolution comes second.
+    1 x 1 convolutions, one in its 3 x 3 convolutions. Of MobileNetV2 there is
+    one with a convolution that widens nothing, and one without. A backbone's
+    ``like`` tells them apart.
 
     Args:
-        config: ``ModelConfig`` of a family with a backbone.
+        config: ``ModelConfig``; without a backbone it comes back as it is.
         classifier: ``Classifier``.
     """
-    backbone = getattr(config, "backbone", None)
-    kind, changes = getattr(backbone, "name", None), {}
-    layers = classifier.convolutions
-    if kind == "resnet50":
-        early = any("bias" in layer.parts and layer["weight"].shape[2:] ==
-                    (1, 1) for layer in layers)
-        changes = {"stride_at": "1x1" if early else "3x3"}
-    elif kind == "mobilenet_v2":
-        shape = layers[1]["weight"].shape if layers[1:] else ()
-        changes = {"expand_first": shape[2:] != (3, 3)}
-    return config if not changes else dataclasses.replace(
-        config, backbone=dataclasses.replace(backbone, **changes))
+    if not hasattr(config, "backbone"):
+        return config
+    return dataclasses.replace(config, backbone=config.backbone.like(
+        [layer.parts for layer in classifier.convolutions]))
 
 
 def start_from_classifier(net, classifier, ctx=None):
@@ -75,14 +67,13 @@ def start_from_classifier(net, classifier, ctx=None):
         raise ValueError(f"{net.config.name} has no backbone that a "
                          "classifier's weights fit")
     fitted = _Fitting(net, classifier)
-    wanted = net._collect_params_with_prefix()
-    names = {parameter: name for name, parameter in wanted.items()}
     models.initialise(net, ctx or mx.cpu())
     for parameter, array in fitted.values.items():
         parameter.set_data(mx.nd.array(array))
-    loaded = [names[parameter] for parameter in fitted.values]
+    loaded = [fitted.names[parameter] for parameter in fitted.values]
     return Transfer(tuple(loaded),
-                    tuple(name for name in wanted if name not in loaded),
+                    tuple(name for name in fitted.names.values()
+                          if name not in loaded),
                     tuple(name for name in classifier.names
                           if name not in fitted.used),
                     tuple(fitted.converted))
@@ -110,11 +101,15 @@ class _Fitting:
     values: parameter -> array.
     used: names of the file's tensors that are in it.
     converted: names of the layers that were not merely copied.
+    names: parameter -> its name in the network.
     """
 
     def __init__(self, net, classifier):
-        self.path, self.kind = classifier.path, net.config.backbone.name
+        backbone = net.config.backbone
+        self.path, self.kind = classifier.path, backbone.name
         self.values, self.used, self.converted = {}, [], []
+        self.names = {parameter: name for name, parameter
+                      in net._collect_params_with_prefix().items()}
         pairs = layer_pairs(net.backbone)
         wanted = sum(norm is not None for *_, norm in pairs)
         if bool(wanted) != bool(classifier.norms):
@@ -125,7 +120,7 @@ class _Fitting:
         for place, (name, conv, norm) in enumerate(pairs):
             if place == len(sources):
                 self._fail(f"it ends after {place} layers, before {name}")
-            dense = self.kind == "vgg16" and place >= len(pairs) - 2
+            dense = place >= len(pairs) - backbone.dense_layers
             self._convolution(conv, sources[place], dense)
             normed = next(norms, None) if norm else None
             if norm and not (dense and normed is None):
@@ -141,10 +136,15 @@ class _Fitting:
         if part not in layer.parts:
             self._fail(f"its layer {layer.name} lacks the {part}")
         name, array = layer.parts[part]
+        if array.dtype.kind != "f":
+            self._fail(f"its {name} holds {array.dtype} numbers, expected "
+                       "floating ones")
         value = change(array.astype(np.float32))
+        if not np.isfinite(value).all():
+            self._fail(f"its {name} holds numbers that are not finite")
         if value.shape != parameter.shape:
             self._fail(f"its {name} has the shape {array.shape}, expected "
-                       f"was {parameter.shape}")
+                       f"was {parameter.shape} for {self.names[parameter]}")
         self.values[parameter] = value
         self.used.append(name)
 

@@ -62,14 +62,19 @@ def _order(names):
     """Return what to sort names by, to have the order of their network.
 
     Of timm's MobileNets, stem and blocks are not in alphabetical order, nor
-    is a block that ends in conv_pwl: it begins with conv_pw, not conv_dw.
+    is a block that ends in conv_pwl: it begins with conv_pw, not conv_dw. Of
+    Gluon's MobileNetV2, the last convolution is the second by its name.
     """
     inverted = {name.split("conv_pwl.")[0] for name in names
                 if "conv_pwl." in name}
+    bottlenecks = any("_linearbottleneck" in name for name in names)
 
     def key(name):
         if name.split("conv_pw.")[0] in inverted:
             name = name.replace("conv_pw.", "conv_a.")
+        if bottlenecks:
+            name = re.sub("features_(conv|batchnorm)1_", r"features_z\1_",
+                          name)
         return (not name.startswith(("conv_stem.", "bn1.")),
                 [int(part) if part.isdigit() else part
                  for part in re.split(r"(\d+)", name)])
