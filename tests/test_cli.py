@@ -1,5 +1,6 @@
 """The command line, from outside: values, files, and one sentence of error."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -194,6 +195,14 @@ def test_tables_are_readable(capsys, here):
     (["prune", "--weights", "{}/w.safetensors", "--data",
       "rec:{}/squares.rec", "--ratio", "0.3", "--out", "{}/p", "--finetune",
       "-1"], "finetune must be a number of epochs"),
+    *[(["prune", "--weights", "{}/w.safetensors", "--data",
+        "rec:{}/squares.rec", "--scan", "0.5", *option],
+       f"{option[0]} goes with --ratio") for option in (
+        ["--steps", "2"], ["--finetune", "3"], ["--scope", "global"],
+        ["--multiple", "8"])],
+    (["prune", "--weights", "{}/w.safetensors", "--data",
+      "rec:{}/squares.rec", "--ratio", "0.3", "--out", "{}/p", "--multiple",
+      "0"], "multiple must be a whole number of at least 1, found 0"),
     ([], "COMMAND")])
 def test_wrong_use_is_one_sentence(capsys, here, arguments, words):
     code, out, err = call(capsys, *[text.format(here) for text in arguments])
@@ -342,6 +351,22 @@ def test_training_starts_from_a_classifier(capsys, here, tmp_path):
         "extras", "class_heads", "box_heads"}
     code, _, err = call(capsys, *start, "--weights", here / "w.safetensors")
     assert code == 2 and "exclude each other" in err
+    again = [*start[:-4], "--out", tmp_path / "again", "--weights"]
+    preset = config.get("ssd_mobilenet_v2_tiny", num_classes=2)
+    other = dataclasses.replace(preset, backbone=dataclasses.replace(
+        preset.backbone, expand_first=False))
+    net = models.build(other)
+    models.initialise(net)
+    checkpoints.save_weights(tmp_path / "o.safetensors", net, ["a", "b"])
+    got = value(capsys, *again, tmp_path / "o.safetensors")
+    assert not got["started_from"]["differing"]
+    assert {name.split(".")[0] for name in got["started_from"]["drawn"]} == {
+        "class_heads"}
+    code, _, err = call(capsys, *again, tmp_path / "run/model.safetensors",
+                        "--model", "ssd_vgg_thin")
+    assert code == 2 and "does not fit ssd_vgg_thin" in err
+    tuned = checkpoints.load_model(got["weights"])[0].config
+    assert tuned == dataclasses.replace(other, num_classes=1)
     code, _, err = call(capsys, *start, "--model", "dsod_tiny")
     assert code == 2 and "dsod_tiny has no backbone that a class" in err
 

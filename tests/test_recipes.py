@@ -213,6 +213,42 @@ def test_weights_of_another_network_are_refused(weights, tmp_path):
         training.start_from(net, tmp_path / "none", ("cat",))
 
 
+def test_what_no_shape_shows_is_told(tmp_path):
+    """Two ResNets of the same shapes halve their maps at other places."""
+    def ssd(**kind):
+        return models.build("ssd300_resnet50", 1, backbone=(
+            config.ResNet50Config(stem=4, inner=[(4, 4)] * 16,
+                                  outputs=(4, 4, 4, 4), **kind)))
+    theirs = ssd(stride_at="1x1")
+    models.initialise(theirs)
+    path = tmp_path / "r.safetensors"
+    checkpoints.save_weights(path, theirs, ["cat"])
+    told = training.start_from(ssd(), path, ["dog"])
+    assert told.differing == ("backbone stride_at: 1x1, here 3x3",)
+    assert str(told).endswith("; otherwise in the file: backbone stride_at: "
+                              "1x1, here 3x3")
+    same = training.start_from(ssd(stride_at="1x1"), path, ["dog"])
+    assert not same.differing and "otherwise" not in str(same)
+    net = dataclasses.replace(theirs.config, variances=(.1, .1, .3, .3),
+                              mean=(0, 0, 0), num_classes=3)
+    told = training.start_from(models.build(net), path, ["a", "b", "c"])
+    assert [line.split(":")[0] for line in told.differing] == [
+        "mean", "variances"]
+
+
+def test_a_file_says_nothing_of_what_its_preset_may_be_otherwise(tmp_path):
+    """The authors' RefineDet stays theirs, whatever wrote the weights."""
+    net = models.build("refinedet320_vgg16", 1, backbone=config.VGG16Config(
+        widths=[4] * 15, conv5=True, pool5=2))
+    models.initialise(net)
+    checkpoints.save_weights(tmp_path / "w.safetensors", net, ["cat"])
+    asked = training.transfer.settings_of(tmp_path / "w.safetensors",
+                                          net.config.name)
+    assert asked == {"widths": {}}
+    assert not training.transfer.settings_of(tmp_path / "w.safetensors",
+                                             "ssd300_vgg16")
+
+
 def test_weights_of_other_widths_are_refused_and_nothing_is_taken(weights):
     """Some layers would agree: taking those alone would be silent."""
     net = models.build(dataclasses.replace(tiny().config,

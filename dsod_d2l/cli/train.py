@@ -89,7 +89,8 @@ def _train(options, team=None):
         value["started_from"] = {
             "weights": options.weights or options.backbone_weights,
             "loaded": len(transfer.loaded), "drawn": transfer.drawn,
-            "left": transfer.left, "converted": transfer.converted}
+            "left": transfer.left, "converted": transfer.converted,
+            "differing": transfer.differing}
     return value, pairs({name: value[name] for name in
                          ("weights", "steps", "seconds", "loss")}
                         | {"best": _best(fitted.best)})
@@ -146,20 +147,16 @@ def _settings(options, recipe, images):
 def _network(options, recipe, classes):
     """Return what ``models.build`` is to be called with."""
     name = options.model or (recipe.model if recipe else MODEL)
-    changes = dict(recipe.changes) if recipe and name == recipe.model else {}
+    changes = {}
+    if options.weights:
+        from ..training.transfer import settings_of
+        changes = settings_of(options.weights, name)
     if options.authors:
         changes["authors"] = True
-    if options.weights:
-        changes["widths"] = _widths(options.weights, name)
+    if recipe and name == recipe.model:
+        changes |= recipe.changes
     return {"name_or_config": name, **changes, **input_size(options),
             "num_classes": classes}
-
-
-def _widths(path, name):
-    """Return the widths of a network that was pruned, if it is this one."""
-    from .. import checkpoints
-    model = checkpoints.load_tensors(path)[1].get("model", {})
-    return model.get("widths", {}) if model.get("name") == name else {}
 
 
 def _plan(net, images, settings, recipe):

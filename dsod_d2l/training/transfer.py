@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import NamedTuple
 
 import mxnet as mx
 
 from .. import checkpoints, models
+from .. import config as configs
+from ..datasets.files import one_line
 
 CLASS_HEADS = "class_heads."
 HEADS = (CLASS_HEADS, "box_heads.")
+# Of a configuration, what the shapes of tensors tell, or a new data set asks.
+FREE = {"family", "name", "num_classes", "input_size", "anchors", "widths"}
 
 
 class Transfer(NamedTuple):
@@ -20,12 +26,15 @@ class Transfer(NamedTuple):
         another shape, or they tell other classes apart.
     left: of the file, of no use.
     converted: layers of the file that had another form.
+    differing: what shapes do not tell, such as where a backbone halves its
+        maps, see ``differing``.
     """
 
     loaded: tuple
     drawn: tuple
     left: tuple
     converted: tuple = ()
+    differing: tuple = ()
 
     def __str__(self):
         rooms = sorted({name.split(".")[0] for name in self.drawn})
@@ -34,6 +43,8 @@ class Transfer(NamedTuple):
         unused = f"; not used: {len(self.left)}" if self.left else ""
         if self.converted:
             unused += f"; converted: {', '.join(self.converted)}"
+        if self.differing:
+            unused += f"; otherwise in the file: {'; '.join(self.differing)}"
         return (f"{len(self.loaded)} of {len(self.loaded) + len(self.drawn)} "
                 f"tensors loaded{rest}{unused}")
 
@@ -43,7 +54,8 @@ def start_from(net, path, classes, ctx=None):
 
     A tensor fits if it has the same name and shape. What tells the classes
     apart is taken only if the file has the same classes in the same order.
-    Only heads may have other shapes than those of the file.
+    Only heads may have other shapes than those of the file. What the two
+    configurations say otherwise, though no shape shows it, is reported.
 
     Args:
         net: a ``models.Network``; it is initialised.
@@ -73,7 +85,59 @@ def start_from(net, path, classes, ctx=None):
         wanted[name].set_data(mx.nd.array(tensors[name]))
     return Transfer(tuple(loaded),
                     tuple(name for name in wanted if name not in loaded),
-                    tuple(name for name in tensors if name not in loaded))
+                    tuple(name for name in tensors if name not in loaded),
+                    differing=differing(metadata.get("model", {}),
+                                        net.config.to_dict()))
+
+
+def settings_of(path, name):
+    """Return what a preset needs for the weights of a network of its name.
+
+    That network may have been pruned, or its backbone may be of the kind of
+    the classifier it began with.
+
+    Args:
+        path: a weights file.
+        name: of a preset.
+
+    Returns:
+        Dictionary of fields, {} if the file's network has another name.
+
+    Raises:
+        FileNotFoundError, ValueError: the file cannot be read.
+    """
+    model = checkpoints.load_tensors(path)[1].get("model", {})
+    if model.get("name") != name:
+        return {}
+    fields, theirs = {"widths": model.get("widths", {})}, model.get("backbone")
+    ours = getattr(configs.get(name), "backbone", None)
+    if ours and isinstance(theirs, dict) and theirs.get("name") == ours.name:
+        kinds = {kind: theirs[kind] for kind in ours.kinds if kind in theirs}
+        if kinds:
+            fields["backbone"] = dataclasses.replace(ours, **kinds)
+    return fields
+
+
+def differing(theirs, ours):
+    """Return what two configurations say otherwise.
+
+    Args:
+        theirs, ours: as dictionaries.
+
+    Returns:
+        Tuple of "field: theirs, here ours", without what shapes tell.
+    """
+    ours = json.loads(json.dumps(ours))         # lists, as in a file
+    pairs = []
+    for field in sorted((theirs.keys() & ours.keys()) - FREE):
+        one, other = theirs[field], ours[field]
+        if isinstance(one, dict) and isinstance(other, dict):
+            pairs += [(f"{field} {part}", one[part], other[part])
+                      for part in sorted(one.keys() & other.keys())]
+        else:
+            pairs.append((field, one, other))
+    return tuple(one_line(f"{field}: {one}, here {other}")
+                 for field, one, other in pairs if one != other)
 
 
 def check_body(net, tensors, path):
