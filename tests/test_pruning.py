@@ -99,6 +99,7 @@ NETWORKS = [
                      "authors": True}),
     ("toy_ssd", {"input_size": SIZE}),
     ("refinedet_dsod_tiny", {"input_size": SIZE}),
+    ("refinedet_vgg_tiny", {"input_size": SIZE}),
     *[(name, {"input_size": (300, 310), **narrow(name)}) for name in (
         "ssd300_vgg16", "ssd300_vgg16_bn", "ssd300_resnet50",
         "ssd300_mobilenet_v1", "ssd300_mobilenet_v2",
@@ -368,7 +369,12 @@ def test_layers_that_are_added_need_the_same_width(mixed):
     (dict(ratio=0.3, layers=["class_heads*"]), "no layer is left"),
     (dict(ratio=0.3), "removes no filter: the widest of .* multiples of 16"),
     (dict(ratio=0.3, scope="all"), "scope must be one of layer, global"),
-    (dict(ratio=0.3, multiple=0), "multiple must be at least 1")])
+    (dict(ratio=0.3, multiple=0), "multiple must be a whole number of at lea"),
+    (dict(ratio=0.3, multiple=2.5), "a whole number of .* found 2.5"),
+    (dict(ratio="0.3"), "ratio must be a number from 0 .* found '0.3'"),
+    (dict(ratio={"*": None}), "ratio must be a number .* None"),
+    (dict(ratio=0.3, layers="stem*"), "layers must be a list .* 'stem.'"),
+    (dict(ratio=0.3, protect="stem*"), "protect must be a list")])
 def test_wrong_wishes_are_one_sentence(wishes, words):
     net = models.build("dsod_tiny", **{**SMALL, "second": 6, "growth": 2,
                                        "layers": (1, 1, 1)})
@@ -447,6 +453,22 @@ def test_the_cycle_evaluates_prunes_and_trains(tmp_path):
         row.stage for row in rows]
 
 
+def test_a_step_that_cannot_be_done_says_what_there_is(tmp_path):
+    net = tiny(growth=16, second=16)
+    wishes = {"layers": ["to_first.0.0*"], "multiple": 12}
+    pruning.make_plan(net, 0.2, **wishes)            # from 16 filters to 12
+    with pytest.raises(ValueError, match=(
+            r"^step 2 of 5: ratio 0.2 removes no filter.*; .*model.safeten"
+            r"sors is the network after step 1$")):
+        pruning.prune_and_train(net, Squares.classes, Squares(2), Squares(2),
+                                0.2, steps=5, folder=tmp_path, **wishes)
+    left, _ = checkpoints.load_model(tmp_path / "model.safetensors")
+    assert 0 < models.count_parameters(left) < models.count_parameters(net)
+    with pytest.raises(ValueError, match="^ratio 0.2 removes no filter"):
+        pruning.prune_and_train(left, Squares.classes, Squares(2), Squares(2),
+                                0.2, steps=5, folder=tmp_path, **wishes)
+
+
 def test_classes_to_train_on_come_in_the_order_of_the_network():
     net = tiny(num_classes=2)
     data = Squares(3)
@@ -461,13 +483,14 @@ def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
     seen = []
 
     def judge(detector, dataset):
+        assert detector.detect_config.letter_box
         arrays = checkpoints.parameter_arrays(detector.net)
         seen.append({name: int((arrays[f"{name}.weight"] == 0).all(
             axis=(1, 2, 3)).sum()) for name in trace(net).layers})
         return dataclasses.make_dataclass("Result", ["AP"])(len(seen) / 100)
     monkeypatch.setattr(pruning.sensitivity, "evaluate_dataset", judge)
     rows = pruning.scan(net, ("square",), Squares(2), (0.1, 0.5),
-                        layers=["to_*"])
+                        letter_box=True, layers=["to_*"])
     layers = [name for name in trace(net).layers if name.startswith("to_")]
     assert list(dict.fromkeys(row.layer for row in rows)) == layers
     for row, zeros in zip(rows, seen):

@@ -18,6 +18,8 @@ from .train import add_field
 SETTINGS = {"batch_size": 16, "learning_rate": 1e-3, "optimiser": "adam",
             "weight_decay": 0.0, "augment": "light", "held_back": 0.1,
             "workers": None, "seed": 0}
+# Options of pruning that a scan has no use for, with their defaults.
+CYCLE = {"steps": 1, "finetune": 0.0, "scope": "layer", "multiple": None}
 HEADS = ("", "parameters", "million multiply-adds", "ms", "AP", "AP50")
 
 
@@ -27,23 +29,23 @@ def add_options(parser):
     data_options(parser)
     parser.add_argument("--validation", metavar="SET", help="judge on this "
                         "data set, and hold nothing back")
-    parser.add_argument("--out", metavar="FOLDER", help="where the network "
-                        "and the table go, default: beside the weights, "
-                        "named after them with -pruned or -scan")
+    parser.add_argument("--out", metavar="FOLDER", help="where the "
+                        "networks go, or the picture and the table of a "
+                        "scan; default: beside the weights, named after them "
+                        "with -pruned or -scan")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ratio", type=float, help="share of the filters that "
                       "each step takes out, 0 to 1")
     what.add_argument("--scan", type=float, nargs="*", metavar="RATIO",
                       help="prune nothing: judge with each layer pruned by "
                       "itself, at these ratios, default .25 .5 .75")
-    parser.add_argument("--steps", type=int, default=1, help="how often to "
+    parser.set_defaults(**CYCLE)
+    parser.add_argument("--steps", type=int, help="how often to "
                         "prune, default 1")
-    parser.add_argument("--finetune", type=float, default=0.0,
-                        metavar="EPOCHS", help="training after each step, "
-                        "default none")
-    parser.add_argument("--scope", choices=("layer", "global"),
-                        default="layer", help="take the ratio of each layer, "
-                        "or of all together")
+    parser.add_argument("--finetune", type=float, metavar="EPOCHS",
+                        help="training after each step, default none")
+    parser.add_argument("--scope", choices=("layer", "global"), help="take "
+                        "the ratio of each layer, or of all together")
     parser.add_argument("--layers", nargs="+", default=["*"], metavar="NAME",
                         help="only these, such as 'to_first.*'")
     parser.add_argument("--protect", nargs="+", default=[], metavar="NAME",
@@ -62,13 +64,19 @@ def add_options(parser):
 def run(options):
     """Take filters out of a network, and train what is left."""
     from .. import checkpoints
+    if options.scan is not None:
+        for name, default in CYCLE.items():
+            if getattr(options, name) != default:
+                raise ValueError(f"--{name} goes with --ratio: --scan prunes "
+                                 "nothing")
     options.out = options.out or _beside(options)
     context, _ = runtime.device(options.device)
     settings = _settings(options)
     net, metadata = checkpoints.load_model(options.weights, context)
     dataset, judged = _data(options, settings)
     if options.scan is not None:
-        return _scan(options, net, metadata["classes"], judged)
+        return _scan(options, net, metadata["classes"], judged,
+                     settings.augment == "letter-box")
     return _prune(options, net, metadata["classes"], dataset, judged,
                   _training(options, settings, len(dataset)))
 
@@ -106,9 +114,10 @@ def _wishes(options):
 
 
 def _prune(options, net, classes, dataset, judged, training):
-    """Prune, as often as asked for; save the network and the table."""
+    """Prune, as often as asked for; save the networks."""
     from .. import pruning
-    rounded = {"multiple": options.multiple} if options.multiple else {}
+    rounded = ({} if options.multiple is None else
+               {"multiple": options.multiple})
 
     def note(row):
         if not options.json:
@@ -139,15 +148,16 @@ def _training(options, settings, images):
         configs.steps_of(options.finetune, images, settings)))
 
 
-def _scan(options, net, classes, judged):
+def _scan(options, net, classes, judged, letter_box):
     """Judge with each layer pruned by itself; draw the curves."""
     from matplotlib.figure import Figure
 
     from .. import pruning
     from ..visualisation import plot_sensitivity
     rows = pruning.scan(net, classes, judged,
-                        options.scan or pruning.RATIOS, **_wishes(options))
-    whole = pruning.measure(net, classes, judged, latency=0.0).AP
+                        options.scan or pruning.RATIOS,
+                        letter_box=letter_box, **_wishes(options))
+    whole = pruning.measure(net, classes, judged, "", letter_box, 0.0).AP
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(6, 4.5), layout="constrained")

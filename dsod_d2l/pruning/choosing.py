@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -73,9 +74,13 @@ def filter_groups(net, layers=("*",), protect=(), shortcuts=False,
         List of ``Group``, in the order of the graph.
 
     Raises:
-        ValueError: a pattern fits no layer.
+        ValueError: a pattern fits no layer, or is given outside a list.
     """
     found = channels or trace(net)
+    for name, patterns in (("layers", layers), ("protect", protect)):
+        if isinstance(patterns, str):
+            raise ValueError(f"{name} must be a list of patterns, found "
+                             f"{patterns!r}")
     for pattern in (*layers, *protect):
         if not any(fnmatchcase(name, pattern) for name in found.layers):
             raise ValueError(f"{net.config.name} has no layer {pattern!r}; "
@@ -119,8 +124,13 @@ def make_plan(net, ratio, layers=("*",), protect=(), scope="layer",
     if scope not in SCOPES:
         raise ValueError(f"scope must be one of {', '.join(SCOPES)}, found "
                          f"{scope!r}")
-    if multiple < 1:
-        raise ValueError(f"multiple must be at least 1, found {multiple}")
+    if not isinstance(multiple, Integral) or multiple < 1:
+        raise ValueError("multiple must be a whole number of at least 1, "
+                         f"found {multiple!r}")
+    for one in ratio.values() if isinstance(ratio, Mapping) else [ratio]:
+        if not isinstance(one, Real):
+            raise ValueError("ratio must be a number from 0 to below 1, or "
+                             f"{{pattern: number}}, found {ratio!r}")
     if isinstance(ratio, Mapping):
         layers = tuple(ratio)
     channels = trace(net)

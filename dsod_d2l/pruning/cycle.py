@@ -76,8 +76,9 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None, steps=1
         (net, rows): the last network, and its ``Row``s, the whole first.
 
     Raises:
-        ValueError: see ``make_plan``; the data to train on have other
-            classes, or have them in another order; steps is below 1.
+        ValueError: see ``make_plan``, which a later step may find little
+            left for; the data to train on have other classes, or have them
+            in another order; steps is below 1.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, found {steps}")
@@ -96,7 +97,9 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None, steps=1
     plan = make_plan(net, ratio, **wishes)      # a wrong wish fails early
     look("whole")
     for step in range(1, steps + 1):
-        net = cut(net, plan if step == 1 else make_plan(net, ratio, **wishes))
+        if step > 1:
+            plan = _next_plan(net, ratio, step, steps, folder, wishes)
+        net = cut(net, plan)
         look(f"pruned {step}")
         if settings is not None:
             net = training.fit(net, dataset, settings, progress=progress,
@@ -105,6 +108,16 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None, steps=1
         if folder:
             _save(folder, step, net, classes, rows)
     return net, rows
+
+
+def _next_plan(net, ratio, step, steps, folder, wishes):
+    """Return the plan of a later step, or say what there is without it."""
+    try:
+        return make_plan(net, ratio, **wishes)
+    except ValueError as error:
+        kept = (f"; {folder}/model.safetensors is the network after step "
+                f"{step - 1}" if folder else "")
+        raise ValueError(f"step {step} of {steps}: {error}{kept}") from error
 
 
 def _device(net):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..config import DetectConfig
 from ..detection import Detector
 from ..evaluation import evaluate_dataset
 from .choosing import filter_groups, make_plan
@@ -27,7 +28,8 @@ class Sensitivity(NamedTuple):
     AP: float
 
 
-def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
+def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
+         **wishes):
     """Judge a network with each layer pruned by itself, and nothing trained.
 
     Args:
@@ -35,6 +37,7 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
         judged: the images it is judged on, once for each layer and ratio.
         ratios: shares of the filters.
         note: called with each ``Sensitivity`` as it is there.
+        letter_box: whether images are fitted in undistorted.
         wishes: ``layers``, ``protect`` and ``shortcuts`` of ``make_plan``.
 
     Returns:
@@ -59,8 +62,9 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
         plan = make_plan(net, ratio, [group.name], multiple=1,
                          shortcuts=wishes.get("shortcuts", False))
         zeroed = masked(net, plan)
-        result = evaluate_dataset(Detector(zeroed, zeroed.config, classes),
-                                  judged)
+        detector = Detector(zeroed, zeroed.config, classes,
+                            DetectConfig(letter_box=letter_box))
+        result = evaluate_dataset(detector, judged)
         rows.append(Sensitivity(group.name, len(group.roots), ratio,
                                 result.AP))
         if note:
