@@ -1,4 +1,4 @@
-"""Compact networks of six families, from scratch, for the same computing time.
+"""Compact networks of all families, from scratch, for the same computing time.
 
 Each is trained on the real Pikachu pictures for twenty minutes of one core,
 which are ten of two, and judged on the 100 validation pictures; the three
@@ -32,7 +32,7 @@ from benchmarks import bccd, common, pikachu                  # noqa: E402
 from dsod_d2l import config, models, training                 # noqa: E402
 
 MODELS = ("toy_ssd", "ssd_vgg_thin", "ssd_mobilenet_v2_tiny", "dsod_tiny",
-          "grp_dsod_tiny", "refinedet_dsod_tiny")
+          "grp_dsod_tiny", "refinedet_vgg_tiny", "refinedet_dsod_tiny")
 MINUTES = {"pikachu": 20.0, "bccd": 15.0}
 BEST = 3
 SETTINGS = {

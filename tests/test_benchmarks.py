@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import dsod_d2l  # noqa: F401  (prepares MXNet for this Python)
+from dsod_d2l import models
 from tools import measured_clusters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +103,38 @@ def test_the_implementations_agree(result):
     assert len(result[1].splitlines()) > 5          # the table
     if facts["benchmark"] == "scaling":
         assert "| `dsod_tiny` | 5.1 MB |" in measured_clusters.scaling(facts)
+
+
+def test_relatives_have_equal_time_and_the_best_go_on(monkeypatch, tmp_path):
+    """The children are made up: a pace in alphabetical order, the AP too."""
+    relatives = load("relatives", monkeypatch)
+    ranks = {name: k for k, name in enumerate(sorted(relatives.MODELS), 1)}
+    asked = []
+
+    def child(task, job, threads):
+        asked.append(job)
+        rank = ranks[job["model"]]
+        if task == "timed":
+            return {"latency": float(rank)}
+        return {"pace": rank / 10, "steps": job.get("steps"),
+                "AP": rank / 10, "AP50": 1.0}
+    monkeypatch.setattr(relatives.common, "child", child)
+    monkeypatch.setattr(sys, "argv", ["relatives.py", "--out", str(tmp_path),
+                                      "--keep", str(tmp_path / "kept")])
+    relatives.main()
+    asked_first, asked = asked, []
+    relatives.main()                     # all of it is in the kept file
+    assert asked_first and not asked
+    found = json.loads((tmp_path / "relatives.json").read_text())["figures"]
+    best = sorted(ranks, key=ranks.get, reverse=True)
+    assert list(found["pikachu"]) == best
+    assert list(found["bccd"]) == best[:3]
+    for name, one in found["pikachu"].items():
+        assert one["steps"] == int(20 * 60 / (ranks[name] / 10))
+        cost = found["costs"][name]
+        assert cost["milliseconds"]["median"] == ranks[name]
+        net = models.build(name, 1)
+        assert cost["parameters"] == models.count_parameters(net)
 
 
 def test_disagreement_stops_a_benchmark(common):
