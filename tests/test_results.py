@@ -1,12 +1,13 @@
 """The committed weights and results: they load, and say what they did."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from dsod_d2l import checkpoints, config, datasets
+from dsod_d2l import checkpoints, config, datasets, models
 from dsod_d2l.detection import Detector
 from dsod_d2l.evaluation import evaluate_dataset
 
@@ -31,8 +32,9 @@ def test_there_are_weights_and_results():
 def test_weights_are_small_and_whole(path):
     assert path.stat().st_size < 8e6
     net, metadata = checkpoints.load_model(path)
-    assert net.config == config.get("dsod_tiny",
-                                    num_classes=len(metadata["classes"]))
+    assert bool(net.config.widths) == path.stem.endswith("half")
+    assert dataclasses.replace(net.config, widths=()) == config.get(
+        "dsod_tiny", num_classes=len(metadata["classes"]))
     assert metadata["classes"] == (["RBC", "WBC", "Platelets"]
                                    if "bccd" in path.stem else ["pikachu"])
     assert {"train", "figures", "commit"} <= set(metadata)
@@ -86,3 +88,20 @@ def test_the_weights_give_the_stated_figures_on_real_pictures(name, run,
     for figure, value in stored["figures"]["on real validation"].items():
         assert getattr(result, figure) == pytest.approx(value, abs=0.01)
     assert all(getattr(result, key) >= value for key, value in least.items())
+
+
+@pytest.mark.skipif(not REAL, reason="DSOD_REAL_DATA is not set")
+def test_the_pruned_weights_give_the_stated_figures():
+    """Half of the work, and an AP within 0.02 of that of the whole."""
+    stored = json.loads((DATA / "results/pruning.json").read_text())["figures"]
+    detector = Detector.from_weights(
+        DATA / "weights" / "dsod_tiny_pikachu_half.safetensors")
+    result = evaluate_dataset(detector, datasets.open_dataset(
+        f"pikachu:{REAL}/pikachu:val"))
+    work = models.multiply_adds(detector.net)
+    assert work == stored["trained"]["multiply_adds"]
+    assert work <= stored["whole"]["multiply_adds"] / 2
+    for figure in ("AP", "AP50"):
+        assert getattr(result, figure) == pytest.approx(
+            stored["trained"][figure], abs=0.01)
+    assert stored["whole"]["AP"] - result.AP < 0.02
