@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from dsod_d2l import checkpoints, config, models
 from dsod_d2l.cli import main
 from dsod_d2l.datasets.recordio import write_records
+from dsod_d2l.pruning import cycle, sensitivity
 from mxnet import nd
 from mxnet.gluon.model_zoo import vision
 from small_sets import CLASSES, Small
@@ -480,3 +482,20 @@ def test_a_scan_is_a_picture_and_a_table(capsys, here):
         "to_first.0.0.new.0.2", "to_first.0.0.new.1.2", "to_first.1.mix.2"}
     assert "to_first.1.mix.2" in out and "sensitivity.png" in out
     assert cv2.imread(str(folder / "sensitivity.png")) is not None
+
+
+@pytest.mark.parametrize("kind, boxed", [("letter-box", True),
+                                         ("light", False)])
+def test_a_scan_judges_as_was_trained(capsys, here, tmp_path, monkeypatch,
+                                      kind, boxed):
+    seen = []
+
+    def judge(detector, dataset):
+        seen.append(detector.detect_config.letter_box)
+        return SimpleNamespace(AP=0.5, AP50=0.5)
+    for module in (sensitivity, cycle):
+        monkeypatch.setattr(module, "evaluate_dataset", judge)
+    call(capsys, "prune", "--weights", here / "w.safetensors", "--data",
+         f"rec:{here / 'squares.rec'}", "--scan", ".5", "--layers",
+         "to_first.1.*", "--augment", kind, "--out", tmp_path)
+    assert len(seen) == 2 and set(seen) == {boxed}
