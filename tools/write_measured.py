@@ -179,11 +179,11 @@ def table(root=ROOT):
 def family(found):
     """Return the table of the networks that had the same time to learn."""
     figures, minutes = found["figures"], found["minutes"]
-    lines = [f"Compact networks from scratch, with one recipe: {minutes['pikachu']:g} minutes of one core "
-             f"each on 800 real Pikachu pictures, judged on 100 others; the best {len(figures['bccd'])}, {minutes['bccd']:g} minutes each on "
-             f"blood cells (BCCD), judged on `test`. One seed. Seconds are the processor's, by the pace of the run itself; its "
-             "steps came from a pace that was measured before. The end of `book/16_refinedet.ipynb` draws accuracy against "
-             f"time. `{plain(found['command'])}`", "",
+    lines = [f"Compact networks from scratch, with one recipe: {minutes['pikachu']:g} minutes of one core each on 800 real "
+             f"Pikachu pictures, judged on 100 others; the best {len(figures['bccd'])}, {minutes['bccd']:g} minutes each on "
+             "blood cells (BCCD), judged on `test`. One seed. Seconds are the processor's, by the pace of the run itself; "
+             "its steps came from a pace that was measured before. The end of `book/16_refinedet.ipynb` draws accuracy "
+             f"against time. `{plain(found['command'])}`", "",
              "| network | parameters | million multiply-adds | ms for an image, one core | Pikachu: steps | seconds | AP | AP50 "
              "| BCCD: seconds | AP | AP50 |", "|" + " --- |" * 11]
     for name, one in figures["pikachu"].items():
