@@ -28,8 +28,8 @@ AIM = 250
 def render(job):
     """Write the pictures that everything is measured on."""
     import cv2
-    from dsod_d2l.datasets.recordio import write_records
-    from dsod_d2l.datasets.standin import render_sample
+    from dsod_d2l.datasets.records import write_records
+    from dsod_d2l.workbench.standin.picture import render_sample
 
     items = []
     for index in range(job["pictures"]):
@@ -53,9 +53,10 @@ def open_data(job):
 
 def alone(job):
     """Time each recipe, and each step of "ssd", on decoded pictures."""
-    from dsod_d2l import runtime, transforms
+    from dsod_d2l import transforms
+    from dsod_d2l.runtime import devices
 
-    runtime.worker_init()
+    devices.worker_init()
     data = open_data(job)
     samples = [data[index] for index in range(len(data))]
     size = job["side"]
@@ -66,7 +67,7 @@ def alone(job):
         return transforms.crop(sample, (0, 0, width, height), size, how)
 
     named = {f"recipe {name}": lambda one, rng, name=name:
-             transforms.RECIPES[name](one, size, rng) for name in ALONE}
+             transforms.AUGMENTATIONS[name](one, size, rng) for name in ALONE}
     named |= {"step distort": transforms.distort,
               "step draw a window": transforms.ssd_window,
               "step stretch, any way": cut,

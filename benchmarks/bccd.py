@@ -27,7 +27,9 @@ import dsod_d2l                                               # noqa: E402,F401
 import mxnet as mx                                            # noqa: E402
 
 from benchmarks import common                                 # noqa: E402
-from dsod_d2l import checkpoints, config, datasets, models, training  # noqa: E402
+from dsod_d2l import config, models, weights  # noqa: E402
+from dsod_d2l.workbench.formats import addresses  # noqa: E402
+from dsod_d2l.workbench.runs import fitting  # noqa: E402
 from dsod_d2l.detection import Detector                       # noqa: E402
 from dsod_d2l.evaluation import evaluate_dataset              # noqa: E402
 
@@ -47,7 +49,7 @@ def pictures(name):
                          "bccd/BCCD")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        found = datasets.open_dataset(
+        found = addresses.open_dataset(
             f"voc:{root}/bccd/BCCD:{name}?classes={CLASSES}", cache=True,
             bad="skip")
     for one in said:
@@ -81,7 +83,7 @@ def main():
     train, chosen_on, judged_on = map(pictures, ("train", "val", "test"))
     mx.random.seed(settings.seed)
     net = models.build(options.model, len(train.classes))
-    fitted = training.fit(net, train, settings, validation=chosen_on)
+    fitted = fitting.fit(net, train, settings, validation=chosen_on)
     commit = common.commit()      # before the weights make the tree differ
     figures = {"seconds": round(fitted.history[-1]["seconds"], 1),
                "steps": settings.steps, "trained on": len(train),
@@ -97,7 +99,7 @@ def main():
         "config": {"model": fitted.net.config.to_dict(),
                    "train": settings.to_dict()}}, options)
     if options.model == "dsod_tiny":
-        checkpoints.save_weights(
+        weights.save_weights(
             options.weights / "dsod_tiny_bccd.safetensors", fitted.net,
             train.classes, train=settings.to_dict(), figures=figures,
             **commit)

@@ -64,7 +64,7 @@ def some_boxes(rng, count):
 def ours(job):
     """Judge with the library; return seconds and figures."""
     from dsod_d2l.detection import Detections
-    from dsod_d2l.evaluation import Truth, evaluate_detections
+    from dsod_d2l.evaluation import evaluate_detections, Truth
 
     found, wanted = data_set(job)
     found = [Detections(*one) for one in found]

@@ -203,7 +203,7 @@ def resealed_png(data, rng):
 
 def resealed_tensors(data, rng):
     """Change the header of a safetensors file; its checksum holds again."""
-    from dsod_d2l import tensor_files
+    from dsod_d2l import weights
     size = int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8:8 + size]), data[8 + size:]
     facts = {key: json.loads(text) if key not in ("format", "checksum")
@@ -223,8 +223,8 @@ def resealed_tensors(data, rng):
             for key, value in facts.items()}
     text = json.dumps(header, separators=(",", ":")).encode()
     data = bytearray(struct.pack("<Q", len(text)) + text + body)
-    place = tensor_files._checksum_place(data)
-    data[place] = tensor_files._checksum(data).encode()[
+    place = weights._checksum_place(data)
+    data[place] = weights._checksum(data).encode()[
         :len(data[place])].ljust(len(data[place]), b"0")
     return bytes(data)
 
@@ -233,7 +233,7 @@ def resealed_facts(data, rng):
     """Change a checkpoint: the facts in it, its header, or its numbers."""
     from safetensors.numpy import load, save
 
-    from dsod_d2l import tensor_files
+    from dsod_d2l import weights
     if rng.random() < 0.5:
         return resealed_tensors(data, rng)
     size = int.from_bytes(data[:8], "little")
@@ -244,7 +244,7 @@ def resealed_facts(data, rng):
         name = list(tensors)[rng.integers(len(tensors))]
         tensors[name] = tensors[name].reshape(-1)[:5]
     tensors["facts"] = np.frombuffer(text, np.uint8)
-    data = bytearray(save(tensors, {**facts, "checksum": tensor_files.BLANK}))
-    place = tensor_files._checksum_place(data)
-    data[place] = tensor_files._checksum(data).encode()
+    data = bytearray(save(tensors, {**facts, "checksum": weights.BLANK}))
+    place = weights._checksum_place(data)
+    data[place] = weights._checksum(data).encode()
     return bytes(data)

@@ -39,10 +39,10 @@ def _network():
 
 def weights(folder):
     """Weights, as ``Detector.from_weights`` reads them."""
-    from dsod_d2l import checkpoints
+    from dsod_d2l import weights
     from dsod_d2l.detection import Detector
     path = folder / "w.safetensors"
-    checkpoints.save_weights(path, _network(), ("cat", "dog"), best={"AP": 1})
+    weights.save_weights(path, _network(), ("cat", "dog"), best={"AP": 1})
     return Target(path, [path.read_bytes()],
                   lambda: Detector.from_weights(path),
                   mutations.resealed_tensors)
@@ -50,7 +50,7 @@ def weights(folder):
 
 def start(folder):
     """Weights, as training begins from them."""
-    from dsod_d2l.training.transfer import start_from
+    from dsod_d2l.workbench.pretrained.transfer import start_from
     target, net = weights(folder), _network()
 
     def read():
@@ -63,8 +63,8 @@ def checkpoint(folder):
     import mxnet as mx
     from mxnet import gluon
 
-    from dsod_d2l import checkpoints
-    from dsod_d2l.training import saving
+    from dsod_d2l.workbench.runs import checkpoints
+    from dsod_d2l.workbench.runs import run_folder
     net = _network()
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"momentum": 0.9},
                             kvstore=None)
@@ -78,9 +78,9 @@ def checkpoint(folder):
 
     def read():
         found = checkpoints.read_checkpoint(path)
-        if not saving._sound(found.facts):
+        if not run_folder._sound(found.facts):
             raise ValueError(f"{path} lacks facts")
-        checkpoints.restore(found, net, trainer)
+        checkpoints.restore_checkpoint(found, net, trainer)
     return Target(path, [path.read_bytes()], read, mutations.resealed_facts)
 
 
@@ -88,7 +88,7 @@ def params(folder):
     """MXNet's .params."""
     import mxnet as mx
 
-    from dsod_d2l.params_file import load_params
+    from dsod_d2l.workbench.pretrained.params_file import load_params
     path = folder / "a.params"
     seeds = []
     _network().save_parameters(str(path))
@@ -105,18 +105,18 @@ def params(folder):
 
 def run_json(folder):
     """The description in the folder of a run."""
-    from dsod_d2l.training import folder as folders
+    from dsod_d2l.workbench.runs import run_folder as folders
     path = folder / "run.json"
-    folders.describe(folder, {"train": {"seed": 1}, "classes": ["a"]}, 0)
+    folders.describe_run(folder, {"train": {"seed": 1}, "classes": ["a"]}, 0)
 
     def read():
         folders.read_description(folder)
-        folders.describe(folder, {}, 1)
+        folders.describe_run(folder, {}, 1)
     return Target(path, [path.read_bytes()], read, mutations.swapped_json)
 
 
 def _records(folder):
-    from dsod_d2l.datasets.convert import convert
+    from dsod_d2l.workbench.formats.conversion import convert
     from small_sets import Small
     convert(Small(), f"rec:{folder / 'a.rec'}")
     return folder / "a.rec"
@@ -124,14 +124,14 @@ def _records(folder):
 
 def _read_all(spec):
     """Open a data set both ways and read all its images."""
-    from dsod_d2l import datasets
+    from dsod_d2l.workbench.formats import addresses
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            datasets.open_dataset(spec, bad="skip")
+            addresses.open_dataset(spec, bad="skip")
         except (ValueError, OSError) as error:
             _check_words(error)
-        whole = datasets.open_dataset(spec)
+        whole = addresses.open_dataset(spec)
         for row in range(len(whole)):
             sample = whole[row]
             boxes = sample.boxes
@@ -167,9 +167,9 @@ def index(folder):
 
 def record_list(folder):
     """The .lst beside a .rec, from which the names come."""
-    from dsod_d2l import datasets
+    from dsod_d2l.workbench.formats import addresses
     path = _records(folder)
-    whole = datasets.open_dataset(f"rec:{path}")
+    whole = addresses.open_dataset(f"rec:{path}")
 
     def read():
         whole._names = None
@@ -183,7 +183,7 @@ def record_list(folder):
 def _pictures(folder, kinds, structured=None):
     from small_sets import picture
 
-    from dsod_d2l.datasets import images
+    from dsod_d2l.datasets import pictures
     path, seeds = folder / "a.jpg", []
     for kind, mode, options in kinds:
         file = io.BytesIO()
@@ -197,10 +197,10 @@ def _pictures(folder, kinds, structured=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                images.read_size(path)
+                pictures.read_size(path)
             except ValueError as error:
                 _check_words(error)
-            pixels = images.read_image(path)
+            pixels = pictures.read_image(path)
         assert pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size
         assert pixels.dtype == np.uint8
     return Target(path, seeds, read, structured)
@@ -239,7 +239,7 @@ def other_images(folder):
 
 def _set(folder, spec, name, structured=None, opened=None):
     """A file of a small data set that is otherwise sound."""
-    from dsod_d2l.datasets.convert import convert
+    from dsod_d2l.workbench.formats.conversion import convert
     from small_sets import Small
     convert(Small(), spec)
     (folder / "secret.txt").write_text("SECRET")
@@ -313,7 +313,7 @@ def pair_list(folder):
 
 
 def _results():
-    from dsod_d2l.detection.outputs import Detections
+    from dsod_d2l.detection import Detections
     boxes = np.array([[0.1, 0.2, 0.5, 0.75], [0, 0, 1, 1]], np.float32)
     return [Detections(np.array([0, 1]), np.array([0.5, 0.25], np.float32),
                        boxes)] * 2
@@ -321,21 +321,21 @@ def _results():
 
 def coco_results(folder):
     """Detections in COCO's file of results."""
-    from dsod_d2l.evaluation import files
+    from dsod_d2l.workbench.reports import result_files
     path, rest = folder / "a.json", ([3, 7], [(40, 60)] * 2, [1, 5])
-    files.write_coco(path, _results(), *rest)
+    result_files.write_coco(path, _results(), *rest)
     return Target(path, [path.read_bytes()],
-                  lambda: files.read_coco(path, *rest),
+                  lambda: result_files.read_coco(path, *rest),
                   mutations.swapped_json)
 
 
 def voc_results(folder):
     """Detections in VOC's files of results."""
-    from dsod_d2l.evaluation import files
+    from dsod_d2l.workbench.reports import result_files
     rest = ["a", "b"], [(40, 60)] * 2, ["cat", "dog"]
-    path = files.write_voc(folder, _results(), *rest)[0]
+    path = result_files.write_voc(folder, _results(), *rest)[0]
     return Target(path, [path.read_bytes()],
-                  lambda: files.read_voc(folder, *rest))
+                  lambda: result_files.read_voc(folder, *rest))
 
 
 READERS = {function.__name__: function for function in (

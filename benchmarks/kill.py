@@ -26,7 +26,7 @@ import common
 
 sys.path.insert(0, str(common.ROOT))
 os.environ["OMP_NUM_THREADS"] = "1"      # "bit for bit" is said of one core
-from dsod_d2l import tensor_files  # noqa: E402
+from dsod_d2l import weights  # noqa: E402
 
 NETWORK = dict(name_or_config="dsod_tiny", num_classes=1, stem=16,
                bottleneck=16, growth=16, layers=(1, 2, 2), second=16,
@@ -55,15 +55,17 @@ NOTHING_THERE = 3      # exit code of a start that found no run to resume
 def train(job):
     """Train in this process, as one start of a run."""
     from dsod_d2l import config, datasets, models, training
+    from dsod_d2l.workbench.formats import addresses
+    from dsod_d2l.workbench.runs import fitting
     # Drawing takes longer than a dozen steps, and is nothing to resume.
-    training.history.History.picture = lambda self: b"no picture"
-    data = datasets.Subset(datasets.open_dataset("standin:train"),
+    training.History.picture = lambda self: b"no picture"
+    data = datasets.Subset(addresses.open_dataset("standin:train"),
                            range(PICTURES))
     settings = config.TrainConfig(**job["settings"])
     net = models.build(**NETWORK)
     os.write(job["ready"], b"!")
     try:
-        training.fit(net, data, settings, job["folder"], job["resume"],
+        fitting.fit(net, data, settings, job["folder"], job["resume"],
                      progress=False)
     except ValueError as error:
         if not (job["resume"] and "leave out --resume" in str(error)):
@@ -194,7 +196,7 @@ def outcome(folder):
     rows = json.loads((folder / "history.json").read_text())
     found = {"history": [_timeless(row) for row in rows]}
     for path in sorted(folder.rglob("*.safetensors")):
-        tensors, facts = tensor_files.load_tensors(path)
+        tensors, facts = weights.load_tensors(path)
         if "facts" in tensors:
             facts = {**facts, **json.loads(tensors.pop("facts").tobytes())}
             facts["history"] = [_timeless(row) for row in facts["history"]]
@@ -214,7 +216,7 @@ def torn(folder):
     faulty = []
     for path in folder.rglob("*.safetensors"):
         try:
-            tensor_files.load_tensors(path)
+            weights.load_tensors(path)
         except ValueError:
             faulty.append(path.name)
     return faulty
@@ -301,7 +303,7 @@ def figures(trials):
 
 def measure(options):
     """Do all kills; return the payload of the result."""
-    from dsod_d2l import training  # noqa: F401  (before the first fork)
+    from dsod_d2l.workbench.runs import fitting  # noqa: F401  (before the first fork)
     rng = np.random.default_rng(options.seed)
     names = list(SETUPS)[-1:] if options.quick else list(SETUPS)
     with tempfile.TemporaryDirectory() as root:

@@ -33,7 +33,8 @@ TOLERANCE = 1e-4
 
 def open_data(job, cache=False):
     """Return the real Pikachu where there is one, else the stand-in."""
-    from dsod_d2l.datasets import Pikachu, StandIn
+    from dsod_d2l.workbench.downloads import Pikachu
+    from dsod_d2l.workbench.standin.rendered import StandIn
 
     if job["real"]:
         return Pikachu(Path(os.environ["DSOD_REAL_DATA"]) / "pikachu",

@@ -27,7 +27,9 @@ import dsod_d2l                                               # noqa: E402,F401
 import mxnet as mx                                            # noqa: E402
 
 from benchmarks import common                                 # noqa: E402
-from dsod_d2l import checkpoints, config, datasets, models, training  # noqa: E402
+from dsod_d2l import config, models, weights  # noqa: E402
+from dsod_d2l.workbench.formats import addresses  # noqa: E402
+from dsod_d2l.workbench.runs import fitting  # noqa: E402
 from dsod_d2l.detection import Detector                       # noqa: E402
 from dsod_d2l.evaluation import evaluate_dataset              # noqa: E402
 
@@ -57,7 +59,7 @@ def real(split):
     if not root:
         raise SystemExit("set DSOD_REAL_DATA to the folder that holds "
                          "pikachu/train.rec")
-    dataset = datasets.open_dataset(f"pikachu:{root}/pikachu", split,
+    dataset = addresses.open_dataset(f"pikachu:{root}/pikachu", split,
                                     cache=True)
     dataset.validate()
     return dataset
@@ -67,7 +69,7 @@ def train(dataset, settings, callbacks=()):
     """Train dsod_tiny; return what ``fit`` returns."""
     mx.random.seed(settings.seed)
     net = models.build("dsod_tiny", len(dataset.classes))
-    return training.fit(net, dataset, settings, callbacks=callbacks)
+    return fitting.fit(net, dataset, settings, callbacks=callbacks)
 
 
 def judge(net, classes, dataset):
@@ -90,7 +92,7 @@ def steps_to_goal(dataset, judged, settings):
     mx.random.seed(settings.seed)
     nets = [models.build("dsod_tiny", len(dataset.classes))]
     try:
-        training.fit(nets[0], dataset, settings, callbacks=[look])
+        fitting.fit(nets[0], dataset, settings, callbacks=[look])
     except Reached:
         return reached[0]
     raise SystemExit(f"AP50 {GOAL} was not reached in {settings.steps} steps")
@@ -109,7 +111,7 @@ def main():
     settings = config.TrainConfig(**{**COMMON, **RUNS[options.run],
                                      **changes})
     validation = real("val")
-    dataset = (datasets.open_dataset("standin:train", cache=True)
+    dataset = (addresses.open_dataset("standin:train", cache=True)
                if options.run == "transfer" else real("train"))
     dataset.validate()
     if options.run == "quick":
@@ -126,7 +128,7 @@ def main():
                                            validation)}
     if options.run == "transfer":
         figures["on stand-in validation"] = judge(
-            fitted.net, dataset.classes, datasets.open_dataset("standin:val"))
+            fitted.net, dataset.classes, addresses.open_dataset("standin:val"))
     commit = common.commit()      # before the weights make the tree differ
     curve = [{key: row[key] for key in ("step", "loss", "seconds", "AP")
               if key in row} for row in fitted.history
@@ -137,7 +139,7 @@ def main():
                    "train": settings.to_dict()}}, options)
     if options.run != "quick":
         name = "pikachu" if options.run == "real" else "standin"
-        checkpoints.save_weights(
+        weights.save_weights(
             options.weights / f"dsod_tiny_{name}.safetensors", fitted.net,
             dataset.classes, train=settings.to_dict(), figures=figures,
             **commit)

@@ -64,7 +64,7 @@ def training(job):
     import mxnet as mx
     from dsod_d2l.config import TrainConfig
     from dsod_d2l.training import TrainingGraph
-    from dsod_d2l.training.precision import lowered
+    from dsod_d2l.workbench.runs.precision import lowered
     from mxnet import autograd, gluon
     from step import training_batch
 

@@ -35,8 +35,9 @@ import numpy as np                                            # noqa: E402
 
 from benchmarks import common                                 # noqa: E402
 from benchmarks.pikachu import real                           # noqa: E402
-from dsod_d2l import (checkpoints, config, datasets, models,  # noqa: E402
-                      pruning, training)
+from dsod_d2l import config, datasets, models, weights  # noqa: E402
+from dsod_d2l.workbench import pruning, recipes  # noqa: E402
+from dsod_d2l.workbench.runs import fitting  # noqa: E402
 
 START = common.ROOT / "data" / "weights" / "dsod_tiny_pikachu.safetensors"
 GOAL = 0.5                    # share of the multiply-adds that is left
@@ -53,13 +54,13 @@ def half(net):
     goal = GOAL * models.multiply_adds(net)
 
     def left(hundredths):
-        plan = pruning.make_plan(net, hundredths / 100)
+        plan = pruning.plan_pruning(net, hundredths / 100)
         return models.multiply_adds(models.build(net.config,
                                                  widths=after(plan)))
     # More filters gone never leave more multiply-adds.
     least = 10 + bisect.bisect_left(range(10, 99), True,
                                     key=lambda one: left(one) <= goal)
-    return least / 100, pruning.make_plan(net, least / 100)
+    return least / 100, pruning.plan_pruning(net, least / 100)
 
 
 def after(plan):
@@ -115,7 +116,7 @@ def difference(net, small, plan, images):
 def timed(net, ratio, small, rounds):
     """Return the time figures of a network, pruned, and pruned unrounded."""
     raw = models.build(net.config, widths=after(
-        pruning.make_plan(net, ratio, multiple=1))).config
+        pruning.plan_pruning(net, ratio, multiple=1))).config
     return time_figures(speeds({"whole": net.config, "pruned": small,
                                 "not rounded": raw}, rounds))
 
@@ -124,7 +125,7 @@ def again(options):
     """Time the networks of a result anew, when the machine is at rest."""
     path = options.out / "pruning.json"
     found = json.loads(path.read_text(encoding="utf-8"))
-    net, _ = checkpoints.load_model(START)
+    net, _ = weights.load_model(START)
     found["figures"]["forward"] = timed(
         net, found["figures"]["ratio"],
         config.from_dict(found["config"]["model"]), options.rounds)
@@ -166,7 +167,7 @@ def main():
         again(options)
         return
     commit = common.commit()
-    net, metadata = checkpoints.load_model(START)
+    net, metadata = weights.load_model(START)
     classes, validation = metadata["classes"], real("val")
     rest, _ = datasets.split(real("train"), HELD_BACK,
                              np.random.default_rng(0))
@@ -177,18 +178,18 @@ def main():
     differences = {"masked": difference(net, small, plan, images)}
     figures = {"whole": row(net, classes, validation),
                "pruned": row(small, classes, validation)}
-    settings = config.TrainConfig(**SETTINGS, steps=config.steps_of(
+    settings = config.TrainConfig(**SETTINGS, steps=recipes.steps_of(
         options.epochs, len(rest), config.TrainConfig(**SETTINGS)))
     common.note(f"ratio {ratio}: AP {figures['pruned']['AP']}; "
                 f"{settings.steps} steps")
     begin = time.perf_counter()
-    fitted = training.fit(small, rest, settings)
+    fitted = fitting.fit(small, rest, settings)
     figures |= {"trained": row(small, classes, validation), "ratio": ratio,
                 "seconds": round(fitted.history[-1]["seconds"], 1),
                 "seconds in all": round(time.perf_counter() - begin, 1)}
     figures["forward"] = timed(net, ratio, small.config, options.rounds)
     if options.weights:
-        checkpoints.save_weights(options.weights, small, classes,
+        weights.save_weights(options.weights, small, classes,
                                  figures=figures, commit=commit,
                                  train=settings.to_dict())
     common.save("pruning", {

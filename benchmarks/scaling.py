@@ -71,7 +71,8 @@ def measure_steps(job, team=None):
     """Do a job's steps; return seconds, losses, and the exchange."""
     import dsod_d2l  # noqa: F401  (prepares MXNet)
     import mxnet as mx
-    from dsod_d2l import config, training
+    from dsod_d2l import config
+    from dsod_d2l.workbench.runs import run_state
     from dsod_d2l.models.summary import multiply_adds
 
     mx.random.seed(SEED)
@@ -81,7 +82,7 @@ def measure_steps(job, team=None):
         schedule="constant", augment="none", held_back=0, workers=0)
     contexts = [mx.cpu(k) for k in range(2 if job["setting"] == "contexts"
                                          else 1)]
-    run = training.loop.Run(net, Noise(net.config.input_size), settings,
+    run = run_state.Run(net, Noise(net.config.input_size), settings,
                             None, contexts, None, team)
     run.devices.team.align(run)
     batches = itertools.repeat(run.maker.fill(0, run.maker.empty()[0]))
@@ -105,7 +106,7 @@ def measure_steps(job, team=None):
 def worker(job):
     """Be one of two workers; the first one leaves the answer in a file."""
     import dsod_d2l  # noqa: F401  (servers stay in the next line)
-    from dsod_d2l.training import distributed
+    from dsod_d2l.workbench.runs import distributed
 
     with distributed.joined(600) as team:
         answer = measure_steps(job, team)
@@ -119,7 +120,7 @@ def steps(job):
     if job["setting"] != "workers":
         return measure_steps(job)
     import dsod_d2l  # noqa: F401
-    from dsod_d2l.cli import launch
+    from dsod_d2l.workbench.cli import launch
 
     crew = launch.Crew([sys.executable, sys.argv[0], "--child", "worker",
                         json.dumps(job)], 2, 1, threads=1)

@@ -1,11 +1,43 @@
 """Build, train, judge and use DSOD, an object detector trained from scratch.
 
-Importing the package prepares MXNet 1.9.1 for this Python and numpy (see
-``runtime``) but does not import it, prints nothing and touches no device.
+The names below are imported from where they live when they are first used, so
+that ``import dsod_d2l`` is quick and quiet, and MXNet stays away until a
+network is built.
 """
+
+import importlib
 
 from . import runtime
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "Detections": "detection", "Detector": "detection",
+    "TrainConfig": "config", "DetectConfig": "config",
+    "build": "models", "evaluate_dataset": "evaluation",
+    "save_weights": "weights", "load_model": "weights",
+    "example": "datasets",
+    "open_dataset": "workbench.formats.addresses",
+    "fit": "workbench.runs.fitting",
+    "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
+    "render_sample": "workbench.standin.picture",
+    "COUNTS": "workbench.standin.rendered",
+    "SEED": "workbench.standin.rendered",
+    "adapt": "workbench.pretrained.classifier_weights",
+    "layer_pairs": "workbench.pretrained.classifier_weights",
+    "read_classifier": "workbench.pretrained.classifier_weights",
+    "start_from_classifier": "workbench.pretrained.classifier_weights",
+}
+
 runtime.prepare()
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(home, name)
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

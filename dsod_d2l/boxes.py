@@ -98,10 +98,10 @@ def clip(boxes):
     return np.clip(boxes, 0, 1)
 
 
-def mirror(boxes):
+def mirror_boxes(boxes):
     """Return the boxes of an image that was mirrored left to right.
 
-    >>> mirror(np.array([[0.0, 0.25, 0.25, 1.0]])).tolist()
+    >>> mirror_boxes(np.array([[0.0, 0.25, 0.25, 1.0]])).tolist()
     [[0.75, 0.25, 1.0, 1.0]]
     """
     boxes = np.asarray(boxes)
@@ -126,7 +126,8 @@ def fault(box):
     """
     xmin, ymin, xmax, ymax = (float(value) for value in box)
     if not np.isfinite([xmin, ymin, xmax, ymax]).all():
-        return f"a coordinate is not finite: {xmin:g} {ymin:g} {xmax:g} {ymax:g}"
+        return ("a coordinate is not finite: "
+                f"{xmin:g} {ymin:g} {xmax:g} {ymax:g}")
     if xmin >= xmax:
         return f"xmin {xmin:g} is not below xmax {xmax:g}"
     if ymin >= ymax:

@@ -3,7 +3,8 @@
 import mxnet as mx
 import numpy as np
 
-from dsod_d2l import checkpoints, config, models, training
+from dsod_d2l import config, models, weights
+from dsod_d2l.workbench.runs import checkpoints, fitting
 from dsod_d2l.datasets import make_sample
 
 SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 1, 1), second=16,
@@ -52,7 +53,7 @@ def network():
 def train(folder, resume=False, net=None, callbacks=(), **changes):
     """Train the small network on the squares."""
     mx.random.seed(np.random.randint(1000))     # whatever was before
-    return training.fit(net or network(), Squares(), settings(**changes),
+    return fitting.fit(net or network(), Squares(), settings(**changes),
                         folder, resume, progress=False, callbacks=callbacks)
 
 
@@ -60,7 +61,7 @@ def ending(folder):
     """Return all that a run leaves, but for times: {name: value}."""
     found = {}
     for path in sorted(folder.rglob("*.safetensors")):
-        tensors, facts = checkpoints.load_tensors(path)
+        tensors, facts = weights.load_tensors(path)
         if "facts" in tensors:
             found.update(history=checkpoints.read_checkpoint(path).facts)
             tensors.pop("facts")

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from dsod_d2l.datasets.entries import Entry
+from dsod_d2l.datasets.sample import Entry
 
 CLASSES = ("cat", "big dog", "Tür & <b>")
 # name, height, width, [(label, pixel edges, difficult truncated occluded crowd)]

@@ -5,18 +5,19 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dsod_d2l import architecture, config, models
+from dsod_d2l import config, models
+from dsod_d2l.workbench import drawing
 
 
 def drawn(name, **changes):
     """Return the Axes and the summary of a drawn network."""
     net = models.build(name, **changes)
     summary = models.summarise(net)
-    figure = Figure(figsize=(5, architecture.ROW * len(summary.stages)),
+    figure = Figure(figsize=(5, drawing.ROW_HEIGHT * len(summary.stages)),
                     dpi=75)                           # 375 pixels wide
     FigureCanvasAgg(figure)
     ax = figure.add_axes([0.01, 0, 0.98, 1])
-    assert architecture.draw_network(ax, summary, net.config) is None
+    assert drawing.draw_network(ax, summary, net.config) is None
     return ax, summary
 
 
@@ -24,10 +25,10 @@ def test_boxes_have_the_maps_proportions():
     ax, summary = drawn("dsod_tiny", input_size=(65, 96))
     boxes = ax.patches
     assert len(boxes) == len(summary.stages) + 1
-    assert boxes[0].get_width() == pytest.approx(architecture.WIDEST)
+    assert boxes[0].get_width() == pytest.approx(drawing.WIDEST)
     for box, stage in zip(boxes[1:], summary.stages):
         part = (stage.shape[2] / 96) ** 0.5          # of the columns
-        assert box.get_width() == pytest.approx(part * architecture.WIDEST)
+        assert box.get_width() == pytest.approx(part * drawing.WIDEST)
     heights = [(stage.shape[0], box.get_height())
                for stage, box in zip(summary.stages, boxes[1:])]
     assert [h for _, h in sorted(heights)] == sorted(h for _, h in heights)
@@ -63,9 +64,9 @@ def test_a_map_of_two_stages_has_the_channels_of_both(name, joined):
 def test_a_picture_is_written(tmp_path):
     net = models.build("toy_ssd")
     path = tmp_path / "new" / "toy.png"
-    architecture.save_network(path, models.summarise(net), net.config)
+    drawing.save_network(path, models.summarise(net), net.config)
     height, width = cv2.imread(str(path)).shape[:2]
     assert width == 750 and height > 400
     with pytest.raises(ValueError, match="not supported"):
-        architecture.save_network(tmp_path / "toy.xyz",
+        drawing.save_network(tmp_path / "toy.xyz",
                                   models.summarise(net), net.config)

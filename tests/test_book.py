@@ -4,9 +4,6 @@ import base64
 import copy
 import io
 import json
-import os
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -36,33 +33,33 @@ REQUIRED = {
                         "blocks.dense_block", "blocks.Transition", "blocks.PooledReuse",
                         "blocks.DensePrediction", "blocks.ChannelNorm", "blocks.join",
                         "blocks.halving_pool"},
-    "05_pikachu": {"boxes.mirror"},
+    "05_pikachu": {"boxes.mirror_boxes"},
     "06_targets": {"targets.match", "targets.encode", "targets.decode", "targets.label_anchors"},
     "07_losses": {"losses.cross_entropy", "losses.focal_loss", "losses.smooth_l1",
                   "losses.hard_negatives", "losses.DetectionLoss"},
-    "08_training": {"training.graph.TrainingGraph", "training.schedule.learning_rate"},
-    "09_detection": {"detection.outputs.softmax", "detection.outputs.nms",
-                     "detection.outputs.detections_from_outputs"},
-    "10_evaluation": {"evaluation.precision_recall", "evaluation.average_precision",
-                      "judging.match_voc"},
+    "08_training": {"training.TrainingGraph", "training.learning_rate"},
+    "09_detection": {"detection.softmax", "detection.nms",
+                     "detection.detections_from_outputs"},
+    "10_evaluation": {"evaluation.matching.precision_recall", "evaluation.matching.average_precision",
+                      "evaluation.matching.match_voc"},
     "11_family": {"models.network.count_parameters", "models.summary.multiply_adds",
-                  "config.dsod.half", "config.ablations.ablation", "config.forms.even_steps",
-                  "plain.plain_stem", "plain.plain_prediction"},
+                  "config.families.half", "config.presets.ablation", "config.presets.even_steps",
+                  "blocks.plain_stem", "blocks.plain_prediction"},
     "12_augmentation": {f"transforms.{name}" for name in (
         "change_brightness", "change_contrast", "change_hsv", "distort", "draw_expansion",
         "draw_patches", "meets", "collect_patches", "patch_window", "ssd_window", "ssd",
         "letter_box_frame", "letter_box", "undo_letter_box")},
-    "13_your_data": {"datasets.entries.box_fault", "checking.anchor_fit.best_overlaps",
-                     "checking.anchor_fit.recall", "datasets.specs.split_path",
-                     "training.transfer.start_from"},
+    "13_your_data": {"workbench.formats.annotated.box_fault", "workbench.checking.anchor_fit.best_overlaps",
+                     "workbench.checking.anchor_fit.recall", "workbench.formats.addresses.split_path",
+                     "workbench.pretrained.transfer.start_from"},
     "14_grp_dsod": {f"pyramid.{name}" for name in (
         "norm_relu", "unit", "OneInFour", "FrozenUpSampling", "UpSampling", "Gate")},
-    "15_ssd": {"models.backbones.units.conv_unit", "models.backbones.units.depthwise_unit",
-               "training.classifier.decimate", "config.base.scale_sizes"},
-    "16_refinedet": {"cascade.refine", "cascade.easy_negatives", "cascade.second_targets",
-                     "connection.transfer_unit", "connection.doubling_unit",
-                     "connection.TransferBlock"},
-    "17_pruning": {"pruning.cutting.cut", "pruning.cutting.masked", "pruning.choosing._rounded"},
+    "15_ssd": {"models.backbones.conv_unit", "models.backbones.depthwise_unit",
+               "workbench.pretrained.classifier_weights.decimate", "config.base.scale_sizes"},
+    "16_refinedet": {"refinement.refine", "refinement.easy_negatives", "refinement.second_targets",
+                     "models.refinedet.transfer_unit", "models.refinedet.doubling_unit",
+                     "models.refinedet.TransferBlock"},
+    "17_pruning": {"workbench.pruning.cycle.cut", "workbench.pruning.cycle.masked", "workbench.pruning.choosing._rounded"},
 }
 
 

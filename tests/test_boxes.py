@@ -103,9 +103,9 @@ def test_clip_cuts_to_the_image_and_leaves_its_argument():
 
 def test_mirror_by_hand_and_twice():
     boxes = np.array([[0.0, 0.1, 0.25, 0.9], [0.5, 0.0, 1.0, 0.2]])
-    assert bx.mirror(boxes).tolist() == [[0.75, 0.1, 1, 0.9],
+    assert bx.mirror_boxes(boxes).tolist() == [[0.75, 0.1, 1, 0.9],
                                          [0, 0, 0.5, 0.2]]
-    np.testing.assert_array_equal(bx.mirror(bx.mirror(boxes)), boxes)
+    np.testing.assert_array_equal(bx.mirror_boxes(bx.mirror_boxes(boxes)), boxes)
 
 
 @pytest.mark.parametrize("box, words", [

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
-from dsod_d2l import anchors, checking, config
-from dsod_d2l.checking import anchor_fit, figure, text
-from dsod_d2l.cli import main
-from dsod_d2l.datasets.convert import convert
-from dsod_d2l.datasets.entries import Entry
+from dsod_d2l import anchors, config
+from dsod_d2l.workbench import checking
+from dsod_d2l.workbench.checking import anchor_fit, contents, figure
+from dsod_d2l.workbench.cli import main
+from dsod_d2l.workbench.formats.conversion import convert
+from dsod_d2l.datasets.sample import Entry
 from small_sets import CLASSES, Small, encoded
 from test_datasets_readers import voc_folder, xml
 
@@ -58,7 +59,7 @@ def test_duplicates_and_unused_classes():
     assert found.duplicates == ["image 1: object 2 is there before, with the "
                                 "same box and class"]
     assert found.to_dict()["unused"] == ["never"]
-    words = text.describe(found)
+    words = contents.describe_contents(found)
     assert "boxes that are there twice: 1" in words
     assert "classes without objects: never" in words
 
@@ -83,7 +84,7 @@ def test_every_fault_is_gathered(tmp_path):
     assert value["kinds"] == {
         "duplicate": 1, "degenerate box": 1, "box outside": 1, "file name": 1,
         "file": 2, "unknown class": 1, "image": 2, "size": 1}
-    words = text.describe(found)
+    words = contents.describe_contents(found)
     for fault in found.faults:
         assert fault.reason in words and fault.reason.endswith(".")
 
@@ -106,7 +107,7 @@ def test_a_set_without_one_sound_image_lists_all_faults(tmp_path):
     found = checking.inspect(f"voc:{tmp_path}", TINY, "dsod_tiny",
                              np.random.default_rng(0))
     assert len(found.faults) == 2 and found.images == 0
-    assert found.to_dict()["side"] == {} and text.describe(found)
+    assert found.to_dict()["side"] == {} and contents.describe_contents(found)
     with pytest.raises(ValueError, match="at least one object to draw"):
         figure.save_report(tmp_path / "a.png", found)
 
@@ -157,7 +158,7 @@ def test_anchors_that_fit_are_left_alone():
 
 
 def test_many_objects_are_drawn_from(monkeypatch):
-    monkeypatch.setattr(anchor_fit, "MOST", 50)
+    monkeypatch.setattr(anchor_fit, "MOST_BOXES", 50)
     low = np.random.default_rng(0).uniform(0, .5, (200, 2))
     fit = anchor_fit.fit_anchors(TINY, np.hstack([low, low + .3]), np.zeros(
         200, int), np.random.default_rng(0))

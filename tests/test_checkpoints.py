@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from mxnet import gluon
 
-from dsod_d2l import checkpoints, models
+from dsod_d2l import models, weights
+from dsod_d2l.workbench.runs import checkpoints
 
 SMALL = dict(stem=4, bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
              predictions=(4, 4, 4), input_size=(65, 80))
@@ -21,8 +22,8 @@ def test_a_model_comes_back_from_its_file_alone(tmp_path):
     net, path = small(), tmp_path / "w.safetensors"
     x = mx.nd.random.normal(shape=(1, 3, 65, 80))
     before = [part.asnumpy() for part in net(x)]
-    checkpoints.save_weights(path, net, ("cat", "dog"), result={"AP": 0.5})
-    other, metadata = checkpoints.load_model(path)
+    weights.save_weights(path, net, ("cat", "dog"), result={"AP": 0.5})
+    other, metadata = weights.load_model(path)
     assert metadata["classes"] == ["cat", "dog"]
     assert metadata["result"] == {"AP": 0.5}
     assert other.config == net.config
@@ -36,18 +37,18 @@ def test_a_model_comes_back_from_its_file_alone(tmp_path):
 def test_weights_of_another_network_name_the_first_misfit(tmp_path, changes,
                                                           found):
     path = tmp_path / "w.safetensors"
-    checkpoints.save_weights(path, small(), ("a", "b"))
-    tensors, _ = checkpoints.load_tensors(path)
+    weights.save_weights(path, small(), ("a", "b"))
+    tensors, _ = weights.load_tensors(path)
     net = models.build("dsod_tiny", **{"num_classes": 2, **SMALL, **changes})
     with pytest.raises(ValueError, match=rf"w.safetensors.*{found}"):
-        checkpoints.fill(net, tensors, str(path))
+        weights.fill(net, tensors, str(path))
 
 
 def test_a_tensor_too_many_is_named():
     net = small()
-    tensors = {**checkpoints.parameter_arrays(net), "extra": np.zeros(2)}
+    tensors = {**weights.parameter_arrays(net), "extra": np.zeros(2)}
     with pytest.raises(ValueError, match="no tensor 'extra'"):
-        checkpoints.fill(net, tensors)
+        weights.fill(net, tensors)
 
 
 @pytest.mark.parametrize("damage", [
@@ -56,15 +57,15 @@ def test_a_tensor_too_many_is_named():
     lambda data: data.replace(b"dsod_d2l 2", b"something ")])
 def test_a_damaged_or_foreign_file_is_one_clear_error(tmp_path, damage):
     path = tmp_path / "w.safetensors"
-    checkpoints.save_weights(path, small(), ("a", "b"))
+    weights.save_weights(path, small(), ("a", "b"))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="w.safetensors"):
-        checkpoints.load_model(path)
+        weights.load_model(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.safetensors"):
-        checkpoints.load_model(tmp_path / "nowhere.safetensors")
+        weights.load_model(tmp_path / "nowhere.safetensors")
 
 
 @pytest.mark.parametrize("optimiser, options", [
@@ -93,11 +94,11 @@ def test_a_checkpoint_restores_weights_and_optimiser(tmp_path, optimiser,
     other = trainer_of(two)
     found = checkpoints.read_checkpoint(
         checkpoints.list_checkpoints(tmp_path)[-1])
-    checkpoints.restore(found, two, other)
+    checkpoints.restore_checkpoint(found, two, other)
     assert (found.step, found.facts) == (3, {"note": [1]})
     go(two, other, range(3, 6))
-    for a, b in zip(checkpoints.parameter_arrays(one).values(),
-                    checkpoints.parameter_arrays(two).values()):
+    for a, b in zip(weights.parameter_arrays(one).values(),
+                    weights.parameter_arrays(two).values()):
         np.testing.assert_array_equal(a, b)
 
 
@@ -134,7 +135,7 @@ def test_a_long_history_fits_into_a_checkpoint(tmp_path):
 
 
 def test_a_model_is_no_checkpoint(tmp_path):
-    checkpoints.save_weights(tmp_path / "w.safetensors", small(), ("a", "b"))
+    weights.save_weights(tmp_path / "w.safetensors", small(), ("a", "b"))
     with pytest.raises(ValueError, match="no training checkpoint"):
         checkpoints.read_checkpoint(tmp_path / "w.safetensors")
 
@@ -144,9 +145,9 @@ def test_a_checkpoint_is_no_model(tmp_path):
     trainer = gluon.Trainer(net.collect_params(), "sgd", kvstore=None)
     path = checkpoints.save_checkpoint(tmp_path, 1, net, trainer, {})
     with pytest.raises(ValueError, match="--resume"):
-        checkpoints.load_model(path)
+        weights.load_model(path)
 
 
 def test_the_number_of_class_names_must_fit(tmp_path):
     with pytest.raises(ValueError, match="2 classes, found 1"):
-        checkpoints.save_weights(tmp_path / "w.safetensors", small(), ("a",))
+        weights.save_weights(tmp_path / "w.safetensors", small(), ("a",))

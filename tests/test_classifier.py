@@ -11,15 +11,16 @@ from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 from safetensors.numpy import save_file
 
-from dsod_d2l import config, models, training
-from dsod_d2l.training import classifier
+from dsod_d2l import config, models
+from dsod_d2l.config import classifiers
+from dsod_d2l.workbench.pretrained import classifier_weights, transfer
 
 THIN = (6, 7, 8, 9, 10)      # widths of the blocks of a thin VGG16
 WIDTHS = (6, 6, 7, 7, 8, 8, 8, 9, 9, 9, 10, 10, 10, 1024, 1024)
 
 
 def test_examples():
-    assert doctest.testmod(classifier).failed == 0
+    assert doctest.testmod(classifier_weights).failed == 0
 
 
 def randomised(net, side=64):
@@ -52,8 +53,8 @@ def ssd(backbone):
 
 
 def filled(net, path):
-    return training.start_from_classifier(net,
-                                          training.read_classifier(path))
+    return classifier_weights.start_from_classifier(net,
+                                          classifier_weights.read_classifier(path))
 
 
 def picture(side, batch=1):
@@ -188,12 +189,12 @@ def test_mobilenet_v2_to_its_end(widened, tmp_path):
     if not widened:
         without_expansion(theirs)
     theirs.save_parameters(str(tmp_path / "net.params"))
-    read = training.read_classifier(tmp_path / "net.params")
-    one = training.adapt(ssd(config.MobileNetV2Config(width=0.5)).config,
+    read = classifier_weights.read_classifier(tmp_path / "net.params")
+    one = classifier_weights.adapt(ssd(config.MobileNetV2Config(width=0.5)).config,
                          read)
     assert one.backbone.expand_first == widened
     net = models.build(one)
-    told = training.start_from_classifier(net, read)
+    told = classifier_weights.start_from_classifier(net, read)
     assert told.left == ("output.0.weight",)
     assert not [name for name in told.drawn if name.startswith("backbone")]
     x = picture((96, 128))
@@ -219,11 +220,11 @@ def test_resnet50_to_its_end(early, tmp_path):
               in theirs._collect_params_with_prefix().items()
               if early or "body" not in name or "bias" not in name}
     mx.nd.save(str(path), arrays)
-    read = training.read_classifier(path)
-    one = training.adapt(config.get("ssd300_resnet50"), read)
+    read = classifier_weights.read_classifier(path)
+    one = classifier_weights.adapt(config.get("ssd300_resnet50"), read)
     assert one.backbone.stride_at == ("1x1" if early else "3x3")
     net = models.build(one)
-    told = training.start_from_classifier(net, read)
+    told = classifier_weights.start_from_classifier(net, read)
     assert sorted(told.left) == ["output.bias", "output.weight"]
     assert len(told.converted) == (32 if early else 0)
     x = picture((64, 96))
@@ -240,7 +241,7 @@ def resnet50_by_torchvision():
     net = models.build("ssd300_resnet50").backbone
     arrays, shapes = {}, [
         (conv.weight.shape, norm.gamma.shape[0])
-        for _, conv, norm in classifier.layer_pairs(net)]
+        for _, conv, norm in classifier_weights.layer_pairs(net)]
     names = [("conv1", "bn1")]
     for stage, depth in enumerate((3, 4, 6, 3), 1):
         for block in range(depth):
@@ -262,7 +263,7 @@ def test_names_of_torchvision_come_in_the_order_of_the_network(tmp_path):
     save_file(resnet50_by_torchvision(), str(tmp_path / "r.safetensors"))
     net = models.build("ssd300_resnet50")
     filled(net, tmp_path / "r.safetensors")
-    for k, (_, conv, norm) in enumerate(classifier.layer_pairs(
+    for k, (_, conv, norm) in enumerate(classifier_weights.layer_pairs(
             net.backbone)):
         assert (conv.weight.data() == k).asnumpy().all()
         assert (norm.running_var.data() == k + 0.5).asnumpy().all()
@@ -280,7 +281,7 @@ def test_names_of_gluon_come_in_the_order_of_the_network(make, tmp_path):
                in theirs.collect_params().items()},
               str(tmp_path / "net.safetensors"))
     theirs.collect_params().save(str(tmp_path / "net.params"))
-    ours, wanted = (training.read_classifier(tmp_path / name)
+    ours, wanted = (classifier_weights.read_classifier(tmp_path / name)
                     for name in ("net.safetensors", "net.params"))
     for kind in ("convolutions", "norms", "dense"):
         assert ([layer.name for layer in getattr(ours, kind)] ==
@@ -304,7 +305,7 @@ def test_names_of_timm_come_in_the_order_of_the_network(tmp_path):
     theirs = vision.MobileNetV2(0.25)
     without_expansion(theirs)
     randomised(theirs).save_parameters(str(tmp_path / "net.params"))
-    read = training.read_classifier(tmp_path / "net.params")
+    read = classifier_weights.read_classifier(tmp_path / "net.params")
     arrays, wanted = {}, [read.convolutions[:-1], read.norms]
     for names, *layers in zip(timm_names(), *wanted, strict=True):
         for name, layer in zip(names, layers):
@@ -312,7 +313,7 @@ def test_names_of_timm_come_in_the_order_of_the_network(tmp_path):
             arrays.update({f"{name}.{parts.get(part, part)}": layer[part]
                            for part in layer.parts})
     save_file(arrays, str(tmp_path / "net.safetensors"))
-    again = training.read_classifier(tmp_path / "net.safetensors")
+    again = classifier_weights.read_classifier(tmp_path / "net.safetensors")
     for ours, theirs in zip(wanted, (again.convolutions, again.norms)):
         for one, other in zip(ours, theirs, strict=True):
             assert sorted(one.parts) == sorted(other.parts)
@@ -345,7 +346,7 @@ def test_what_is_thinned_out_is_told_and_the_rest_is_copied(tmp_path):
     told = filled(net, tmp_path / "v.safetensors")
     assert told.converted == ("classifier.0", "classifier.3")
     assert "converted: classifier.0, classifier.3" in str(told)
-    pairs = classifier.layer_pairs(net.backbone)
+    pairs = classifier_weights.layer_pairs(net.backbone)
     np.testing.assert_array_equal(
         pairs[12][1].weight.data().asnumpy(), arrays["features.28.weight"])
     np.testing.assert_array_equal(
@@ -420,24 +421,24 @@ def test_a_norm_that_lacks_a_part_is_named(tmp_path):
 
 def test_the_way_of_the_weights_knows_no_backbone():
     """A backbone of one's own brings its ``like`` and ``dense_layers``."""
-    for source in (training.classifier, training.transfer):
+    for source in (classifier_weights, transfer):
         words = set(re.findall(r"\w+", re.sub(
             r'""".*?"""', "", inspect.getsource(source), flags=re.DOTALL)))
-        assert not words & {*config.backbones.BACKBONES, *models.NETWORKS}
+        assert not words & {*classifiers.BACKBONES, *models.NETWORKS}
 
 
 def test_files_that_are_none_and_networks_without_a_backbone(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such weights file"):
-        training.read_classifier(tmp_path / "a.safetensors")
+        classifier_weights.read_classifier(tmp_path / "a.safetensors")
     with pytest.raises(FileNotFoundError, match="no such .params file"):
-        training.read_classifier(tmp_path / "a.params")
+        classifier_weights.read_classifier(tmp_path / "a.params")
     (tmp_path / "a.safetensors").write_bytes(b"12345678rest")
     with pytest.raises(ValueError, match="not a readable safetensors file"):
-        training.read_classifier(tmp_path / "a.safetensors")
+        classifier_weights.read_classifier(tmp_path / "a.safetensors")
     save_file(thin_vgg_arrays(), str(tmp_path / "v.safetensors"))
-    read = training.read_classifier(tmp_path / "v.safetensors")
-    assert training.adapt(config.get("dsod_tiny"), read) == config.get(
+    read = classifier_weights.read_classifier(tmp_path / "v.safetensors")
+    assert classifier_weights.adapt(config.get("dsod_tiny"), read) == config.get(
         "dsod_tiny")
     with pytest.raises(ValueError, match="dsod_tiny has no backbone"):
-        training.start_from_classifier(models.build("dsod_tiny"), read)
+        classifier_weights.start_from_classifier(models.build("dsod_tiny"), read)
     assert len(read.names) == 30

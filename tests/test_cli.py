@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dsod_d2l import checkpoints, config, models
-from dsod_d2l.cli import main
-from dsod_d2l.datasets.recordio import write_records
-from dsod_d2l.pruning import cycle, sensitivity
+from dsod_d2l import config, models, weights as weight_files
+from dsod_d2l.workbench.cli import main
+from dsod_d2l.datasets.records import write_records
+from dsod_d2l.workbench.pruning import cycle
 from mxnet import nd
 from mxnet.gluon.model_zoo import vision
 from small_sets import CLASSES, Small
@@ -62,7 +62,7 @@ def here(tmp_path_factory):
                        bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
                        predictions=(4, 4, 4))
     models.initialise(net)
-    checkpoints.save_weights(folder / "w.safetensors", net, ("square",))
+    weight_files.save_weights(folder / "w.safetensors", net, ("square",))
     return folder
 
 
@@ -243,8 +243,8 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
 def test_classes_in_another_order_are_found_by_their_names(capsys, tmp_path):
     from collections import Counter
 
-    from dsod_d2l import datasets
-    from dsod_d2l.datasets.convert import convert
+    from dsod_d2l.workbench.formats import addresses
+    from dsod_d2l.workbench.formats.conversion import convert
     from dsod_d2l.detection import Detector
     convert(Small(), f"coco:{tmp_path / 'set'}:val")
     known = (CLASSES[1], CLASSES[2], CLASSES[0])
@@ -253,7 +253,7 @@ def test_classes_in_another_order_are_found_by_their_names(capsys, tmp_path):
                        predictions=(4, 4, 4))
     models.initialise(net)
     weights = tmp_path / "w.safetensors"
-    checkpoints.save_weights(weights, net, known)
+    weight_files.save_weights(weights, net, known)
     notes = tmp_path / "set/annotations/instances_val.json"
     got = value(capsys, "evaluate", "--weights", weights, "--data",
                 f"coco:{notes}", "--out", tmp_path, "--save", "coco")
@@ -262,7 +262,7 @@ def test_classes_in_another_order_are_found_by_their_names(capsys, tmp_path):
     names = {row["id"]: row["name"] for row in
              json.loads(notes.read_text())["categories"]}
     rows = json.loads((tmp_path / "detections.json").read_text())
-    images = [one.image for one in datasets.open_dataset(f"coco:{notes}")]
+    images = [one.image for one in addresses.open_dataset(f"coco:{notes}")]
     wanted = Counter(known[label] for one in
                      Detector.from_weights(weights).detect(images)
                      for label in one.labels)
@@ -281,7 +281,7 @@ def test_training_takes_another_input(capsys, here, tmp_path):
     assert code == 2 and "one or two sides, found 3" in error
     got = value(capsys, *options, "--input", 65, 96, "--steps", 1, "--out",
                 tmp_path, "--batch-size", 2, "--workers", 0)
-    _, facts = checkpoints.load_model(got["weights"])
+    _, facts = weight_files.load_model(got["weights"])
     assert facts["model"]["input_size"] == [65, 96]
 
 
@@ -359,7 +359,7 @@ def test_training_starts_from_a_classifier(capsys, here, tmp_path):
         preset.backbone, expand_first=False))
     net = models.build(other)
     models.initialise(net)
-    checkpoints.save_weights(tmp_path / "o.safetensors", net, ["a", "b"])
+    weight_files.save_weights(tmp_path / "o.safetensors", net, ["a", "b"])
     got = value(capsys, *again, tmp_path / "o.safetensors")
     assert not got["started_from"]["differing"]
     assert {name.split(".")[0] for name in got["started_from"]["drawn"]} == {
@@ -367,7 +367,7 @@ def test_training_starts_from_a_classifier(capsys, here, tmp_path):
     code, _, err = call(capsys, *again, tmp_path / "run/model.safetensors",
                         "--model", "ssd_vgg_thin")
     assert code == 2 and "does not fit ssd_vgg_thin" in err
-    tuned = checkpoints.load_model(got["weights"])[0].config
+    tuned = weight_files.load_model(got["weights"])[0].config
     assert tuned == dataclasses.replace(other, num_classes=1)
     code, _, err = call(capsys, *start, "--model", "dsod_tiny")
     assert code == 2 and "dsod_tiny has no backbone that a class" in err
@@ -394,7 +394,7 @@ def test_weights_of_another_backbone_or_width_are_refused(
     """A few of their tensors would fit, and all heads do."""
     net = models.build(model, 1, **changes)
     models.initialise(net)
-    checkpoints.save_weights(tmp_path / "o.safetensors", net, ["square"])
+    weight_files.save_weights(tmp_path / "o.safetensors", net, ["square"])
     code, _, err = call(
         capsys, "train", "--data", f"rec:{here / 'squares.rec'}", "--steps",
         1, "--model", "ssd_vgg_thin", "--out", tmp_path / "run",
@@ -407,7 +407,7 @@ def test_weights_of_another_backbone_or_width_are_refused(
 def test_training_starts_from_weights(capsys, here, tmp_path):
     net = models.build("dsod_tiny", 3)
     models.initialise(net)
-    checkpoints.save_weights(tmp_path / "w.safetensors", net, "abc")
+    weight_files.save_weights(tmp_path / "w.safetensors", net, "abc")
     got = value(capsys, "train", "--data", f"rec:{here / 'squares.rec'}",
                 "--out", tmp_path / "run", "--weights",
                 tmp_path / "w.safetensors", "--steps", 1, "--batch-size", 2,
@@ -415,8 +415,8 @@ def test_training_starts_from_weights(capsys, here, tmp_path):
     start = got["started_from"]
     assert start["loaded"] > 50
     assert all(name.startswith("class_heads.") for name in start["drawn"])
-    first = checkpoints.load_tensors(tmp_path / "w.safetensors")[0]
-    ended = checkpoints.load_tensors(got["weights"])[0]
+    first = weight_files.load_tensors(tmp_path / "w.safetensors")[0]
+    ended = weight_files.load_tensors(got["weights"])[0]
     name = next(name for name in first if name.endswith("0.weight")
                 and not name.startswith("class_heads"))
     np.testing.assert_allclose(ended[name], first[name], atol=1e-4)
@@ -448,7 +448,7 @@ def test_prune_train_and_go_on_with_what_is_left(capsys, here, tmp_path):
     assert got["rows"][1]["parameters"] < got["rows"][0]["parameters"]
     assert set(got["rows"][0]) == {"stage", "parameters", "multiply_adds",
                                    "latency", "AP", "AP50"}
-    net, metadata = checkpoints.load_model(got["weights"])
+    net, metadata = weight_files.load_model(got["weights"])
     assert metadata["classes"] == ["square"]
     assert net.stem.convolutions[0][0].weight.shape[0] == 4
     assert net.to_first[0][0].new[0][2].weight.shape[0] < 8
@@ -461,12 +461,12 @@ def test_training_takes_the_widths_of_pruned_weights(capsys, here, tmp_path):
     data = f"rec:{here / 'squares.rec'}"
     net = models.build("dsod_tiny", 1, widths={"reuse.mix.2": 48})
     models.initialise(net)
-    checkpoints.save_weights(tmp_path / "w.safetensors", net, ("class 0",))
+    weight_files.save_weights(tmp_path / "w.safetensors", net, ("class 0",))
     got = value(capsys, "train", "--weights", tmp_path / "w.safetensors",
                 "--data", data, "--steps", 1, "--batch-size", 2, "--workers",
                 0, "--held-back", 0, "--out", tmp_path / "t")
     assert not got["started_from"]["drawn"]
-    assert dict(checkpoints.load_model(got["weights"])[0].config.widths) == {
+    assert dict(weight_files.load_model(got["weights"])[0].config.widths) == {
         "reuse.mix.2": 48}
 
 
@@ -493,7 +493,7 @@ def test_a_scan_judges_as_was_trained(capsys, here, tmp_path, monkeypatch,
     def judge(detector, dataset):
         seen.append(detector.detect_config.letter_box)
         return SimpleNamespace(AP=0.5, AP50=0.5)
-    for module in (sensitivity, cycle):
+    for module in (cycle,):
         monkeypatch.setattr(module, "evaluate_dataset", judge)
     call(capsys, "prune", "--weights", here / "w.safetensors", "--data",
          f"rec:{here / 'squares.rec'}", "--scan", ".5", "--layers",

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from dsod_d2l import config
-from dsod_d2l.cli import COMMANDS, build_parser
+from dsod_d2l.workbench.cli import build_parser, COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = re.compile(r"(?:python|\.venv/bin/python) -m dsod_d2l ([^`\n>]+)")

@@ -9,12 +9,12 @@ import pytest
 
 from dsod_d2l import config
 from dsod_d2l.anchors import anchors_for
-from dsod_d2l.config import (AnchorSpec, DetectConfig, TrainConfig, ablation,
-                             ablations, forms, networks)
+from dsod_d2l.config import (ablation, AnchorSpec, DetectConfig, families,
+                             presets, TrainConfig)
 
 
 def test_examples():
-    for module in (ablations, forms, networks):
+    for module in (presets, families):
         assert doctest.testmod(module).failed == 0
 
 
@@ -130,7 +130,7 @@ def test_whole_sizes_stay_what_they_are():
         rows = [AnchorSpec(sizes=(k / side, (k * (k + 1)) ** 0.5 / side),
                            step=1) for k in (29, 64, 115, 118, 172, 227)]
         given = config.get("dsod300", input_size=side, anchors=rows)
-        np.testing.assert_allclose(pixels(forms.whole_pixels(given)),
+        np.testing.assert_allclose(pixels(presets.whole_pixels(given)),
                                    pixels(given), rtol=1e-9)
 
 
@@ -301,10 +301,10 @@ def test_every_field_is_checked(make, field, value):
 
 def test_no_field_is_forgotten_above():
     checked_elsewhere = {"name", "augment"}    # any name; by transforms
-    for cls, bad in ((networks.DSODConfig, BAD_DSOD), (TrainConfig, BAD_TRAIN),
-                     (networks.GluonDSODConfig, BAD_DENSE),
-                     (networks.GRPConfig, BAD_GRP),
-                     (networks.ToySSDConfig, BAD_TOY),
+    for cls, bad in ((families.DSODConfig, BAD_DSOD), (TrainConfig, BAD_TRAIN),
+                     (families.GluonDSODConfig, BAD_DENSE),
+                     (families.GRPConfig, BAD_GRP),
+                     (families.ToySSDConfig, BAD_TOY),
                      (DetectConfig, BAD_DETECT)):
         fields = {field.name for field in dataclasses.fields(cls)}
         assert fields - checked_elsewhere == set(bad)

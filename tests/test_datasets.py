@@ -13,8 +13,10 @@ from PIL import Image
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
-from dsod_d2l.datasets import image_records, images
-from dsod_d2l.datasets.recordio import write_payloads, write_records
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.datasets import pictures, records
+from dsod_d2l.datasets.recordio import write_payloads
+from dsod_d2l.datasets.records import write_records
 
 BOX = [.1, .2, .5, .9]
 
@@ -48,7 +50,7 @@ def close(found, expected, most=8):
 def test_plain_jpeg_equals_pillow_and_mxnet():
     mx = pytest.importorskip("mxnet")
     data = encoded(photo())
-    found = images.decode(data)
+    found = pictures.decode_image(data)
     close(found, photo())
     close(found, np.asarray(Image.open(io.BytesIO(data))), most=1)
     close(found, mx.image.imdecode(data).asnumpy(), most=3)
@@ -57,39 +59,39 @@ def test_plain_jpeg_equals_pillow_and_mxnet():
 @pytest.mark.parametrize("kind, mode", [("PNG", None), ("BMP", None),
                                         ("PNG", "RGBA"), ("JPEG", "CMYK")])
 def test_modes_that_keep_the_colours(kind, mode):
-    close(images.decode(encoded(photo(), kind, mode)), photo())
+    close(pictures.decode_image(encoded(photo(), kind, mode)), photo())
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_greyscale(kind):
     grey = np.asarray(Image.fromarray(photo()).convert("L"))
-    close(images.decode(encoded(grey, kind)), np.stack([grey] * 3, -1))
+    close(pictures.decode_image(encoded(grey, kind)), np.stack([grey] * 3, -1))
 
 
 def test_greyscale_with_alpha_palette_and_one_bit():
     grey = np.asarray(Image.fromarray(photo()).convert("L"))
-    close(images.decode(encoded(photo(), "PNG", "LA")),
+    close(pictures.decode_image(encoded(photo(), "PNG", "LA")),
           np.stack([grey] * 3, -1))
     few = np.where(photo() > 127, 255, 0).astype(np.uint8)
-    close(images.decode(encoded(few, "PNG", "P")), few, most=0)
+    close(pictures.decode_image(encoded(few, "PNG", "P")), few, most=0)
     bits = np.repeat(few[..., :1], 3, -1)
-    close(images.decode(encoded(bits, "PNG", "1")), bits, most=0)
+    close(pictures.decode_image(encoded(bits, "PNG", "1")), bits, most=0)
 
 
 def test_transparent_pixels_become_white():
     rgba = np.dstack([photo(), np.zeros((40, 60), np.uint8)])
     rgba[:, 30:, 3] = 255
-    found = images.decode(encoded(rgba, "PNG"))
+    found = pictures.decode_image(encoded(rgba, "PNG"))
     assert (found[:, :30] == 255).all()
     close(found[:, 30:].copy(), photo()[:, 30:], most=0)
 
 
 def test_sixteen_bits_are_scaled():
     grey = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
-    found = images.decode(cv2.imencode(".png", grey)[1].tobytes())
+    found = pictures.decode_image(cv2.imencode(".png", grey)[1].tobytes())
     close(found, np.stack([grey // 257] * 3, -1).astype(np.uint8), most=1)
     colour = photo().astype(np.uint16) * 257
-    found = images.decode(
+    found = pictures.decode_image(
         cv2.imencode(".png", colour[..., ::-1])[1].tobytes())
     close(found, photo(), most=1)
 
@@ -108,8 +110,8 @@ def test_exif_orientation_turns_the_image_upright(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(stored, kind, exif=exif)
-    close(images.decode(data), photo())
-    assert images.encoded_size(data) == (40, 60)
+    close(pictures.decode_image(data), photo())
+    assert pictures.encoded_size(data) == (40, 60)
     if kind == "JPEG":
         raw = np.frombuffer(data, np.uint8)
         close(cv2.imdecode(raw, cv2.IMREAD_COLOR)[..., ::-1].copy(), photo())
@@ -118,7 +120,7 @@ def test_exif_orientation_turns_the_image_upright(kind, orientation):
 def test_an_orientation_that_is_none_is_ignored():
     exif = Image.Exif()
     exif[0x0112] = 77
-    close(images.decode(encoded(photo(), exif=exif)), photo())
+    close(pictures.decode_image(encoded(photo(), exif=exif)), photo())
 
 
 @pytest.mark.parametrize("data", [b"", b"no image at all",
@@ -131,20 +133,20 @@ def test_unreadable_images_are_named(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="bad.jpg: expected a whole image, "
                                          f"found {len(data)} bytes"):
-        images.read_image(path)
+        pictures.read_image(path)
 
 
 def test_read_image(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(photo(), "PNG"))
-    close(images.read_image(tmp_path / "a.png"), photo(), most=0)
+    close(pictures.read_image(tmp_path / "a.png"), photo(), most=0)
     with pytest.raises(FileNotFoundError, match="no image file .*none.png"):
-        images.read_image(tmp_path / "none.png")
+        pictures.read_image(tmp_path / "none.png")
 
 
 # --- record sets -------------------------------------------------------------
 
 def payload(label, image=None):
-    return image_records.pack(image_records.Head(0, label, 0, 0),
+    return records.pack(records.Head(0, label, 0, 0),
                               encoded(photo()) if image is None else image)
 
 
@@ -302,14 +304,16 @@ def test_a_wild_label_does_not_make_a_million_names(tmp_path):
 @pytest.fixture
 def opened(monkeypatch):
     """Replace the sources by ones that note their arguments."""
-    from dsod_d2l.datasets import pikachu, records, standin
+    from dsod_d2l.datasets import records
+    from dsod_d2l.workbench import downloads
+    from dsod_d2l.workbench.standin import rendered
     calls = []
 
     def noting(name):
         return lambda *args, **options: calls.append((name, args, options))
     monkeypatch.setattr(records, "RecordDataset", noting("rec"))
-    monkeypatch.setattr(pikachu, "Pikachu", noting("pikachu"))
-    monkeypatch.setattr(standin, "StandIn", noting("standin"))
+    monkeypatch.setattr(downloads, "Pikachu", noting("pikachu"))
+    monkeypatch.setattr(rendered, "StandIn", noting("standin"))
     return calls
 
 
@@ -325,13 +329,13 @@ def opened(monkeypatch):
     ("pikachu:c:/b", None, ("pikachu", ("c:/b", "train"), {})),
     ("pikachu:val", None, ("pikachu", ("val", "train"), {}))])
 def test_specs(opened, spec, split, call):
-    datasets.open_dataset(spec, split)
+    addresses.open_dataset(spec, split)
     assert opened == [call]
 
 
 def test_options_are_passed_on(opened):
-    datasets.open_dataset("rec:a", bad="skip", cache=True)
-    datasets.open_dataset("standin", bad="skip", cache=True)
+    addresses.open_dataset("rec:a", bad="skip", cache=True)
+    addresses.open_dataset("standin", bad="skip", cache=True)
     assert opened == [("rec", ("a",), {"bad": "skip", "cache": True}),
                       ("standin", (), {"split": "train", "cache": True})]
 
@@ -341,18 +345,19 @@ def test_options_are_passed_on(opened):
 def test_unknown_specs_list_the_known_ones(spec):
     with pytest.raises(ValueError, match="rec:PATH, standin, .*pikachu:FOLDER"
                                          f".*found {spec!r}"):
-        datasets.open_dataset(spec)
+        addresses.open_dataset(spec)
 
 
 def test_a_split_that_is_none():
     with pytest.raises(ValueError, match="split must be train or val"):
-        datasets.open_dataset("standin", "test")
+        addresses.open_dataset("standin", "test")
 
 
 def test_import_is_cheap():
-    code = ("import sys, dsod_d2l.datasets as d\n"
+    code = ("import sys, dsod_d2l as d\n"
             "assert not {'mxnet', 'cv2', 'PIL', 'requests'} & set(sys.modules)"
-            "\nassert d.RecordDataset and 'mxnet' not in sys.modules\n"
+            "\nfrom dsod_d2l.datasets import RecordDataset\n"
+            "assert not {'mxnet', 'requests'} & set(sys.modules)\n"
             "try:\n    d.nothing\nexcept AttributeError as e: assert 'nothing'"
             " in str(e)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True,

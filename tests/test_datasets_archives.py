@@ -9,10 +9,10 @@ import zipfile
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
-from dsod_d2l import datasets
-from dsod_d2l.cli import main
-from dsod_d2l.datasets import archives
-from dsod_d2l.datasets.convert import convert
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.cli import main
+from dsod_d2l.workbench import downloads
+from dsod_d2l.workbench.formats.conversion import convert
 from small_sets import Small, assert_same
 from test_pikachu import host, names, no_proxy  # noqa: F401  (fixtures)
 
@@ -44,7 +44,7 @@ def registry(host, monkeypatch):  # noqa: F811
     """Let the names stand for small archives on the local host."""
     def add(name, file, data):
         host.files[f"/{file}"] = data
-        monkeypatch.setitem(archives.ARCHIVES, name, archives.Archive(
+        monkeypatch.setitem(downloads.ARCHIVES, name, downloads.Archive(
             host.url + file, hashlib.sha256(data).hexdigest(), len(data)))
     add("voc2007-trainval", "a.tar", tar(("VOCdevkit/a.txt", b"a" * 300_000)))
     add("voc2007-test", "b.tar", tar(("VOCdevkit/b.txt", b"b")))
@@ -55,26 +55,26 @@ def registry(host, monkeypatch):  # noqa: F811
 def test_a_group_is_fetched_and_unpacked_once(registry, host,  # noqa: F811
                                               tmp_path):
     steps = []
-    done = archives.download("voc2007", tmp_path,
+    done = downloads.download("voc2007", tmp_path,
                              progress=lambda *step: steps.append(step))
     assert done == ["voc2007-trainval", "voc2007-test"]
     assert names(tmp_path) == [".unpacked", "VOCdevkit"]
     assert (tmp_path / "VOCdevkit/a.txt").read_bytes() == b"a" * 300_000
     assert steps[0][0] == "voc2007-trainval" and steps[-1][1] == steps[-1][2]
     assert len(host.ranges) == 2
-    archives.download("voc2007", tmp_path)
+    downloads.download("voc2007", tmp_path)
     assert len(host.ranges) == 2                # nothing is fetched again
-    archives.download("voc2007-test", tmp_path / "other", keep=True)
+    downloads.download("voc2007-test", tmp_path / "other", keep=True)
     assert "b.tar" in names(tmp_path / "other")
 
 
 def test_a_cut_is_resumed(registry, host, tmp_path):  # noqa: F811
     host.behave = "cuts"
     with pytest.raises(ConnectionError, match="cut.*goes on from there"):
-        archives.download("voc2007-trainval", tmp_path)
+        downloads.download("voc2007-trainval", tmp_path)
     assert names(tmp_path) == ["a.tar.part"]
     host.behave = "well"
-    archives.download("voc2007-trainval", tmp_path)
+    downloads.download("voc2007-trainval", tmp_path)
     assert host.ranges[-1].startswith("bytes=")
     assert (tmp_path / "VOCdevkit/a.txt").is_file()
 
@@ -84,20 +84,20 @@ def test_a_cut_is_resumed(registry, host, tmp_path):  # noqa: F811
 def test_time_out(registry, host, tmp_path, behave, words):  # noqa: F811
     host.behave = behave
     with pytest.raises(ConnectionError, match=words):
-        archives.download("voc2007-test", tmp_path, timeout=.3)
+        downloads.download("voc2007-test", tmp_path, timeout=.3)
 
 
 def test_wrong_checksum_and_not_found(registry, host, tmp_path):  # noqa: F811
     host.files["/b.tar"] += b"x"
     with pytest.raises(ValueError, match="b.tar.*: expected SHA-256"):
-        archives.download("voc2007-test", tmp_path)
+        downloads.download("voc2007-test", tmp_path)
     assert names(tmp_path) == []
     del host.files["/b.tar"]
     with pytest.raises(ConnectionError, match="404 Not Found"):
-        archives.download("voc2007-test", tmp_path)
+        downloads.download("voc2007-test", tmp_path)
     with pytest.raises(ValueError, match="name must be one of voc2007, voc0712"
                                          ".*found 'voc2006'"):
-        archives.download("voc2006", tmp_path)
+        downloads.download("voc2006", tmp_path)
 
 
 def link(name, target, kind=tarfile.SYMTYPE):
@@ -128,7 +128,7 @@ def test_nothing_leaves_the_folder(tmp_path, name, data, words):
     inner.mkdir()
     (inner / name).write_bytes(data)
     with pytest.raises(ValueError, match=words.replace("\\", ".")):
-        archives.unpack(inner / name, inner)
+        downloads.unpack_archive(inner / name, inner)
     assert names(tmp_path) == ["inner"]
     assert set(names(inner)) <= {name, "good"}
     if "whole" not in words:
@@ -140,13 +140,13 @@ def test_a_link_in_a_zip_and_one_that_is_there_already(tmp_path):
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     (tmp_path / "a.zip").write_bytes(zipped((info, "/tmp")))
     with pytest.raises(ValueError, match="'l' is a link"):
-        archives.unpack(tmp_path / "a.zip", tmp_path)
+        downloads.unpack_archive(tmp_path / "a.zip", tmp_path)
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "door").symlink_to(tmp_path)
     (tmp_path / "b.zip").write_bytes(zipped(("door/out", b"x")))
     with pytest.raises(ValueError, match="'door/out' leads out"):
-        archives.unpack(tmp_path / "b.zip", inner)
+        downloads.unpack_archive(tmp_path / "b.zip", inner)
     assert not (tmp_path / "out").exists()
 
 
@@ -160,14 +160,14 @@ def test_from_the_command_line_to_samples(registry, tmp_path, capsys):
     assert main(["data", "download", "voc2007-test", "--folder",
                  str(tmp_path / "got"), "--json"]) == 0
     assert '"archives": ["voc2007-test"]' in capsys.readouterr().out
-    assert_same(datasets.open_dataset(f"voc:{tmp_path}/got:2007-test"),
+    assert_same(addresses.open_dataset(f"voc:{tmp_path}/got:2007-test"),
                 Small())
 
 
 def test_the_registry_is_complete():
-    assert {name for group in archives.GROUPS.values() for name in group
-            } <= set(archives.ARCHIVES)
-    for one in archives.ARCHIVES.values():
+    assert {name for group in downloads.ARCHIVE_GROUPS.values() for name in group
+            } <= set(downloads.ARCHIVES)
+    for one in downloads.ARCHIVES.values():
         assert len(one.sha256) == 64 and int(one.sha256, 16)
         assert one.address.endswith((".tar", ".zip")) and one.size > 10 ** 8
-    assert len({one.sha256 for one in archives.ARCHIVES.values()}) == 10
+    assert len({one.sha256 for one in downloads.ARCHIVES.values()}) == 10

@@ -9,8 +9,9 @@ import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
-from dsod_d2l.datasets.convert import convert
-from dsod_d2l.datasets.entries import Entry
+from dsod_d2l.workbench.formats import addresses, voc
+from dsod_d2l.workbench.formats.conversion import convert
+from dsod_d2l.datasets.sample import Entry
 from small_sets import CLASSES, IMAGES, Small, assert_same
 
 # What to write, and what to open.
@@ -28,7 +29,7 @@ def through(dataset, kind, folder):
     assert done.images == len(dataset) and not done.skipped
     assert Path(done.path).exists() and not done.renamed
     split = {"split": "val"} if kind == "coco" else {}
-    return datasets.open_dataset(spec, **split)
+    return addresses.open_dataset(spec, **split)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -61,9 +62,9 @@ def test_real_voc_files_through_every_format_and_back(tmp_path, kind):
     spec = f"voc:{root}/bccd/BCCD:val"
     with pytest.raises(ValueError, match="BloodImage_00338.xml, object 12 "
                        r"\(line 158\): xmin 504 is not below xmax 504."):
-        datasets.open_dataset(spec)
+        addresses.open_dataset(spec)
     with pytest.warns(UserWarning, match="1 of 87 images are faulty"):
-        real = datasets.open_dataset(spec, bad="skip")
+        real = addresses.open_dataset(spec, bad="skip")
     assert len(real) == 86 and len(real.skipped) == 1
     back = through(through(real, kind, tmp_path / "1"), "voc", tmp_path / "2")
     assert_same(back, real, digits=9)         # whole pixels stay whole
@@ -127,7 +128,7 @@ def test_two_splits_share_a_folder_and_nothing_is_replaced(tmp_path):
         convert(datasets.Subset(Small(), [0, 1]), f"{kind}:{tmp_path}/{kind}:a")
         convert(datasets.Subset(Small(), [2, 3]), f"{kind}:{tmp_path}/{kind}:b")
         for part, wanted in (("a", [0, 1]), ("b", [2, 3])):
-            found = datasets.open_dataset(f"{kind}:{tmp_path}/{kind}:{part}")
+            found = addresses.open_dataset(f"{kind}:{tmp_path}/{kind}:{part}")
             assert_same(found, datasets.Subset(Small(), wanted))
         with pytest.raises(FileExistsError, match="is there already"):
             convert(Small(), f"{kind}:{tmp_path}/{kind}:a")
@@ -142,7 +143,7 @@ def test_names_that_clash_get_a_number(tmp_path):
     done = convert(twice, f"voc:{tmp_path}/v")
     assert sorted(done.renamed.values()) == ["a_1.jpg", "b_1.jpg", "c_1.jpg",
                                              "deep/d_1.png"]
-    found = datasets.VOC(tmp_path / "v")
+    found = voc.VOC(tmp_path / "v")
     assert len(found) == 8
     assert found.entry(5).boxes.tolist() == found.entry(1).boxes.tolist()
 
@@ -158,7 +159,7 @@ def test_a_box_that_voc_cannot_hold_is_an_error_or_counted(tmp_path):
         convert(Tiny(), f"voc:{tmp_path}/a")
     done = convert(Tiny(), f"voc:{tmp_path}/b", bad="skip")
     assert done.images == 3 and "one pixel" in done.skipped[0].reason
-    assert len(datasets.VOC(tmp_path / "b")) == 3
+    assert len(voc.VOC(tmp_path / "b")) == 3
 
 
 def test_what_cannot_be_converted_is_one_sentence(tmp_path):

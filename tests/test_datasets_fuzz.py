@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
-from dsod_d2l import datasets
-from dsod_d2l.datasets.convert import convert
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.formats.conversion import convert
 from small_sets import IMAGES, Small
 
 ROUNDS = 250         # mutated files of each format
@@ -52,7 +52,7 @@ def outcome(spec):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                skipping = datasets.open_dataset(spec, bad=bad)
+                skipping = addresses.open_dataset(spec, bad=bad)
             found.append(None)
         except (ValueError, OSError) as error:
             text = str(error)
@@ -71,7 +71,7 @@ def checked(spec, listed, objects):
     """
     stopped, broken, skipping = outcome(spec)
     if stopped is None:
-        whole = datasets.open_dataset(spec)
+        whole = addresses.open_dataset(spec)
         assert len(skipping) + len(skipping.faults) == len(whole)
         if skipping.faults:         # a size that lies is seen when it is read
             with pytest.raises(ValueError, match="pixels, the image has"):

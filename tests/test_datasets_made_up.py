@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
-from dsod_d2l.datasets.convert import convert
+from dsod_d2l.workbench.formats.conversion import convert
 from small_sets import CLASSES, IMAGES, Small
 from test_datasets_fuzz import checked, outcome
 

@@ -9,8 +9,10 @@ import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
-from dsod_d2l.datasets import voc
-from dsod_d2l.datasets.convert import convert
+from dsod_d2l.datasets import sample as sample_module
+from dsod_d2l.workbench.formats import (addresses, coco as coco_format, voc,
+                                        yolo as yolo_format)
+from dsod_d2l.workbench.formats.conversion import convert
 from small_sets import CLASSES, Small, assert_same, encoded, in_pixels
 
 OBJECT = ("<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>"
@@ -44,11 +46,11 @@ def voc_folder(root, files, lists=None):
 def one_fault(spec, words, **options):
     """Opening stops with a sentence; skipping counts the same one."""
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
-        datasets.open_dataset(spec, **options)
+        addresses.open_dataset(spec, **options)
     text = str(caught.value)
     assert words in text and "\n" not in text and text.endswith("."), text
     with pytest.warns(UserWarning, match="faulty and left out"):
-        found = datasets.open_dataset(spec, bad="skip", **options)
+        found = addresses.open_dataset(spec, bad="skip", **options)
     assert [fault.reason for fault in found.faults] == [text]
     assert len(found.skipped) == 1 and "1 skipped" in repr(found)
     return found
@@ -59,12 +61,12 @@ def one_fault(spec, words, **options):
 def test_voc_counts_pixels_from_one_and_includes_the_last(tmp_path):
     voc_folder(tmp_path, {"a": xml(("cat", 1, 1, 60, 40),
                                    ("cat", 16, 21, 30, 40))})
-    found = datasets.open_dataset(f"voc:{tmp_path}")
+    found = addresses.open_dataset(f"voc:{tmp_path}")
     assert in_pixels(found, 0).tolist() == [[0, 0, 60, 40], [15, 20, 30, 40]]
     np.testing.assert_array_equal(found[0].boxes, np.float32(
         [[0, 0, 1, 1], [.25, .5, .5, 1]]))
     assert found[0].source == f"{tmp_path.name}/a.xml"
-    other = datasets.open_dataset(f"voc:{tmp_path}?origin=0")
+    other = addresses.open_dataset(f"voc:{tmp_path}?origin=0")
     assert in_pixels(other, 0)[1].tolist() == [16, 21, 30, 40]
 
 
@@ -75,7 +77,7 @@ def test_voc_flags_parts_and_floats(tmp_path):
               "</name><bndbox><xmin>4</xmin><ymin>5</ymin><xmax>9</xmax><ymax>8"
               "</ymax></bndbox></part></object>")
     voc_folder(tmp_path, {"a": xml(person)})
-    found = datasets.VOC(tmp_path)
+    found = voc.VOC(tmp_path)
     assert found.classes == ("person",)
     assert found.entry(0).flags.tolist() == [[True, True, False, False]]
     assert in_pixels(found, 0).tolist() == [[1.5, 2, 20, 30]]
@@ -85,26 +87,26 @@ def test_voc_sets_and_classes(tmp_path):
     cat, dog = xml(("cat", 1, 1, 9, 9)), xml(("dog", 1, 1, 9, 9), name="b.jpg")
     root = voc_folder(tmp_path / "set", {"a": cat, "b": dog},
                       {"train": "a\n", "val": "b\n\n"})
-    assert len(datasets.VOC(root)) == 1
+    assert len(voc.VOC(root)) == 1
     for name, count in (("train", 1), ("val", 1), ("all", 2)):
-        found = datasets.open_dataset(f"voc:{root}:{name}")
+        found = addresses.open_dataset(f"voc:{root}:{name}")
         # The same names whatever the set: labels must not move.
         assert len(found) == count and found.classes == ("cat", "dog")
-    assert datasets.open_dataset(f"voc:{root}", "val").entry(0).name == "b.jpg"
+    assert addresses.open_dataset(f"voc:{root}", "val").entry(0).name == "b.jpg"
     (root / "ImageSets/Main/trainval.txt").write_text("a\nb\n")
-    assert len(datasets.VOC(root)) == 2
+    assert len(voc.VOC(root)) == 2
     (root / "classes.txt").write_text("dog\ncat\n")
-    assert datasets.VOC(root).classes == ("dog", "cat")
-    assert datasets.VOC(root, classes=["cat", "dog", "cow"]).classes[2] == "cow"
+    assert voc.VOC(root).classes == ("dog", "cat")
+    assert voc.VOC(root, classes=["cat", "dog", "cow"]).classes[2] == "cow"
     with pytest.raises(FileNotFoundError, match="no image set 'test' in .*"
                        "expected one of train, trainval, val, all."):
-        datasets.VOC(root, "test")
+        voc.VOC(root, "test")
 
 
 def test_bare_folders(tmp_path):
     voc_folder(tmp_path, {"a": xml(("cat", 1, 1, 9, 9))})
     (tmp_path / "Annotations/a.xml").rename(tmp_path / "JPEGImages/a.xml")
-    found = datasets.open_dataset(f"voc:{tmp_path}/JPEGImages")
+    found = addresses.open_dataset(f"voc:{tmp_path}/JPEGImages")
     assert len(found) == 1 and found[0].image.shape == (40, 60, 3)
 
 
@@ -125,12 +127,12 @@ def years(tmp_path):
     ("2007-test", ["2007_test"])])
 def test_years_by_name(years, name, wanted):
     for root in (years, years / "VOCdevkit"):
-        found = datasets.open_dataset(f"voc:{root}:{name}")
+        found = addresses.open_dataset(f"voc:{root}:{name}")
         assert [found.entry(row).name[:-4] for row in range(len(found))
                 ] == wanted
-        assert found.classes == voc.CLASSES and len(found.classes) == 20
+        assert found.classes == voc.VOC_CLASSES and len(found.classes) == 20
         assert found[0].labels.tolist() == [11]
-    found = datasets.open_dataset(
+    found = addresses.open_dataset(
         f"voc:{years}:2007-test + voc:{years}/VOCdevkit/VOC2012:trainval")
     assert len(found) == 2
 
@@ -139,9 +141,9 @@ def test_an_unclear_year_says_what_there_is(years):
     for name in ("", ":trainval", ":07-12", ":2007"):
         with pytest.raises(ValueError, match="holds VOC2007, VOC2012: expected "
                                              "an image set such as 2007-test"):
-            datasets.open_dataset(f"voc:{years}{name}")
+            addresses.open_dataset(f"voc:{years}{name}")
     with pytest.raises(FileNotFoundError, match="no image set 'val'"):
-        datasets.open_dataset(f"voc:{years}:2012-val")
+        addresses.open_dataset(f"voc:{years}:2012-val")
 
 
 BOMB = ('<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "ha"><!ENTITY b '
@@ -188,9 +190,9 @@ def test_each_fault_of_a_voc_file(tmp_path, text, words):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     if "states 61" in words:        # seen when the image is read
         with pytest.raises(ValueError, match=words):
-            datasets.VOC(tmp_path)[0]
+            voc.VOC(tmp_path)[0]
         with pytest.warns(UserWarning):
-            found = datasets.VOC(tmp_path, bad="skip")
+            found = voc.VOC(tmp_path, bad="skip")
         assert words in found.skipped[0].reason
     else:
         found = one_fault(f"voc:{tmp_path}", words)
@@ -213,36 +215,36 @@ def test_missing_and_broken_images(tmp_path):
     (tmp_path / "JPEGImages/b.jpg").unlink()
     one_fault(f"voc:{tmp_path}", "b.xml: there is no image 'b' in")
     (tmp_path / "JPEGImages/b.jpg").write_bytes(b"no image")
-    assert len(datasets.VOC(tmp_path)) == 3       # seen when it is read
+    assert len(voc.VOC(tmp_path)) == 3       # seen when it is read
     with pytest.raises(ValueError, match="b.jpg: expected a whole image"):
-        datasets.VOC(tmp_path)[1]
+        voc.VOC(tmp_path)[1]
     with pytest.warns(UserWarning, match="1 of 3 images"):
-        assert len(datasets.VOC(tmp_path, bad="skip", cache=True)) == 2
+        assert len(voc.VOC(tmp_path, bad="skip", cache=True)) == 2
 
 
 def test_empty_sets(tmp_path):
     voc_folder(tmp_path, {"a": xml(CAT)}, {"train": "\n"})
     with pytest.raises(ValueError, match="at least one sound image, found 0"):
-        datasets.VOC(tmp_path)
+        voc.VOC(tmp_path)
     (tmp_path / "Annotations/a.xml").write_text(xml())
     with pytest.raises(ValueError, match="found no class name at all"):
-        datasets.VOC(tmp_path)
+        voc.VOC(tmp_path)
     with pytest.raises(FileNotFoundError, match="expected a folder with Annot"):
-        datasets.VOC(tmp_path / "ImageSets")
+        voc.VOC(tmp_path / "ImageSets")
     with pytest.raises(FileNotFoundError, match="There is no folder"):
-        datasets.VOC(tmp_path / "none")
+        voc.VOC(tmp_path / "none")
 
 
 def test_boxes_outside_can_be_cut_with_a_count(tmp_path):
     voc_folder(tmp_path, {"a": xml(("cat", 0, 1, 70, 9), CAT)})
-    found = datasets.open_dataset(f"voc:{tmp_path}?outside=clip")
+    found = addresses.open_dataset(f"voc:{tmp_path}?outside=clip")
     assert found.clipped == 1
     assert in_pixels(found, 0).tolist() == [[0, 0, 60, 9], [0, 0, 9, 9]]
 
 
 def test_a_size_that_is_not_there_comes_from_the_image(tmp_path):
     voc_folder(tmp_path, {"a": xml(("cat", 1, 1, 30, 40), size=(0, 0))})
-    assert datasets.VOC(tmp_path)[0].boxes.tolist() == [[0, 0, .5, 1]]
+    assert voc.VOC(tmp_path)[0].boxes.tolist() == [[0, 0, .5, 1]]
 
 
 # --- lists --------------------------------------------------------------------
@@ -253,7 +255,7 @@ def test_lists(tmp_path):
     lines = ["JPEGImages/b.jpg Annotations/b.xml", "",
              "JPEGImages/a.jpg\tAnnotations/a.xml"]
     (tmp_path / "all.txt").write_text("\n".join(lines))
-    found = datasets.open_dataset(f"list:{tmp_path}/all.txt")
+    found = addresses.open_dataset(f"list:{tmp_path}/all.txt")
     assert found.classes == ("cat", "dog") and len(found) == 2
     assert found[1].boxes.tolist() == [[.25, .5, .5, 1]]
     for extra, words in [
@@ -266,7 +268,7 @@ def test_lists(tmp_path):
         (tmp_path / "all.txt").write_text("\n".join([*lines, extra]))
         if "belongs" in words:
             with pytest.raises(ValueError, match=words):
-                datasets.open_dataset(f"list:{tmp_path}/all.txt")
+                addresses.open_dataset(f"list:{tmp_path}/all.txt")
         else:
             one_fault(f"list:{tmp_path}/all.txt", words)
 
@@ -298,14 +300,14 @@ def test_coco_category_ids_need_not_follow_one_another(coco):
         for one in table["annotations"]:
             one["category_id"] = ids[one["category_id"]]
     spec = coco(spread)
-    found = datasets.open_dataset(spec)
+    found = addresses.open_dataset(spec)
     assert found.classes == ("big dog", "Tür & <b>", "cat")
     assert found.category_ids == (3, 17, 90)
     assert found[0].labels.tolist() == [2] and found[1].labels.tolist() == [
         0, 1, 2]
     assert found.image_ids["c.jpg"] == 3
-    assert datasets.Coco(spec[5:], classes=CLASSES).category_ids == (90, 3, 17)
-    chosen = datasets.Subset(datasets.open_dataset(f"{spec}?only=cat,big dog"),
+    assert coco_format.Coco(spec[5:], classes=CLASSES).category_ids == (90, 3, 17)
+    chosen = datasets.Subset(addresses.open_dataset(f"{spec}?only=cat,big dog"),
                              [1])
     assert chosen.category_ids == (90, 3) and chosen.image_ids["c.jpg"] == 3
     assert not hasattr(datasets.Selected(Small()), "image_ids")
@@ -316,10 +318,10 @@ def test_coco_layout_and_crowd(coco, tmp_path):
     for spec in (f"coco:{tmp_path}:val", f"coco:{path}",
                  f"coco:{path}:{tmp_path}/val",
                  f"coco:{path}?images={tmp_path}/val"):
-        assert_same(datasets.open_dataset(spec), Small())
-    sample = datasets.open_dataset(f"coco:{tmp_path}", "val")[1]
+        assert_same(addresses.open_dataset(spec), Small())
+    sample = addresses.open_dataset(f"coco:{tmp_path}", "val")[1]
     assert sample.crowd.tolist() == [False, False, True]
-    assert datasets.base.without_crowds(sample).labels.tolist() == [1, 2]
+    assert sample_module.without_crowds(sample).labels.tolist() == [1, 2]
 
 
 def test_coco_areas_of_outlines_stay_with_their_objects(coco):
@@ -328,13 +330,13 @@ def test_coco_areas_of_outlines_stay_with_their_objects(coco):
             one["area"] = 100 + number
         del table["annotations"][2]["area"]
     spec = coco(state)
-    found = datasets.open_dataset(spec)
+    found = addresses.open_dataset(spec)
     assert found[0].areas.tolist() == [100] and found[2].areas is None
     assert found[1].areas[[0, 2]].tolist() == [101, 103]
     assert np.isnan(found[1].areas[1])
-    chosen = datasets.open_dataset(f"{spec}?only=cat")
+    chosen = addresses.open_dataset(f"{spec}?only=cat")
     assert chosen[1].areas.tolist() == chosen.entry(1).areas.tolist() == [103]
-    assert datasets.base.without_crowds(found[1]).areas is None
+    assert sample_module.without_crowds(found[1]).areas is None
 
 
 def put(kind, row, **values):
@@ -368,7 +370,7 @@ def test_each_fault_of_a_coco_file(coco, change, words):
     spec = coco(change)
     if "states 61" in words:
         with pytest.raises(ValueError, match=words):
-            datasets.open_dataset(spec)[0]
+            addresses.open_dataset(spec)[0]
     else:
         found = one_fault(spec, words)
         assert len(found) == 3 and words in found.skipped[0].reason
@@ -408,13 +410,13 @@ def test_a_coco_file_that_cannot_be_read(tmp_path, text, words):
     (tmp_path / "a.json").write_text(text, encoding="latin-1")
     for bad in ("error", "skip"):
         with pytest.raises(ValueError) as caught:
-            datasets.open_dataset(f"coco:{tmp_path}/a.json", bad=bad)
+            addresses.open_dataset(f"coco:{tmp_path}/a.json", bad=bad)
         assert words in str(caught.value)
         assert f"{tmp_path}/a.json" in str(caught.value)
 
 
 def test_rounding_of_coco_boxes_is_not_a_fault(coco):
-    found = datasets.open_dataset(coco(put("annotations", 1,
+    found = addresses.open_dataset(coco(put("annotations", 1,
                                            bbox=[0, 0, 50.01, 30])))
     assert in_pixels(found, 1)[0].tolist() == [0, 0, 50, 30]
 
@@ -431,12 +433,12 @@ def csv_file(folder, text, name="a.csv"):
 def test_csv_in_pixels_and_in_fractions(tmp_path):
     pixels = csv_file(tmp_path, "class, filename ,x1,y1,x2,y2\n"
                                 "cat,a.jpg,15,20,30,40\n\nb,b.jpg,0,0,60,1\n")
-    found = datasets.open_dataset(pixels)
+    found = addresses.open_dataset(pixels)
     assert found.unit == "pixels" and found.classes == ("b", "cat")
     assert found[0].boxes.tolist() == [[.25, .5, .5, 1]]
     fractions = csv_file(tmp_path, "image,xmin,ymin,xmax,ymax,class,difficult\n"
                          "a.jpg,0.25,0.5,0.5,1,cat,1\nb.jpg,,,,,,\n", "f.csv")
-    found = datasets.open_dataset(fractions)
+    found = addresses.open_dataset(fractions)
     assert found.unit == "fractions" and len(found) == 2
     assert found[0].boxes.tolist() == [[.25, .5, .5, 1]]
     assert found[0].difficult.tolist() == [True] and not len(found[1].labels)
@@ -475,17 +477,17 @@ def test_each_fault_of_a_csv_file(tmp_path, row, words):
     (HEAD + "a\0.jpg,1,1,2,2,c,9,9,0\n", "")], ids=range(6))
 def test_a_csv_file_that_cannot_be_read(tmp_path, text, words):
     with pytest.raises(ValueError) as caught:
-        datasets.open_dataset(csv_file(tmp_path, text))
+        addresses.open_dataset(csv_file(tmp_path, text))
     assert words in str(caught.value) and "a.csv" in str(caught.value)
 
 
 def test_the_unit_can_be_declared_and_is_then_checked(tmp_path):
     spec = csv_file(tmp_path, HEAD + GOOD)
     with pytest.raises(ValueError, match="x from 0 to 1 .*look like pixels"):
-        datasets.open_dataset(f"{spec}?unit=fractions")
-    assert len(datasets.open_dataset(f"{spec}?unit=pixels")) == 1
+        addresses.open_dataset(f"{spec}?unit=fractions")
+    assert len(addresses.open_dataset(f"{spec}?unit=pixels")) == 1
     with pytest.raises(ValueError, match="unit must be one of pixels"):
-        datasets.open_dataset(f"{spec}?unit=metres")
+        addresses.open_dataset(f"{spec}?unit=metres")
 
 
 # --- YOLO ---------------------------------------------------------------------
@@ -502,7 +504,7 @@ def yolo(tmp_path):
 
 
 def test_yolo_boxes_are_centre_and_size(yolo):
-    found = datasets.open_dataset(f"yolo:{yolo}")
+    found = addresses.open_dataset(f"yolo:{yolo}")
     assert found.classes == ("cat", "dog") and len(found) == 2
     assert found[0].boxes.tolist() == [[.25, .5, .5, 1]]
     assert found[0].labels.tolist() == [1] and not len(found[1].labels)
@@ -513,15 +515,15 @@ def test_a_yolo_split_is_in_both_folders_or_holds_both(yolo):
         (yolo / name).rename(yolo / f"old {name}")
         (yolo / "train").mkdir(exist_ok=True)
         (yolo / f"old {name}").rename(yolo / "train" / name)
-    for found in (datasets.open_dataset(f"yolo:{yolo}:train"),
-                  datasets.open_dataset(f"yolo:{yolo}", split="train")):
+    for found in (addresses.open_dataset(f"yolo:{yolo}:train"),
+                  addresses.open_dataset(f"yolo:{yolo}", split="train")):
         assert [len(one.labels) for one in found] == [1, 0]
         assert found.entry(0).name == "a.jpg"
     (yolo / "train/labels").rename(yolo / "labels")
     with pytest.raises(FileNotFoundError, match="no folder .*train/labels"):
-        datasets.open_dataset(f"yolo:{yolo}:train")
+        addresses.open_dataset(f"yolo:{yolo}:train")
     with pytest.raises(FileNotFoundError, match="no folder .*valid"):
-        datasets.open_dataset(f"yolo:{yolo}:valid")
+        addresses.open_dataset(f"yolo:{yolo}:valid")
 
 
 @pytest.mark.parametrize("text", ["names: [cat, dog]\n",
@@ -530,23 +532,23 @@ def test_yolo_names_from_yaml(yolo, text):
     pytest.importorskip("yaml")
     (yolo / "classes.txt").rename(yolo / "data.yaml")
     (yolo / "data.yaml").write_text(text)
-    assert datasets.Yolo(yolo).classes == ("cat", "dog")
+    assert yolo_format.Yolo(yolo).classes == ("cat", "dog")
     for wrong in ("names: 3", "names: {1: a}", "[", "names: [a, a]"):
         (yolo / "data.yaml").write_text(wrong)
         with pytest.raises(ValueError, match="data.yaml"):
-            datasets.Yolo(yolo)
+            yolo_format.Yolo(yolo)
     (yolo / "data.yaml").unlink()
     with pytest.raises(FileNotFoundError, match="class names in classes.txt"):
-        datasets.Yolo(yolo)
+        yolo_format.Yolo(yolo)
 
 
 def test_yolo_names_from_yaml_without_its_reader(yolo, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)       # as if not installed
-    datasets.Yolo(yolo)                      # its names are in classes.txt
+    yolo_format.Yolo(yolo)                      # its names are in classes.txt
     (yolo / "classes.txt").rename(yolo / "data.yaml")
     with pytest.raises(ValueError, match="data.yaml needs PyYAML to be read; "
                        "or write the names into classes.txt"):
-        datasets.Yolo(yolo)
+        yolo_format.Yolo(yolo)
 
 
 @pytest.mark.parametrize("line, words", [
@@ -584,10 +586,10 @@ def small(tmp_path):
 
 
 def test_only_and_rename(small):
-    found = datasets.open_dataset(f"{small}?rename=big dog:pet,cat:pet")
+    found = addresses.open_dataset(f"{small}?rename=big dog:pet,cat:pet")
     assert found.classes == ("pet", "Tür & <b>")
     assert found[1].labels.tolist() == [0, 1, 0]
-    found = datasets.open_dataset(f"{small}?only=big dog")
+    found = addresses.open_dataset(f"{small}?only=big dog")
     assert found.classes == ("big dog",) and found.dropped == {"class": 3}
     assert [len(found[row].labels) for row in range(4)] == [0, 1, 0, 2]
     assert len(found.entry(1).boxes) == 1 and found.encoded(2)
@@ -596,10 +598,10 @@ def test_only_and_rename(small):
 @pytest.mark.parametrize("column, flag", list(enumerate(
     ("difficult", "truncated", "occluded", "crowd"))))
 def test_each_flag_can_be_dropped_or_made_difficult(small, column, flag):
-    whole = datasets.open_dataset(small)
-    dropped = datasets.open_dataset(f"{small}?{flag}=drop")
-    marked = datasets.open_dataset(f"{small}?{flag}=difficult")
-    kept = datasets.open_dataset(f"{small}?{flag}=keep")
+    whole = addresses.open_dataset(small)
+    dropped = addresses.open_dataset(f"{small}?{flag}=drop")
+    marked = addresses.open_dataset(f"{small}?{flag}=difficult")
+    kept = addresses.open_dataset(f"{small}?{flag}=keep")
     assert dropped.dropped == {flag: 2} and not marked.dropped
     for row in range(len(whole)):
         flags = whole.entry(row).flags
@@ -625,13 +627,13 @@ def test_each_flag_can_be_dropped_or_made_difficult(small, column, flag):
     ("only=cat&only=cat", "it is there twice")])
 def test_choices_that_cannot_be(small, options, words):
     with pytest.raises(ValueError) as caught:
-        datasets.open_dataset(f"{small}?{options}")
+        addresses.open_dataset(f"{small}?{options}")
     assert words in str(caught.value)
 
 
 def test_training_from_a_voc_folder(tmp_path, capsys):
     """Two steps and an evaluation, from the command line."""
-    from dsod_d2l.cli import main
+    from dsod_d2l.workbench.cli import main
     convert(Small(), f"voc:{tmp_path}/v")
     spec = f"voc:{tmp_path}/v:train?crowd=drop"
     assert main(["train", "--data", spec, "--out", str(tmp_path / "run"),
@@ -661,11 +663,11 @@ def test_combined():
 
 
 def test_combined_coco_files_keep_their_ids(coco):
-    one = datasets.open_dataset(coco())
+    one = addresses.open_dataset(coco())
     both = datasets.Combined([one, one])
     assert both.category_ids == one.category_ids
     assert both.image_ids == one.image_ids
-    other = datasets.open_dataset(coco())
+    other = addresses.open_dataset(coco())
     other.category_ids = other.category_ids[::-1]
     other.image_ids = {f"other {name}": key + 1000 for name, key
                        in one.image_ids.items()}
@@ -678,8 +680,8 @@ def test_combined_coco_files_keep_their_ids(coco):
 
 
 def test_combined_samples_have_the_labels_of_the_whole(small, tmp_path):
-    other = datasets.open_dataset(f"{small}?only=Tür %26 <b>,cat")
-    both = datasets.Combined([other, datasets.open_dataset(small)], merge=True)
+    other = addresses.open_dataset(f"{small}?only=Tür %26 <b>,cat")
+    both = datasets.Combined([other, addresses.open_dataset(small)], merge=True)
     assert both[1].labels.tolist() == [0, 1]
     assert both[5].labels.tolist() == [2, 0, 1]
     assert both[5].boxes.tolist() == other.dataset[1].boxes.tolist()
@@ -692,7 +694,7 @@ def test_crowds_are_not_trained_on(small):
     settings = config.TrainConfig(batch_size=4, augment="none")
     counts = {}
     for policy in ("keep", "drop", "difficult"):
-        found = datasets.open_dataset(f"{small}?crowd={policy}")
+        found = addresses.open_dataset(f"{small}?crowd={policy}")
         maker = BatchMaker(found, config.get("dsod_tiny", num_classes=3),
                            settings)
         counts[policy] = (maker.fill(0, maker.empty()[0]).classes > 0).sum()
@@ -700,10 +702,10 @@ def test_crowds_are_not_trained_on(small):
 
 
 def test_the_cache_has_a_limit(tmp_path, monkeypatch):
-    from dsod_d2l.datasets import annotations
-    monkeypatch.setattr(annotations, "CACHE_LIMIT", 40 * 60 * 3 + 1)
+    from dsod_d2l.workbench.formats import annotated
+    monkeypatch.setattr(annotated, "CACHE_LIMIT", 40 * 60 * 3 + 1)
     convert(Small(), f"yolo:{tmp_path}")
-    found = datasets.open_dataset(f"yolo:{tmp_path}", cache=True)
+    found = addresses.open_dataset(f"yolo:{tmp_path}", cache=True)
     assert found[0].image is found[0].image
     assert not found[0].image.flags.writeable
     assert found[1].image is not found[1].image
@@ -713,6 +715,6 @@ def test_real_cells():
     root = os.environ.get("DSOD_REAL_DATA")
     if not root:
         pytest.skip("DSOD_REAL_DATA is not set")
-    found = datasets.open_dataset(f"voc:{root}/bccd/BCCD:test?only=RBC,WBC")
+    found = addresses.open_dataset(f"voc:{root}/bccd/BCCD:test?only=RBC,WBC")
     assert len(found) == 72 and found.classes == ("RBC", "WBC")
     assert found[0].image.shape == (480, 640, 3)

@@ -30,8 +30,8 @@ def random_boxes(rng, count):
 
 
 def test_examples():
-    assert doctest.testmod(dt.outputs).attempted > 5
-    assert doctest.testmod(dt.outputs).failed == 0
+    assert doctest.testmod(dt).attempted > 5
+    assert doctest.testmod(dt).failed == 0
 
 
 def test_softmax_by_hand_and_at_any_size():
@@ -311,14 +311,14 @@ def test_a_batch_is_resized_normalised_and_channel_first():
 
 
 def test_a_real_network_from_its_weights_file(tmp_path):
-    from dsod_d2l import checkpoints, models
+    from dsod_d2l import models, weights
     net = models.build(TINY)
     net.initialize()
     images = [np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)]
     own = dt.Detector(net, TINY, ("cat", "dog"))
     before = own.detect(images)[0]
     path = tmp_path / "weights.safetensors"
-    checkpoints.save_weights(path, net, ("cat", "dog"))
+    weights.save_weights(path, net, ("cat", "dog"))
     again = dt.Detector.from_weights(path)
     assert again.classes == ("cat", "dog") and again.config == TINY
     for ours, theirs in zip(again.detect(images)[0], before):

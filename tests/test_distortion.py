@@ -9,7 +9,7 @@ import pytest
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import transforms
 from dsod_d2l.datasets import make_sample
-from dsod_d2l.transforms import distortion
+from dsod_d2l.transforms import colours
 
 H, W = 40, 60
 
@@ -91,8 +91,8 @@ def record(monkeypatch):
         return change
 
     for name in ("brightness", "contrast", "hsv"):
-        monkeypatch.setattr(distortion, f"change_{name}", keep(name))
-    monkeypatch.setattr(distortion, "shuffle_channels", keep("shuffle"))
+        monkeypatch.setattr(colours, f"change_{name}", keep(name))
+    monkeypatch.setattr(colours, "shuffle_channels", keep("shuffle"))
     return calls
 
 

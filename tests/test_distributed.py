@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet, and turns servers into servers)
-from dsod_d2l import checkpoints
-from dsod_d2l.cli import launch, main
-from dsod_d2l.datasets.recordio import write_records
-from dsod_d2l.training import distributed
+from dsod_d2l import weights as weight_files
+from dsod_d2l.workbench.runs import checkpoints
+from dsod_d2l import runtime
+from dsod_d2l.workbench.cli import launch, main
+from dsod_d2l.datasets.records import write_records
+from dsod_d2l.workbench.runs import distributed
 from small_runs import Squares
 from test_parallel import Crowded, close, plain, trained
 
@@ -51,7 +53,7 @@ class Watched(Crowded):
 def work(task):
     """Be a worker: train, with what the task says goes wrong."""
     import mxnet as mx
-    from dsod_d2l import training
+    from dsod_d2l.workbench.runs import fitting
     from test_training import settings
 
     folder = Path(task["folder"])
@@ -62,7 +64,7 @@ def work(task):
                     os.kill(os.getpid(), signal.SIGKILL)
                 time.sleep(60)
         data = Watched(folder / f"seen-{team.rank}", task.get("fault"))
-        training.fit(plain(), data, settings(**{**PLAN, **task["plan"]}),
+        fitting.fit(plain(), data, settings(**{**PLAN, **task["plan"]}),
                      folder, task.get("resume", False), mx.cpu(),
                      progress=False, callbacks=[disturb], team=team)
 
@@ -91,7 +93,7 @@ def alive(pid):
 
 def saved(folder):
     rows = json.loads((folder / "history.json").read_text())
-    return [row["loss"] for row in rows], checkpoints.load_tensors(
+    return [row["loss"] for row in rows], weight_files.load_tensors(
         folder / "model.safetensors")[0]
 
 
@@ -230,7 +232,7 @@ def test_whoever_dies_is_named(capfd):
 
 def test_the_variables_of_each_process(capfd, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    monkeypatch.setattr(launch.runtime, "usable_cores", lambda: 8)
+    monkeypatch.setattr(runtime, "usable_cores", lambda: 8)
     crew("import json, os; print(json.dumps({k: v for k, v in os.environ"
          ".items() if k[:5] in ('DMLC_', 'OMP_N', 'CUDA_')}))", 3)
     rows = [json.loads(line) for line in capfd.readouterr().out.split("\n")

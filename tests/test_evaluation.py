@@ -8,7 +8,7 @@ import pytest
 
 from dsod_d2l import evaluation as ev
 from dsod_d2l.detection import Detections
-from dsod_d2l.evaluation import curve, measure, tables
+from dsod_d2l.evaluation import matching, measure, tables
 
 LEFT, RIGHT, LOW = [0, 0, .25, .5], [.5, 0, .75, .5], [0, .5, 1, 1]
 
@@ -28,7 +28,7 @@ def truth(*rows):
 
 
 def test_examples():
-    for module in (curve, measure, tables):
+    for module in (matching, measure, tables):
         assert doctest.testmod(module).attempted
         assert doctest.testmod(module).failed == 0
 
@@ -80,7 +80,7 @@ def test_a_perfect_detector_has_one_everywhere():
     detections = [found(*((label, .5, box) for box, label, _ in zip(*row)))
                   for row in truths]
     result = ev.evaluate_detections(detections, truths, 2)
-    assert [getattr(result, name) for name in ev.STYLES] == [1.0] * 5
+    assert [getattr(result, name) for name in ev.AP_STYLES] == [1.0] * 5
     assert result.images == 3 and result.objects == 4
     assert [row.objects for row in result.classes] == [2, 2]
     assert [row.detections for row in result.classes] == [2, 2]
@@ -138,7 +138,7 @@ def test_no_objects_at_all_give_nan_and_null():
 
 def test_no_detections_give_zero():
     result = ev.evaluate_detections([found()], [truth((0, LEFT))], 1)
-    assert [getattr(result, name) for name in ev.STYLES] == [0] * 5
+    assert [getattr(result, name) for name in ev.AP_STYLES] == [0] * 5
 
 
 def test_padding_is_no_object():
@@ -199,7 +199,7 @@ class FakeDataset(list):
 
 
 def test_a_data_set_is_read_a_batch_at_a_time():
-    from dsod_d2l.datasets.base import make_sample
+    from dsod_d2l.datasets.sample import make_sample
     images = [np.full((4, 5, 3), value, np.uint8) for value in (0, 1, 1)]
     dataset = FakeDataset(make_sample(image, [LEFT], [0]) for image in images)
     detector = FakeDetector()
@@ -216,7 +216,7 @@ def test_a_data_set_is_read_a_batch_at_a_time():
     (("a", "b"), 0, 1), (("b", "a"), 1, 1), (("b", "a"), 0, 0),
     (("class 0", "class 1"), 0, 1)])
 def test_classes_are_the_same_by_their_names(classes, label, AP50):
-    from dsod_d2l.datasets.base import make_sample
+    from dsod_d2l.datasets.sample import make_sample
     dataset = FakeDataset([make_sample(np.ones((4, 5, 3), np.uint8), [LEFT],
                                        [label])])
     dataset.classes = classes

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dsod_d2l import evaluation as ev
+from dsod_d2l import evaluation
+from dsod_d2l.workbench.reports import mistakes
 from dsod_d2l.detection import Detections
 from test_evaluation_oracles import random_set
 
@@ -19,7 +20,7 @@ def found(*rows):
 
 
 def truth(*rows, **more):
-    return ev.Truth(np.array([row[1] for row in rows]).reshape(-1, 4),
+    return evaluation.Truth(np.array([row[1] for row in rows]).reshape(-1, 4),
                     np.array([row[0] for row in rows], int), **more)
 
 
@@ -36,28 +37,28 @@ def truth(*rows, **more):
     # Whoever has it does not mind who else points there.
     ([(0, .9, A), (0, .8, A_FAR)], "right localisation", "found missed")])
 def test_each_kind_by_hand(rows, kinds, states):
-    got = ev.find_mistakes([found(*rows)], [truth((0, A), (1, B))])
+    got = mistakes.find_mistakes([found(*rows)], [truth((0, A), (1, B))])
     assert list(got.kind) == kinds.split()
     assert [str(one).replace(" ", "_") for one in got.state] == states.split()
-    counts = ev.count_mistakes(got)
+    counts = mistakes.count_mistakes(got)
     assert sum(counts.values()) == len(rows) + (got.state == "missed").sum()
 
 
 def test_what_is_not_asked_for_is_no_mistake():
-    got = ev.find_mistakes(
+    got = mistakes.find_mistakes(
         [found((0, .9, A), (1, .9, [.62, .2, .7, .4]), (0, .9, NOWHERE))],
         [truth((0, A), (1, B), difficult=[True, False],
                crowd=[False, True])])
     assert list(got.kind) == ["ignored", "ignored", "background"]
     assert list(got.state) == ["ignored", "ignored"]
-    cost = ev.cost_of_mistakes(got, 2)
+    cost = mistakes.cost_of_mistakes(got, 2)
     assert all(np.isnan(value) for value in cost.values())
 
 
 def test_scores_below_the_threshold_are_left_out():
     one, other = found((0, .3, A), (0, .9, NOWHERE)), truth((0, A))
-    assert list(ev.find_mistakes([one], [other], .5).kind) == ["background"]
-    assert len(ev.find_mistakes([one], [other]).kind) == 2
+    assert list(mistakes.find_mistakes([one], [other], .5).kind) == ["background"]
+    assert len(mistakes.find_mistakes([one], [other]).kind) == 2
 
 
 def test_the_cost_of_each_kind_by_hand():
@@ -65,7 +66,7 @@ def test_the_cost_of_each_kind_by_hand():
     objects = [truth((0, A), (1, B))]
 
     def cost(*rows):
-        return ev.cost_of_mistakes(ev.find_mistakes([found(*rows)], objects),
+        return mistakes.cost_of_mistakes(mistakes.find_mistakes([found(*rows)], objects),
                                    2)
     base = (1, .9, B)                            # AP50 is 1/2 to begin with
     assert cost(base, (0, .9, A_FAR))["localisation"] == pytest.approx(.5)
@@ -78,10 +79,10 @@ def test_the_cost_of_each_kind_by_hand():
 
 def test_the_best_of_two_is_put_right_and_not_both():
     """Of two objects one is pointed to twice: recall rises to 1/2."""
-    got = ev.find_mistakes([found((0, .9, A_FAR), (0, .8, A_FAR))],
+    got = mistakes.find_mistakes([found((0, .9, A_FAR), (0, .8, A_FAR))],
                            [truth((0, A), (0, B))])
     assert list(got.kind) == ["localisation"] * 2
-    assert ev.cost_of_mistakes(got, 1)["localisation"] == pytest.approx(
+    assert mistakes.cost_of_mistakes(got, 1)["localisation"] == pytest.approx(
         51 / 101)
 
 
@@ -90,13 +91,13 @@ def test_the_best_of_two_is_put_right_and_not_both():
 def test_right_and_ignored_are_those_of_ap50(seed, options):
     detections, truths = random_set(seed, **options)
     classes = options.get("classes", 4)
-    got = ev.find_mistakes(detections, truths)
-    result = ev.evaluate_detections(detections, truths, classes)
-    assert set(got.kind) - {"right", "ignored"} <= set(ev.NAMES)
+    got = mistakes.find_mistakes(detections, truths)
+    result = evaluation.evaluate_detections(detections, truths, classes)
+    assert set(got.kind) - {"right", "ignored"} <= set(mistakes.MISTAKE_NAMES)
     areas = []
     for row in result.classes:
         rows = (got.labels == row.label) & (got.kind != "ignored")
-        areas.append(ev.average_precision(*ev.precision_recall(
+        areas.append(evaluation.average_precision(*evaluation.precision_recall(
             got.scores[rows], got.kind[rows] == "right", row.objects)))
         assert areas[-1] == pytest.approx(row.AP50, abs=1e-12)
     # Each object is had once, and every target is an object of that image.
@@ -106,29 +107,29 @@ def test_right_and_ignored_are_those_of_ap50(seed, options):
     assert (got.object_image[got.target[there]] == got.image[there]).all()
     own = np.isin(got.kind, ("right", "duplicate", "localisation"))
     assert (got.object_labels[got.target[own]] == got.labels[own]).all()
-    cost = ev.cost_of_mistakes(got, classes)
-    assert tuple(cost) == ev.NAMES and min(cost.values()) >= 0
+    cost = mistakes.cost_of_mistakes(got, classes)
+    assert tuple(cost) == mistakes.MISTAKE_NAMES and min(cost.values()) >= 0
 
 
 def test_the_best_threshold_is_that_of_the_highest_f1():
     detections, truths = random_set(5)
-    got = ev.find_mistakes(detections, truths)
-    at = ev.best_threshold(got)
+    got = mistakes.find_mistakes(detections, truths)
+    at = mistakes.best_threshold(got)
 
     def f1(threshold):
-        cut = ev.find_mistakes(detections, truths, threshold)
+        cut = mistakes.find_mistakes(detections, truths, threshold)
         right = (cut.kind == "right").sum()
         return 2 * right / ((cut.kind != "ignored").sum()
                             + (cut.state != "ignored").sum())
     others = [f1(score) for score in np.unique(got.scores)]
     assert f1(at) == pytest.approx(max(others))
-    assert ev.best_threshold(ev.find_mistakes([found()], [truth()])) == 0
+    assert mistakes.best_threshold(mistakes.find_mistakes([found()], [truth()])) == 0
 
 
 def test_the_worst_images_come_first():
     objects = [truth((0, A))] * 4
-    got = ev.find_mistakes(
+    got = mistakes.find_mistakes(
         [found((0, .9, A)), found(), found((1, .9, NOWHERE)),
          found((0, .9, A), (0, .8, A))], objects)
-    assert ev.worst_images(got) == [(2, 2), (1, 1), (3, 1)]
-    assert ev.worst_images(got, 1) == [(2, 2)]
+    assert mistakes.worst_images(got) == [(2, 2), (1, 1), (3, 1)]
+    assert mistakes.worst_images(got, 1) == [(2, 2)]

@@ -9,7 +9,7 @@ import pytest
 
 from dsod_d2l import evaluation as ev
 from dsod_d2l.detection import Detections
-from dsod_d2l.evaluation import files
+from dsod_d2l.workbench.reports import result_files
 from test_evaluation_oracles import coco, random_set
 
 CLASSES = ("cat", "dog", "tv monitor")
@@ -40,7 +40,7 @@ def test_a_line_of_voc_by_hand(tmp_path):
     """Half of an image of 200 x 120: pixels 1 to 100, and all 120 rows."""
     one = Detections(np.array([1]), np.array([.25]),
                      np.array([[0, 0, .5, 1]]))
-    paths = files.write_voc(tmp_path / "new", [one], ["a"], SIZES[:1],
+    paths = result_files.write_voc(tmp_path / "new", [one], ["a"], SIZES[:1],
                             CLASSES, "val")
     assert [path.name for path in paths] == [
         "comp4_det_val_cat.txt", "comp4_det_val_dog.txt",
@@ -52,7 +52,7 @@ def test_a_line_of_voc_by_hand(tmp_path):
 def test_an_entry_of_coco_by_hand(tmp_path):
     one = Detections(np.array([1]), np.array([.25]),
                      np.array([[.25, .5, .75, 1]]))
-    files.write_coco(tmp_path / "new/r.json", [one], [42], SIZES[:1],
+    result_files.write_coco(tmp_path / "new/r.json", [one], [42], SIZES[:1],
                      [1, 18, 72])
     assert json.loads((tmp_path / "new/r.json").read_text()) == [
         {"image_id": 42, "category_id": 18, "bbox": [50, 60, 100, 60],
@@ -60,17 +60,17 @@ def test_an_entry_of_coco_by_hand(tmp_path):
 
 
 def test_both_come_back_whole(tmp_path):
-    files.write_voc(tmp_path, SET, NAMES, SIZES, CLASSES)
-    assert_same(files.read_voc(tmp_path, NAMES, SIZES, CLASSES), SET)
-    files.write_coco(tmp_path / "r.json", SET, NAMES, SIZES, [3, 5, 9])
-    assert_same(files.read_coco(tmp_path / "r.json", NAMES, SIZES,
+    result_files.write_voc(tmp_path, SET, NAMES, SIZES, CLASSES)
+    assert_same(result_files.read_voc(tmp_path, NAMES, SIZES, CLASSES), SET)
+    result_files.write_coco(tmp_path / "r.json", SET, NAMES, SIZES, [3, 5, 9])
+    assert_same(result_files.read_coco(tmp_path / "r.json", NAMES, SIZES,
                                 [3, 5, 9]), SET)
 
 
 def test_pycocotools_reads_the_file(tmp_path):
     detections, truths = random_set(3, difficult=0)
     path = tmp_path / "r.json"
-    files.write_coco(path, detections, list(range(len(truths))),
+    result_files.write_coco(path, detections, list(range(len(truths))),
                      [one.size for one in truths], list(range(4)))
     tools = pytest.importorskip("pycocotools.coco", reason="no pycocotools")
     data = tools.COCO()
@@ -81,7 +81,7 @@ def test_pycocotools_reads_the_file(tmp_path):
         data.createIndex()
         rows = data.loadRes(str(path)).dataset["annotations"]
     assert len(rows) == sum(len(one.scores) for one in detections)
-    again = files.read_coco(path, list(range(len(truths))),
+    again = result_files.read_coco(path, list(range(len(truths))),
                             [one.size for one in truths], list(range(4)))
     result = ev.evaluate_detections(again, truths, 4)
     expected = coco(detections, truths, 4)
@@ -94,7 +94,7 @@ def test_pycocotools_reads_the_file(tmp_path):
     (["a", "b c", "d"], SIZES, "no blank, found 'b c'")])
 def test_names_that_cannot_be_written(tmp_path, names, sizes, words):
     with pytest.raises(ValueError, match=words):
-        files.write_voc(tmp_path, SET, names, sizes, CLASSES)
+        result_files.write_voc(tmp_path, SET, names, sizes, CLASSES)
 
 
 @pytest.mark.parametrize("text, words", [
@@ -106,11 +106,11 @@ def test_a_faulty_line_is_named(tmp_path, text, words):
     for name in CLASSES:
         (tmp_path / f"comp4_det_test_{name}.txt").write_text(text)
     with pytest.raises(ValueError, match=words):
-        files.read_voc(tmp_path, NAMES, SIZES, CLASSES)
+        result_files.read_voc(tmp_path, NAMES, SIZES, CLASSES)
     (tmp_path / "comp4_det_test_dog.txt").unlink()
     (tmp_path / "comp4_det_test_cat.txt").write_text("")
     with pytest.raises(FileNotFoundError, match="result file of class dog"):
-        files.read_voc(tmp_path, NAMES, SIZES, CLASSES)
+        result_files.read_voc(tmp_path, NAMES, SIZES, CLASSES)
 
 
 @pytest.mark.parametrize("text, words", [
@@ -127,6 +127,6 @@ def test_a_faulty_entry_is_named(tmp_path, text, words):
     path = tmp_path / "r.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=words):
-        files.read_coco(path, [1, 2], SIZES[:2], [3])
+        result_files.read_coco(path, [1, 2], SIZES[:2], [3])
     with pytest.raises(FileNotFoundError):
-        files.read_coco(tmp_path / "none", [1], SIZES[:1], [3])
+        result_files.read_coco(tmp_path / "none", [1], SIZES[:1], [3])

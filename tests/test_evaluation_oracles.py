@@ -14,7 +14,7 @@ import pytest
 from dsod_d2l import evaluation as ev
 from dsod_d2l.boxes import iou
 from dsod_d2l.detection import Detections
-from dsod_d2l.judging import IOU_THRESHOLDS, match_coco
+from dsod_d2l.evaluation.matching import IOU_THRESHOLDS, match_coco
 
 COCO_NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
               "AR1", "AR10", "AR", "AR_small", "AR_medium", "AR_large")
@@ -146,8 +146,8 @@ def test_all_twelve_figures_of_coco(seed, options):
 
 
 def test_the_areas_of_a_coco_file_decide_about_sizes(tmp_path):
-    from dsod_d2l import datasets
-    from dsod_d2l.datasets.convert import convert
+    from dsod_d2l.workbench.formats import addresses
+    from dsod_d2l.workbench.formats.conversion import convert
     from small_sets import Small
     path = convert(Small(), f"coco:{tmp_path}:val").path
     with open(path) as file:
@@ -156,7 +156,7 @@ def test_the_areas_of_a_coco_file_decide_about_sizes(tmp_path):
         one["area"] = (20, 2000, 20000)[number % 3]
     with open(path, "w") as file:
         json.dump(table, file)
-    dataset = datasets.open_dataset(f"coco:{path}")
+    dataset = addresses.open_dataset(f"coco:{path}")
     truths = [ev.Truth.of(sample).whole() for sample in dataset]
     detections = [detections_of(truth) for truth in truths]
     result = ev.evaluate_detections(detections, truths, 3)

@@ -16,12 +16,14 @@ import pytest
 from mxnet import gluon
 from PIL import Image
 
-from dsod_d2l import checkpoints, config, datasets, models, tensor_files
-from dsod_d2l.datasets import images
-from dsod_d2l.datasets.convert import convert
+from dsod_d2l import config, models, weights
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.runs import checkpoints
+from dsod_d2l.datasets import pictures
+from dsod_d2l.workbench.formats.conversion import convert
 from dsod_d2l.datasets.recordio import MAGIC, RecordReader
 from dsod_d2l.detection import Detector
-from dsod_d2l.training.transfer import start_from
+from dsod_d2l.workbench.pretrained.transfer import start_from
 import small_runs
 from small_sets import Small, picture
 
@@ -70,16 +72,16 @@ BOMBS = {"a.png": png_of(60000, 60000), "b.png": png_of(12000, 11500),
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_head_that_asks_for_gigabytes(tmp_path, name):
     (tmp_path / name).write_bytes(BOMBS[name])
-    for read in (images.read_image, images.read_size):
+    for read in (pictures.read_image, pictures.read_size):
         said = sentence("at most 134,217,728 pixels, found .* state more",
                         read, tmp_path / name)
         assert said.startswith(str(tmp_path / name))
-    sentence("at most", images.encoded_size, BOMBS[name])
+    sentence("at most", pictures.encoded_size, BOMBS[name])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_the_photograph_of_a_large_sensor_is_no_bomb():
-    assert images.encoded_size(jpeg_of(12000, 9000)) == (9000, 12000)
+    assert pictures.encoded_size(jpeg_of(12000, 9000)) == (9000, 12000)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -91,7 +93,7 @@ def test_the_photograph_of_a_large_sensor_is_no_bomb():
 def test_what_is_no_whole_image(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
     sentence(r"a.png: expected a whole image, found \d+ bytes that cannot be "
-             "read as one", images.read_image, tmp_path / "a.png")
+             "read as one", pictures.read_image, tmp_path / "a.png")
 
 
 def test_no_other_program_is_started_for_an_image(tmp_path):
@@ -101,7 +103,7 @@ def test_no_other_program_is_started_for_an_image(tmp_path):
             b"(" + str(canary).encode() + b") (w) file closefile\nshowpage\n")
     (tmp_path / "a.jpg").write_bytes(data)
     assert Image.open(io.BytesIO(data)).format == "EPS"
-    sentence("UnidentifiedImageError", images.read_image, tmp_path / "a.jpg")
+    sentence("UnidentifiedImageError", pictures.read_image, tmp_path / "a.jpg")
     assert not canary.exists()
 
 
@@ -113,9 +115,9 @@ def test_the_formats_that_are_read(kind, suffix):
         Image.fromarray(picture(30, 50, 1))]) if kind == "MPO" else {}
     data = encoded(kind, **more)
     assert Image.open(io.BytesIO(data)).format == kind
-    assert images.suffix(data) == suffix
-    assert images.encoded_size(data) == (30, 50)
-    assert images.decode(data).shape == (30, 50, 3)
+    assert pictures.suffix(data) == suffix
+    assert pictures.encoded_size(data) == (30, 50)
+    assert pictures.decode_image(data).shape == (30, 50, 3)
 
 
 def test_records_that_share_their_parts(tmp_path):
@@ -153,7 +155,7 @@ def test_yaml_that_is_more_than_names(tmp_path, text):
         text.replace("CANARY", str(tmp_path / "canary")))
     begin = time.process_time()
     sentence("data.yaml: expected the class names under 'names'",
-             datasets.open_dataset, f"yolo:{tmp_path}")
+             addresses.open_dataset, f"yolo:{tmp_path}")
     assert not (tmp_path / "canary").exists()
     assert time.process_time() - begin < 3
 
@@ -162,23 +164,23 @@ def test_very_many_names(tmp_path):
     convert(Small(), f"yolo:{tmp_path}")
     path, begin = tmp_path / "classes.txt", time.process_time()
     path.write_text("\n".join(map(str, range(100_000))))
-    assert len(datasets.open_dataset(f"yolo:{tmp_path}").classes) == 100_000
+    assert len(addresses.open_dataset(f"yolo:{tmp_path}").classes) == 100_000
     path.write_text(path.read_text() + "\n7")
-    sentence("the class '7' is there twice", datasets.open_dataset,
+    sentence("the class '7' is there twice", addresses.open_dataset,
              f"yolo:{tmp_path}")
     assert time.process_time() - begin < 5
 
 
-def weights(tmp_path, **changes):
+def weights_file(tmp_path, **changes):
     """Write a weights file whose facts are changed; return its path."""
     net = models.build("dsod_tiny", 2, **SMALL)
     models.initialise(net)
     path = tmp_path / "w.safetensors"
-    checkpoints.save_weights(path, net, ("cat", "dog"))
-    tensors, facts = checkpoints.load_tensors(path)
+    weights.save_weights(path, net, ("cat", "dog"))
+    tensors, facts = weights.load_tensors(path)
     facts["model"].update(changes.pop("model", {}))
     facts.update(changes)
-    tensor_files.save_tensors(path, tensors, facts)
+    weights.save_tensors(path, tensors, facts)
     return path
 
 
@@ -202,9 +204,9 @@ def weights(tmp_path, **changes):
     (dict(compression=1e308, growth=65536), "compression must be a number"),
 ])
 def test_weights_whose_network_cannot_be(tmp_path, changes, words):
-    path = weights(tmp_path, model=changes)
+    path = weights_file(tmp_path, model=changes)
     said = sentence("describes no network that can be built: .*" + words,
-                    checkpoints.load_model, path)
+                    weights.load_model, path)
     assert said.startswith(str(path))
 
 
@@ -216,45 +218,45 @@ def test_weights_whose_network_cannot_be(tmp_path, changes, words):
     (dict(model=None), "expected a dict as its model, found NoneType")])
 def test_weights_whose_facts_are_of_another_kind(tmp_path, changes, words):
     model = changes.pop("model", {})
-    path = weights(tmp_path, **changes)
+    path = weights_file(tmp_path, **changes)
     if model is None:
-        tensors, facts = checkpoints.load_tensors(path)
-        tensor_files.save_tensors(path, tensors, {**facts, "model": None})
-    sentence(f"w.safetensors.*{words}", checkpoints.load_model, path)
+        tensors, facts = weights.load_tensors(path)
+        weights.save_tensors(path, tensors, {**facts, "model": None})
+    sentence(f"w.safetensors.*{words}", weights.load_model, path)
 
 
 @pytest.mark.parametrize("kind", ["uint64", "int16", "bool", "int32"])
 def test_weights_that_are_no_floating_numbers(tmp_path, kind):
-    path = weights(tmp_path)
-    tensors, facts = checkpoints.load_tensors(path)
-    tensor_files.save_tensors(path, {name: array.astype(kind) for name, array
+    path = weights_file(tmp_path)
+    tensors, facts = weights.load_tensors(path)
+    weights.save_tensors(path, {name: array.astype(kind) for name, array
                                      in tensors.items()}, facts)
     words = (f"numbers of the kind {kind}, which MXNet lacks"
              if kind in ("uint64", "int16") else
              f"do not fit .* holds {kind} numbers")
-    sentence(f"w.safetensors.* {words}", checkpoints.load_model, path)
+    sentence(f"w.safetensors.* {words}", weights.load_model, path)
 
 
 @pytest.mark.parametrize("facts", [dict(model=7), dict(classes=7),
                                    dict(classes={"a": 1})])
 def test_training_does_not_begin_from_such_weights(tmp_path, facts):
-    path = weights(tmp_path)
-    tensors, known = checkpoints.load_tensors(path)
-    tensor_files.save_tensors(path, tensors, {**known, **facts})
+    path = weights_file(tmp_path)
+    tensors, known = weights.load_tensors(path)
+    weights.save_tensors(path, tensors, {**known, **facts})
     net = models.build("dsod_tiny", 2, **SMALL)
     sentence("w.safetensors: expected a .* as its .*, found",
              start_from, net, path, ("cat", "dog"))
 
 
 def test_messages_of_others_are_one_short_line(tmp_path):
-    path = weights(tmp_path)
+    path = weights_file(tmp_path)
     data = path.read_bytes()
     at = data.index(b'"F32"')
     bad = data[:at] + b'"' + b"a" * 3000 + b'"' + data[at + 5:]
     size = int.from_bytes(data[:8], "little") + 3000 - 3
     path.write_bytes(struct.pack("<Q", size) + bad[8:])
     sentence("is not a readable safetensors file|checksum",
-             checkpoints.load_model, path)
+             weights.load_model, path)
 
 
 def test_every_network_of_the_presets_is_within_the_limits():
@@ -285,8 +287,8 @@ def trained():
 def test_checkpoints_whose_record_is_of_another_kind(tmp_path, trained,
                                                      changes):
     path = checkpoints.save_checkpoint(tmp_path, 1, *trained, {})
-    tensors, facts = checkpoints.load_tensors(path)
-    tensor_files.save_tensors(path, tensors, {**facts, **changes})
+    tensors, facts = weights.load_tensors(path)
+    weights.save_tensors(path, tensors, {**facts, **changes})
     said = sentence("is no training checkpoint", checkpoints.read_checkpoint,
                     path)
     assert said.startswith(str(path))
@@ -295,9 +297,9 @@ def test_checkpoints_whose_record_is_of_another_kind(tmp_path, trained,
 @pytest.mark.parametrize("text", [b"[]", b"", b"\xff{", b"[" * 100_000])
 def test_checkpoints_whose_facts_are_no_dictionary(tmp_path, trained, text):
     path = checkpoints.save_checkpoint(tmp_path, 1, *trained, {})
-    tensors, facts = checkpoints.load_tensors(path)
+    tensors, facts = weights.load_tensors(path)
     tensors["facts"] = np.frombuffer(text, np.uint8)
-    tensor_files.save_tensors(path, tensors, facts)
+    weights.save_tensors(path, tensors, facts)
     sentence("is no training checkpoint", checkpoints.read_checkpoint, path)
 
 
@@ -307,19 +309,19 @@ def test_checkpoints_whose_facts_are_no_dictionary(tmp_path, trained, text):
 def test_checkpoints_whose_optimiser_has_another_form(tmp_path, trained,
                                                       change):
     path = checkpoints.save_checkpoint(tmp_path, 1, *trained, {})
-    tensors, facts = checkpoints.load_tensors(path)
+    tensors, facts = weights.load_tensors(path)
     name = max((name for name in tensors if name.startswith("optimiser/")),
                key=lambda name: tensors[name].size)
     tensors[name] = change(tensors[name])
-    tensor_files.save_tensors(path, tensors, facts)
+    weights.save_tensors(path, tensors, facts)
     sentence("does not fit this run: the optimiser's state of .* has another "
-             "form", checkpoints.restore, checkpoints.read_checkpoint(path),
+             "form", checkpoints.restore_checkpoint, checkpoints.read_checkpoint(path),
              *trained)
 
 
 def test_a_detector_is_made_of_sound_weights(tmp_path):
     """What the faults above are changes of."""
-    assert Detector.from_weights(weights(tmp_path)).classes == ("cat", "dog")
+    assert Detector.from_weights(weights_file(tmp_path)).classes == ("cat", "dog")
 
 
 @pytest.fixture(scope="module")
@@ -342,11 +344,11 @@ def stopped(tmp_path_factory):
 def test_runs_whose_checkpoint_lacks_something(stopped, change, words):
     path, data = stopped
     path.write_bytes(data)
-    tensors, metadata = checkpoints.load_tensors(path)
+    tensors, metadata = weights.load_tensors(path)
     facts = json.loads(tensors["facts"].tobytes())
     change(tensors, facts)
     tensors["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    tensor_files.save_tensors(path, tensors, metadata)
+    weights.save_tensors(path, tensors, metadata)
     sentence(words, small_runs.train, path.parents[1], resume=True, steps=2,
              average=0.9)
 
@@ -430,7 +432,7 @@ def test_messages_hide_nothing_of_a_file(tmp_path):
     table = json.loads(path.read_text())
     table["images"][0]["file_name"] = "a\nb\x1b[2J" + "c" * 5000
     path.write_text(json.dumps(table))
-    said = sentence("a.b.*there is no image", datasets.open_dataset,
+    said = sentence("a.b.*there is no image", addresses.open_dataset,
                     f"coco:{path}")
     assert said.isprintable() and len(said) <= 400
 
@@ -441,7 +443,7 @@ def test_names_in_json_that_are_no_list(tmp_path, text):
     convert(Small(), f"yolo:{tmp_path}")
     (tmp_path / "labels.json").write_text(text)
     if text == '["a", ""]':
-        sentence("labels/b.txt", datasets.open_dataset, f"yolo:{tmp_path}")
+        sentence("labels/b.txt", addresses.open_dataset, f"yolo:{tmp_path}")
     else:
-        sentence("labels.json: expected class names", datasets.open_dataset,
+        sentence("labels.json: expected class names", addresses.open_dataset,
                  f"yolo:{tmp_path}")

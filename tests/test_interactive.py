@@ -13,9 +13,9 @@ from dsod_d2l import config
 from dsod_d2l.anchors import all_anchors, map_anchors
 from dsod_d2l.boxes import iou
 from dsod_d2l.datasets import example
-from dsod_d2l.detection.outputs import nms
+from dsod_d2l.detection import nms
 from dsod_d2l.evaluation import average_precision, precision_recall
-from dsod_d2l.judging import match_voc
+from dsod_d2l.evaluation.matching import match_voc
 from dsod_d2l.targets import encode, match
 
 TOY = config.get("toy_ssd")

@@ -5,15 +5,15 @@ import doctest
 import numpy as np
 import pytest
 
-from dsod_d2l import judging
-from dsod_d2l.judging import match_coco, match_voc
+from dsod_d2l.evaluation import matching
+from dsod_d2l.evaluation.matching import match_coco, match_voc
 
 NONE = np.array([False, False])
 
 
 def test_examples():
-    assert doctest.testmod(judging).attempted > 3
-    assert doctest.testmod(judging).failed == 0
+    assert doctest.testmod(matching).attempted > 3
+    assert doctest.testmod(matching).failed == 0
 
 
 @pytest.mark.parametrize("overlaps, difficult, coco, voc", [

@@ -6,8 +6,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import (anchors, checkpoints, config, datasets, detection,
-                      evaluation, models, training)
+from dsod_d2l import (anchors, config, datasets, detection, evaluation,
+                      models, weights)
+from dsod_d2l.workbench.runs import fitting
 from narrow import narrow
 
 PUBLISHED = [           # preset, classes, side, trainable, with statistics, N
@@ -294,12 +295,12 @@ def test_a_name_finds_its_way_through_a_file(name, tmp_path):
     net = models.build(name, 2, **narrow(name))
     models.initialise(net)
     path = tmp_path / "net.safetensors"
-    checkpoints.save_weights(path, net, ("one", "two"))
-    again, metadata = checkpoints.load_model(path)
+    weights.save_weights(path, net, ("one", "two"))
+    again, metadata = weights.load_model(path)
     assert again.config == net.config and again.config.name == name
     assert metadata["classes"] == ["one", "two"]
-    arrays = checkpoints.parameter_arrays(again)
-    for key, array in checkpoints.parameter_arrays(net).items():
+    arrays = weights.parameter_arrays(again)
+    for key, array in weights.parameter_arrays(net).items():
         np.testing.assert_array_equal(array, arrays[key])
 
 
@@ -379,7 +380,7 @@ def test_a_compact_network_learns_four_images_by_heart(name, changes):
         steps=60, batch_size=4, optimiser="adam", warmup=2,
         learning_rate=3e-3, augment="none", held_back=0, workers=0,
         weight_decay=0.0)
-    training.fit(net, Squares(), plan, progress=False)
+    fitting.fit(net, Squares(), plan, progress=False)
     detector = detection.Detector(net, net.config, Squares.classes)
     result = evaluation.evaluate_dataset(detector, Squares())
     assert result.AP50 == 1 and result.AP > 0.8

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon
 
-from dsod_d2l import checkpoints, config, models, runtime, training
+from dsod_d2l import config, models, training, weights as weight_files
+from dsod_d2l.workbench import machine
+from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
 from dsod_d2l.datasets.loader import BatchMaker
-from dsod_d2l.training.parallel import Devices, set_norms
+from dsod_d2l.workbench.runs.parallel import Devices, set_norms
 from narrow import narrow
 from test_training import Squares, settings, small
 
@@ -36,9 +38,9 @@ def plain(**changes):
 def trained(net, ctx, folder=None, resume=False, data=None, **changes):
     plan = settings(**{"batch_size": 8, "steps": 4, "optimiser": "sgd",
                        "learning_rate": 0.01, "clip": 0.5, **changes})
-    fitted = training.fit(net, data or Crowded(), plan, folder, resume, ctx,
+    fitted = fitting.fit(net, data or Crowded(), plan, folder, resume, ctx,
                           progress=False)
-    return fitted, checkpoints.parameter_arrays(fitted.net)
+    return fitted, weight_files.parameter_arrays(fitted.net)
 
 
 def close(one, other, tolerance=1e-5):
@@ -78,7 +80,7 @@ def test_a_divided_batch_gives_the_same_run(ctx, changes):
 
 def test_the_parts_have_unlike_numbers_of_objects():
     """Or the mean over the devices would pass the test above."""
-    run = training.loop.Run(plain(), Crowded(), settings(batch_size=8), None,
+    run = run_state.Run(plain(), Crowded(), settings(batch_size=8), None,
                             TWO)
     batch = run.maker.fill(0, run.maker.empty()[0])
     counts = [(part > 0).sum() for part in np.split(batch.classes, 2)]
@@ -104,7 +106,7 @@ def test_one_device_is_a_plain_loop_bit_for_bit(ctx):
     """The loop of chapter 8, without any of what divides a batch."""
     plan = settings(batch_size=4, steps=3, optimiser="sgd", held_back=0.0,
                     learning_rate=0.01, warmup=2, clip=None)
-    fitted = training.fit(small(), Squares(), plan, None, False, ctx,
+    fitted = fitting.fit(small(), Squares(), plan, None, False, ctx,
                           progress=False)
     net, losses = small(), []
     mx.random.seed(plan.seed)
@@ -126,9 +128,9 @@ def test_one_device_is_a_plain_loop_bit_for_bit(ctx):
         trainer.step(1)
         losses.append(first.asscalar() + float(second.asscalar()))
     assert fitted.history.column("loss")[1] == pytest.approx(losses, rel=1e-7)
-    for name, array in checkpoints.parameter_arrays(net).items():
+    for name, array in weight_files.parameter_arrays(net).items():
         np.testing.assert_array_equal(
-            array, checkpoints.parameter_arrays(fitted.net)[name])
+            array, weight_files.parameter_arrays(fitted.net)[name])
 
 
 def test_a_run_on_two_devices_resumes_to_the_same_numbers(tmp_path):
@@ -159,7 +161,7 @@ def test_the_best_model_is_chosen_with_two_devices(tmp_path):
     fitted, weights = trained(small(), TWO, tmp_path, held_back=0.25,
                               evaluate_every=1.0, average=0.9)
     assert fitted.best["step"] > 0
-    saved = checkpoints.load_tensors(tmp_path / "model.safetensors")[0]
+    saved = weight_files.load_tensors(tmp_path / "model.safetensors")[0]
     for name, array in weights.items():
         np.testing.assert_array_equal(array, saved[name])
 
@@ -248,15 +250,15 @@ def test_normalisation_over_devices_changes_place_and_comes_back(monkeypatch):
     ("gpu0", "found 'gpu0'"), ("", "found ''")])
 def test_devices_that_are_none_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        runtime.named_devices(text.split(","))
+        machine.named_devices(text.split(","))
 
 
 def test_devices_by_name(monkeypatch):
-    found, reason = runtime.named_devices(["cpu0", "cpu1"])
+    found, reason = machine.named_devices(["cpu0", "cpu1"])
     assert found == TWO and reason == "Running on cpu(0), cpu(1), as asked."
     monkeypatch.setattr(mx.context, "num_gpus", lambda: 4)
-    assert runtime.named_devices(["1", " 3"])[0] == [mx.gpu(1), mx.gpu(3)]
+    assert machine.named_devices(["1", " 3"])[0] == [mx.gpu(1), mx.gpu(3)]
     with pytest.raises(ValueError, match="no GPU 4: MXNet finds 4"):
-        runtime.named_devices(["4"])
+        machine.named_devices(["4"])
     with pytest.raises(ValueError, match="cannot share the work"):
-        runtime.named_devices(["cpu0", "1"])
+        machine.named_devices(["cpu0", "1"])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from mxnet import gluon
 
-from dsod_d2l import checkpoints, models
-from dsod_d2l.params_file import load_params
+from dsod_d2l import models, weights
+from dsod_d2l.workbench.pretrained.params_file import load_params
 
 SMALL = dict(stem=4, bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
              predictions=(4, 4, 4), input_size=(65, 80))
@@ -123,7 +123,7 @@ def test_half_precision_and_a_network_of_ours(tmp_path):
     before = net(x)[0].asnumpy()
     net.save_parameters(str(tmp_path / "a.params"))
     other = models.build("dsod_tiny", 2, **SMALL)
-    checkpoints.fill(other, load_params(tmp_path / "a.params"), "a.params")
+    weights.fill(other, load_params(tmp_path / "a.params"), "a.params")
     np.testing.assert_array_equal(other(x)[0].asnumpy(), before)
     net.cast("float16")
     net.save_parameters(str(tmp_path / "b.params"))
@@ -217,5 +217,5 @@ def test_where_weights_are_expected_it_says_what_to_do(tmp_path):
     mx.nd.save(str(path), {"x": mx.nd.ones((2, 3))})
     with pytest.raises(ValueError, match=r"a.params is a \.params file of "
                        "MXNet.*load_params.*save_weights") as caught:
-        checkpoints.load_model(path)
+        weights.load_model(path)
     assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ from test_transforms import H, NONE, ONE, SEVERAL, W, check, painted
 from dsod_d2l import boxes as box_tools
 from dsod_d2l import transforms
 from dsod_d2l.datasets import make_sample
-from dsod_d2l.transforms import patches, recipes
+from dsod_d2l.transforms import cropping, pipelines
 
 BOXES = SEVERAL.boxes
 TOUCHING = painted((10, 10, 50, 50), (50, 10, 90, 50), (20, 20, 40, 40))
@@ -97,8 +97,8 @@ def test_collecting_equals_trying_one_after_the_other(boxes, rule):
     for seed in range(60):
         found = transforms.collect_patches(boxes, generator(seed), rule, 20)
         drawn = transforms.draw_patches(generator(seed), 6 * 20)
-        expected = [patches.WHOLE]
-        for sampler, least in enumerate(patches.LEAST):
+        expected = [cropping.WHOLE]
+        for sampler, least in enumerate(cropping.LEAST):
             for trial in range(20):
                 tried = drawn[sampler * 20 + trial]
                 if one_by_one(boxes, tried, least, rule):
@@ -119,7 +119,7 @@ def test_patches_are_truly_rejected():
     for seed in range(30):
         found = transforms.collect_patches(big, generator(seed))
         best = box_tools.iou(found, big)[1:, 0]
-        assert (np.sort(best) >= np.sort((0,) + patches.LEAST[:len(best) - 1]
+        assert (np.sort(best) >= np.sort((0,) + cropping.LEAST[:len(best) - 1]
                                          )[:len(best)] - 1e-9).all()
 
 
@@ -140,7 +140,7 @@ def test_an_unknown_rule_is_refused():
 
 def test_one_of_the_collected_patches_is_taken_evenly(monkeypatch):
     four = np.arange(16.).reshape(4, 4)
-    monkeypatch.setattr(patches, "collect_patches", lambda *_, **__: four)
+    monkeypatch.setattr(cropping, "collect_patches", lambda *_, **__: four)
     rng = generator()
     taken = [int(transforms.draw_patch(BOXES, rng)[0]) // 4
              for _ in range(2000)]
@@ -172,7 +172,7 @@ def test_random_patches_keep_boxes_on_their_objects(sample, rule):
 
 @pytest.fixture
 def plain_colours(monkeypatch):
-    monkeypatch.setattr(recipes, "distort", lambda sample, rng: sample)
+    monkeypatch.setattr(pipelines, "distort", lambda sample, rng: sample)
 
 
 APART = painted((10, 6, 34, 36), (50, 12, 80, 38), (16, 44, 60, 58))
@@ -227,8 +227,8 @@ def test_ssd_equals_its_steps_one_after_the_other():
 def test_ssd_draws_every_interpolation_and_mirrors_every_other_time(
         monkeypatch, plain_colours):
     used, rng = [], generator()
-    crop = recipes.crop
-    monkeypatch.setattr(recipes, "crop", lambda s, w, size, how: (
+    crop = cropping.crop
+    monkeypatch.setattr(pipelines, "crop", lambda s, w, size, how: (
         used.append(str(how)), crop(s, w, size, how))[1])
     left = [transforms.ssd(ONE, (96, 160), rng) for _ in range(1000)]
     counts = {name: used.count(name) / len(used) for name in set(used)}
@@ -240,7 +240,7 @@ def test_ssd_draws_every_interpolation_and_mirrors_every_other_time(
 
 def test_ssd_mirrors_expands_and_passes_on_what_is_whole(monkeypatch,
                                                          plain_colours):
-    monkeypatch.setattr(recipes, "draw_patch",
+    monkeypatch.setattr(pipelines, "draw_patch",
                         lambda boxes, rng, rule: np.array([0., 0, 1, 1]))
     rng, found = generator(), []
     for _ in range(1000):

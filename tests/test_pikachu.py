@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
-from dsod_d2l import datasets
-from dsod_d2l.datasets import pikachu
-from dsod_d2l.datasets.fetch import fetch
-from dsod_d2l.datasets.files import check_sum
-from dsod_d2l.datasets.recordio import write_records
+from dsod_d2l.workbench import downloads
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.downloads import fetch
+from dsod_d2l.workbench.formats.reading import check_sum
+from dsod_d2l.datasets.records import write_records
 
 BODY = np.random.default_rng(0).bytes(200_000)
 SHA1 = hashlib.sha1(BODY).hexdigest()
@@ -187,8 +187,8 @@ def folder(tmp_path):
 
 def test_a_local_folder(folder):
     (folder / "val.idx").unlink()
-    train = datasets.Pikachu(folder)
-    val = datasets.open_dataset(f"pikachu:{folder}:val", cache=True)
+    train = downloads.Pikachu(folder)
+    val = addresses.open_dataset(f"pikachu:{folder}:val", cache=True)
     assert (len(train), len(val)) == (3, 2)
     assert train.classes == val.classes == ("pikachu",)
     assert (folder / "val.idx").is_file()
@@ -196,45 +196,45 @@ def test_a_local_folder(folder):
 
 def test_a_local_copy_is_compared_only_if_asked(folder):
     with pytest.raises(ValueError, match="train.rec: expected SHA-1 e6bcb6ffba"):
-        datasets.Pikachu(folder, verify=True)
+        downloads.Pikachu(folder, verify=True)
 
 
 def test_a_folder_without_the_files_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="train.rec. Use the rendered "
                                                 "stand-in"):
-        datasets.Pikachu(tmp_path)
+        downloads.Pikachu(tmp_path)
     with pytest.raises(ValueError, match="split must be train or val"):
-        datasets.Pikachu(tmp_path, "test")
+        downloads.Pikachu(tmp_path, "test")
 
 
 def test_download(host, tmp_path, folder, monkeypatch):
-    files = {name: (folder / name).read_bytes() for name in pikachu.SHA1}
+    files = {name: (folder / name).read_bytes() for name in downloads.SHA1}
     host.files = {f"/{name}": data for name, data in files.items()}
-    monkeypatch.setattr(pikachu, "SHA1", {
+    monkeypatch.setattr(downloads, "SHA1", {
         name: hashlib.sha1(data).hexdigest() for name, data in files.items()})
     shutil.rmtree(folder)
-    assert pikachu.download(folder, host.url) == folder
+    assert downloads.download_pikachu(folder, host.url) == folder
     assert names(folder) == ["train.idx", "train.rec", "val.rec"]
-    assert len(datasets.Pikachu(folder, "val", verify=True)) == 2
+    assert len(downloads.Pikachu(folder, "val", verify=True)) == 2
 
 
 def test_a_dead_host_says_what_to_do(host, tmp_path):
     with pytest.raises(ConnectionError) as caught:
-        pikachu.download(tmp_path / "new", host.url)
+        downloads.download_pikachu(tmp_path / "new", host.url)
     text = str(caught.value)
     assert "404" in text and "Use the rendered stand-in" in text
     assert "pikachu:FOLDER" in text and "\n" not in text
     host.behave = "silent"
     with pytest.raises(ConnectionError, match="in time. Use the rendered"):
-        pikachu.download(tmp_path / "new", host.url, timeout=.2)
+        downloads.download_pikachu(tmp_path / "new", host.url, timeout=.2)
 
 
 def test_published_checksums():
-    assert pikachu.SHA1["train.rec"] == (
+    assert downloads.SHA1["train.rec"] == (
         "e6bcb6ffba1ac04ff8a9b1115e650af56ee969c8")
-    assert pikachu.SHA1["train.idx"] == (
+    assert downloads.SHA1["train.idx"] == (
         "dcf7318b2602c06428b9988470c731621716c393")
-    assert pikachu.SHA1["val.rec"] == (
+    assert downloads.SHA1["val.rec"] == (
         "d6c33f799b4d058e82f2cb5bd9a976f69d72d520")
 
 
@@ -249,7 +249,7 @@ def test_real_pikachu(split, count):
     root = os.environ.get("DSOD_REAL_DATA")
     if not root:
         pytest.skip("DSOD_REAL_DATA is not set")
-    found = datasets.open_dataset(f"pikachu:{root}/pikachu", split)
+    found = addresses.open_dataset(f"pikachu:{root}/pikachu", split)
     assert len(found) == count and found.classes == ("pikachu",)
     sample = found[count - 1]
     assert sample.image.shape == (256, 256, 3) and len(sample.boxes) == 1

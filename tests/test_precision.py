@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from dsod_d2l import checkpoints, config, models, training
-from dsod_d2l.cli import main
-from dsod_d2l.training import parallel, precision
-from dsod_d2l.training.precision import LossScale, lowered
-from dsod_d2l.training.steps import training_graph
+from dsod_d2l import config, models, weights as weight_files
+from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l.workbench.cli import main
+from dsod_d2l.workbench.runs import parallel, precision
+from dsod_d2l.workbench.runs.precision import LossScale, lowered
+from dsod_d2l.workbench.runs.precision import training_graph
 from small_runs import Squares, ending, network, settings, train
 from test_parallel import TWO, plain
 
@@ -103,7 +104,7 @@ def test_up_sampling_is_refused_in_one_sentence():
 @pytest.mark.parametrize("ctx", [None, TWO])
 def test_a_run_in_bfloat16_resumes_to_the_same_numbers(tmp_path, ctx):
     def go(folder, resume=False, **changes):
-        return training.fit(network(), Squares(), settings(**{"precision": "bfloat16", **changes}), folder, resume,
+        return fitting.fit(network(), Squares(), settings(**{"precision": "bfloat16", **changes}), folder, resume,
                             ctx, progress=False)
 
     whole = go(tmp_path / "a")
@@ -118,7 +119,7 @@ def test_a_run_in_bfloat16_resumes_to_the_same_numbers(tmp_path, ctx):
     one, other = (run.history.column("loss")[1] for run in (whole, exact))
     assert one != other
     np.testing.assert_allclose(one[:2], other[:2], rtol=0.05)
-    weights = checkpoints.load_tensors(tmp_path / "a/model.safetensors")[0]
+    weights = weight_files.load_tensors(tmp_path / "a/model.safetensors")[0]
     assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
 
 
@@ -135,9 +136,9 @@ def test_a_type_that_the_device_has_not_is_refused(tmp_path, capsys, monkeypatch
     with pytest.raises(ValueError, match=r"precision float16 is for a GPU, and this run is on cpu\(0\): bfloat16 is"):
         train(None, precision="float16")
     with pytest.raises(ValueError, match=r"precision bfloat16 is for a CPU, and this run is on gpu\(1\): float16 is"):
-        precision.check("bfloat16", mx.gpu(1))
-    precision.check("float16", mx.gpu(0))
-    precision.check("float32", mx.gpu(0))
+        precision.check_precision("bfloat16", mx.gpu(1))
+    precision.check_precision("float16", mx.gpu(0))
+    precision.check_precision("float32", mx.gpu(0))
     code = main(["train", "--data", "standin:train", "--precision", "float16", "--out", str(tmp_path / "a")])
     assert code == 2 and "precision float16 is for a GPU" in capsys.readouterr().err
     monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
@@ -158,14 +159,14 @@ def test_what_a_processor_says_of_itself(tmp_path):
 @pytest.fixture
 def scaled(monkeypatch):
     """Let runs have float16's scale, and compute in float32, which a CPU can."""
-    monkeypatch.setattr(parallel, "check", lambda *_: None)
+    monkeypatch.setattr(parallel, "check_precision", lambda *_: None)
     monkeypatch.setattr(parallel, "LossScale", lambda kind: LossScale("float16"))
 
 
 @pytest.mark.parametrize("ctx, changes", [(None, {}), (TWO, dict(accumulate=2, optimiser="sgd"))])
 def test_a_power_of_two_changes_no_bit(tmp_path, ctx, changes, monkeypatch):
     def go(folder):
-        training.fit(network(), Squares(), settings(**{"clip": None, **changes}), tmp_path / folder, False, ctx, progress=False)
+        fitting.fit(network(), Squares(), settings(**{"clip": None, **changes}), tmp_path / folder, False, ctx, progress=False)
         found = ending(tmp_path / folder)
         return found["model.safetensors"], found["history"]
 
@@ -188,13 +189,13 @@ def test_a_clipped_gradient_is_that_of_the_loss(tmp_path, monkeypatch):
 
 def overflowing(monkeypatch, *steps):
     """Let the gradients of some steps be too large."""
-    real = training.run.Run._gradient_norm
+    real = run_state.Run._gradient_norm
     seen = []
 
     def norm(run):
         seen.append(run.devices.scale.value)
         return float("inf") if run.step + 1 in steps else real(run)
-    monkeypatch.setattr(training.run.Run, "_gradient_norm", norm)
+    monkeypatch.setattr(run_state.Run, "_gradient_norm", norm)
     return seen
 
 
@@ -202,11 +203,11 @@ def test_a_step_that_overflows_is_left_out(tmp_path, scaled, monkeypatch, caplog
     seen, net, weights = overflowing(monkeypatch, 2, 3), network(), []
 
     def note(row):
-        weights.append(checkpoints.parameter_arrays(net)[name].copy())
+        weights.append(weight_files.parameter_arrays(net)[name].copy())
     models.initialise(net)
-    name = next(name for name in checkpoints.parameter_arrays(net) if name.endswith("weight"))
+    name = next(name for name in weight_files.parameter_arrays(net) if name.endswith("weight"))
     with caplog.at_level(logging.WARNING):
-        fitted = training.fit(net, Squares(), settings(held_back=0., average=0.), tmp_path, progress=False,
+        fitted = fitting.fit(net, Squares(), settings(held_back=0., average=0.), tmp_path, progress=False,
                               callbacks=[note])
     assert seen == [2**16, 2**16, 2**15, 2**14, 2**14]
     same = [np.array_equal(*pair) for pair in zip(weights, weights[1:])]

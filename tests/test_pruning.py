@@ -9,10 +9,12 @@ import pytest
 from mxnet import autograd
 from mxnet.gluon import nn
 
-from dsod_d2l import checkpoints, config, models, pruning
+from dsod_d2l import config, models, weights
+from dsod_d2l.workbench import pruning
+from dsod_d2l.workbench.pruning import cycle
 from dsod_d2l.blocks import conv_norm_relu
-from dsod_d2l.datasets.base import make_sample
-from dsod_d2l.models.channels import trace
+from dsod_d2l.datasets.sample import make_sample
+from dsod_d2l.models.widths import trace
 from narrow import narrow
 
 SIZE = (136, 200)
@@ -113,7 +115,7 @@ def test_a_pruned_network_computes_what_the_masked_one_does(name, changes,
     rng = np.random.default_rng(seed)
     net = randomise(models.build(name, **changes), rng)
     scope = ("layer", "global")[seed]
-    plan = pruning.make_plan(net, rng.uniform(0.2, 0.6), scope=scope,
+    plan = pruning.plan_pruning(net, rng.uniform(0.2, 0.6), scope=scope,
                              multiple=int(rng.choice([1, 3])))
     small, zeroed = pruning.cut(net, plan), pruning.masked(net, plan)
     assert same(outputs(small), outputs(zeroed))
@@ -126,7 +128,7 @@ def test_half_of_everything_is_the_network_of_half_the_widths(name):
     net = models.build(name)
     old = net.config
     models.initialise(net)
-    small = pruning.cut(net, pruning.make_plan(net, 0.5, multiple=1))
+    small = pruning.cut(net, pruning.plan_pruning(net, 0.5, multiple=1))
     half = models.build(name, stem=old.stem // 2, second=old.second // 2,
                         bottleneck=old.bottleneck // 2,
                         growth=old.growth // 2,
@@ -148,7 +150,7 @@ def test_the_base_of_vgg_by_a_fifth(name, kept, ratio, millions, less):
     base = [layer for layer in trace(net).layers
             if layer.startswith("backbone.")]
     protect = [base[k] for k in kept]
-    plan = pruning.make_plan(net, ratio, ["backbone.*"], protect, multiple=1)
+    plan = pruning.plan_pruning(net, ratio, ["backbone.*"], protect, multiple=1)
     small = models.build(net.config, widths={
         layer: after for layer, (_, after) in plan.widths.items()})
     whole, left = (models.count_parameters(one.backbone)
@@ -169,9 +171,9 @@ def test_the_residual_widths_of_resnet_stay_unless_asked_for():
     ends = {layer for layer in layers if "shortcut" in layer} | (
         set(blocks) - inner)
     assert (len(inner), len(ends)) == (32, 16 + 4)
-    plan = pruning.make_plan(net, 0.4, ["backbone.*"], multiple=1)
+    plan = pruning.plan_pruning(net, 0.4, ["backbone.*"], multiple=1)
     assert set(plan.widths) == inner | {"backbone.stages.0.0.0"}
-    plan = pruning.make_plan(net, 0.4, ["backbone.*"], multiple=1,
+    plan = pruning.plan_pruning(net, 0.4, ["backbone.*"], multiple=1,
                              shortcuts=True)
     assert set(plan.widths) == inner | ends | {"backbone.stages.0.0.0"}
     assert {plan.widths[layer] for layer in ends} == {(5, 3)}
@@ -182,7 +184,7 @@ def test_the_residual_widths_of_resnet_stay_unless_asked_for():
 def test_bottlenecks_alone():
     net = models.build("dsod_tiny")
     models.initialise(net)
-    plan = pruning.make_plan(net, 0.25, layers=["to_*.new.0.2"])
+    plan = pruning.plan_pruning(net, 0.25, layers=["to_*.new.0.2"])
     assert set(plan.widths.values()) == {(64, 48)} and len(plan.widths) == 8
     assert (models.multiply_adds(pruning.cut(net, plan))
             == models.multiply_adds(models.build("dsod_tiny", bottleneck=48)))
@@ -192,11 +194,11 @@ def test_the_smallest_filters_go_and_their_readers_lose_the_same_channels():
     """Followed by hand: a growth layer, the next bottleneck, a transition."""
     net = randomise(models.build("dsod_tiny", **SMALL),
                     np.random.default_rng(5))
-    whole = checkpoints.parameter_arrays(net)
+    whole = weights.parameter_arrays(net)
     layer = "to_first.2.0.new.1.2"           # first of two layers: 12 + 5 in
     width = whole["to_first.1.mix.2.weight"].shape[0]
-    plan = pruning.make_plan(net, 0.4, layers=[layer], multiple=1)
-    left = checkpoints.parameter_arrays(pruning.cut(net, plan))
+    plan = pruning.plan_pruning(net, 0.4, layers=[layer], multiple=1)
+    left = weights.parameter_arrays(pruning.cut(net, plan))
     size = np.abs(whole[f"{layer}.weight"]).sum(axis=(1, 2, 3))
     stays = np.sort(np.argsort(size)[2:])
     np.testing.assert_array_equal(left[f"{layer}.weight"],
@@ -221,9 +223,9 @@ def test_the_smallest_filters_go_and_their_readers_lose_the_same_channels():
 
 def test_everything_that_ties_channels(mixed):
     """Residual widths stay unless asked for; gates and depthwise follow."""
-    plan = pruning.make_plan(mixed, 0.4, multiple=1)
+    plan = pruning.plan_pruning(mixed, 0.4, multiple=1)
     assert set(plan.widths) == {"inner"}      # all else is tied by additions
-    plan = pruning.make_plan(mixed, 0.4, multiple=1, shortcuts=True)
+    plan = pruning.plan_pruning(mixed, 0.4, multiple=1, shortcuts=True)
     assert plan.widths == {"inner": (5, 3), "gate": (9, 6), "up": (9, 6),
                            "project": (9, 6), "two.0": (9, 6),
                            "stem.0": (12, 8), "one.0": (12, 8)}
@@ -233,7 +235,7 @@ def test_everything_that_ties_channels(mixed):
         small.deep[0], small.deep[3], small.up, small.grouped)] == [6, 6, 8, 8]
     assert same(outputs(small), outputs(zeroed))
     assert not same(outputs(zeroed), outputs(mixed))
-    again = pruning.cut(small, pruning.make_plan(small, 0.4, multiple=1,
+    again = pruning.cut(small, pruning.plan_pruning(small, 0.4, multiple=1,
                                                  shortcuts=True))
     assert again.project.weight.shape == (4, 5, 1, 1)
 
@@ -242,10 +244,10 @@ def test_tied_layers_lose_the_filters_that_are_small_in_all_of_them(mixed):
     tied = ("project", "two.0", "up")
     sizes = 0
     for name in tied:
-        array = np.abs(checkpoints.parameter_arrays(mixed)[f"{name}.weight"])
+        array = np.abs(weights.parameter_arrays(mixed)[f"{name}.weight"])
         size = array.mean(axis=(0, 2, 3) if name == "up" else (1, 2, 3))
         sizes = sizes + size / size.mean()
-    plan = pruning.make_plan(mixed, 0.4, ["project"], shortcuts=True,
+    plan = pruning.plan_pruning(mixed, 0.4, ["project"], shortcuts=True,
                              multiple=1)
     keeps = plan.keeps(plan.channels.layers["up"])
     np.testing.assert_array_equal(np.flatnonzero(~keeps),
@@ -258,12 +260,12 @@ def test_the_whole_network_is_ranked_against_the_mean_of_each_layer():
     groups = pruning.filter_groups(net)
     scores = np.concatenate([group.scores for group in groups])
     assert all(group.scores.mean() == pytest.approx(1) for group in groups)
-    plan = pruning.make_plan(net, 0.3, scope="global", multiple=1)
+    plan = pruning.plan_pruning(net, 0.3, scope="global", multiple=1)
     assert len(plan.gone) == int(0.3 * len(scores))
     gone = np.concatenate([group.scores[np.isin(group.roots, plan.gone)]
                            for group in groups])
     assert gone.max() < np.sort(scores)[len(gone) + len(groups)]
-    heavy = pruning.make_plan(net, 0.75, scope="global", multiple=1)
+    heavy = pruning.plan_pruning(net, 0.75, scope="global", multiple=1)
     assert min(after for _, after in heavy.widths.values()) >= 1
 
 
@@ -271,7 +273,7 @@ def test_what_is_left_is_rounded_to_a_multiple():
     net = models.build("dsod_tiny")
     models.initialise(net)
     for ratio, left in ((0.3, {16, 32, 48}), (0.9, {16})):
-        plan = pruning.make_plan(net, ratio)
+        plan = pruning.plan_pruning(net, ratio)
         assert {after for _, after in plan.widths.values()} <= {
             16, 32, 48, 112, 128, 144}
         assert {plan.widths["to_first.2.0.new.0.2"][1],
@@ -281,12 +283,12 @@ def test_what_is_left_is_rounded_to_a_multiple():
 def test_ratios_by_layer_and_protected_layers():
     net = models.build("dsod_tiny", **SMALL)
     models.initialise(net)
-    plan = pruning.make_plan(net, {"to_first.*.new.0.2": 0.5,
+    plan = pruning.plan_pruning(net, {"to_first.*.new.0.2": 0.5,
                                    "to_*": 0.2, "reuse*": 0}, multiple=1)
     assert plan.widths["to_first.0.0.new.0.2"] == (10, 5)
     assert plan.widths["to_second.0.0.new.0.2"] == (10, 8)
     assert all(name.startswith("to_") for name in plan.widths)
-    plan = pruning.make_plan(net, 0.5, protect=["stem*", "to_first.3*"],
+    plan = pruning.plan_pruning(net, 0.5, protect=["stem*", "to_first.3*"],
                              multiple=1)
     assert "to_first.1.mix.2" in plan.widths
     assert not [name for name in plan.widths
@@ -297,12 +299,12 @@ def test_a_pruned_network_is_an_ordinary_one(tmp_path):
     """Saved, loaded, pruned again and trained, though nothing is aligned."""
     net = randomise(models.build("dsod_tiny", **SMALL),
                     np.random.default_rng(2))
-    small = pruning.cut(net, pruning.make_plan(net, 0.3, multiple=1))
-    checkpoints.save_weights(tmp_path / "small.safetensors", small, ("a", "b"))
-    loaded, _ = checkpoints.load_model(tmp_path / "small.safetensors")
+    small = pruning.cut(net, pruning.plan_pruning(net, 0.3, multiple=1))
+    weights.save_weights(tmp_path / "small.safetensors", small, ("a", "b"))
+    loaded, _ = weights.load_model(tmp_path / "small.safetensors")
     assert loaded.config == small.config and hash(loaded.config)
     assert same(outputs(loaded), outputs(small))
-    twice = pruning.cut(loaded, pruning.make_plan(loaded, 0.3, multiple=1))
+    twice = pruning.cut(loaded, pruning.plan_pruning(loaded, 0.3, multiple=1))
     assert dict(twice.config.widths)["to_first.0.0.new.0.2"] == 5
     for one in (loaded, twice, randomise(models.build(twice.config),
                                          np.random.default_rng(0))):
@@ -318,10 +320,10 @@ def test_what_is_aligned_after_pruning_is_known():
     net = models.build("grp_dsod_tiny")
     assert net.starts == [True] * 4 and net.aligned == (True, True)
     models.initialise(net)
-    small = pruning.cut(net, pruning.make_plan(net, 0.5))
+    small = pruning.cut(net, pruning.plan_pruning(net, 0.5))
     assert small.starts == [True] * 4 and small.aligned == [True, True]
     assert small.to_first[0][1].aligned
-    odd = pruning.cut(net, pruning.make_plan(
+    odd = pruning.cut(net, pruning.plan_pruning(
         net, {"doubling.1*": 0.3, "to_first.0.1*": 0.3}, multiple=1))
     assert odd.starts == [True, False, True, True]
     assert [block.aligned for block in odd.to_first[0]] == [
@@ -380,7 +382,7 @@ def test_wrong_wishes_are_one_sentence(wishes, words):
                                        "layers": (1, 1, 1)})
     models.initialise(net)
     with pytest.raises(ValueError, match=words) as caught:
-        pruning.make_plan(net, **wishes)
+        pruning.plan_pruning(net, **wishes)
     assert "\n" not in str(caught.value)
 
 
@@ -429,7 +431,7 @@ def tiny(seed=0, **changes):
 
 def test_the_cycle_evaluates_prunes_and_trains(tmp_path):
     net, told = tiny(), []
-    before = checkpoints.parameter_arrays(net)
+    before = weights.parameter_arrays(net)
     settings = config.TrainConfig(steps=3, batch_size=2, held_back=0.0,
                                   augment="none", workers=0)
     small, rows = pruning.prune_and_train(
@@ -443,10 +445,10 @@ def test_the_cycle_evaluates_prunes_and_trains(tmp_path):
     assert rows[0].multiply_adds == models.multiply_adds(net)
     assert rows[-1].multiply_adds == models.multiply_adds(small)
     assert all(row.latency > 0 and 0 <= row.AP <= 1 for row in rows)
-    after = checkpoints.parameter_arrays(net)
+    after = weights.parameter_arrays(net)
     assert all((before[name] == after[name]).all() for name in before)
-    first, _ = checkpoints.load_model(tmp_path / "step-1.safetensors")
-    last, metadata = checkpoints.load_model(tmp_path / "model.safetensors")
+    first, _ = weights.load_model(tmp_path / "step-1.safetensors")
+    last, metadata = weights.load_model(tmp_path / "model.safetensors")
     assert models.count_parameters(first) == counts[1]
     assert same(outputs(last), outputs(small))
     assert [row["stage"] for row in metadata["pruning"]] == [
@@ -456,13 +458,13 @@ def test_the_cycle_evaluates_prunes_and_trains(tmp_path):
 def test_a_step_that_cannot_be_done_says_what_there_is(tmp_path):
     net = tiny(growth=16, second=16)
     wishes = {"layers": ["to_first.0.0*"], "multiple": 12}
-    pruning.make_plan(net, 0.2, **wishes)            # from 16 filters to 12
+    pruning.plan_pruning(net, 0.2, **wishes)            # from 16 filters to 12
     with pytest.raises(ValueError, match=(
             r"^step 2 of 5: ratio 0.2 removes no filter.*; .*model.safeten"
             r"sors is the network after step 1$")):
         pruning.prune_and_train(net, Squares.classes, Squares(2), Squares(2),
                                 0.2, steps=5, folder=tmp_path, **wishes)
-    left, _ = checkpoints.load_model(tmp_path / "model.safetensors")
+    left, _ = weights.load_model(tmp_path / "model.safetensors")
     assert 0 < models.count_parameters(left) < models.count_parameters(net)
     with pytest.raises(ValueError, match="^ratio 0.2 removes no filter"):
         pruning.prune_and_train(left, Squares.classes, Squares(2), Squares(2),
@@ -484,11 +486,11 @@ def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
 
     def judge(detector, dataset):
         assert detector.detect_config.letter_box
-        arrays = checkpoints.parameter_arrays(detector.net)
+        arrays = weights.parameter_arrays(detector.net)
         seen.append({name: int((arrays[f"{name}.weight"] == 0).all(
             axis=(1, 2, 3)).sum()) for name in trace(net).layers})
         return dataclasses.make_dataclass("Result", ["AP"])(len(seen) / 100)
-    monkeypatch.setattr(pruning.sensitivity, "evaluate_dataset", judge)
+    monkeypatch.setattr(cycle, "evaluate_dataset", judge)
     rows = pruning.scan(net, ("square",), Squares(2), (0.1, 0.5),
                         letter_box=True, layers=["to_*"])
     layers = [name for name in trace(net).layers if name.startswith("to_")]
@@ -511,7 +513,7 @@ def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
     ((0.5,), {"layers": ["class_heads*"]}, "no layer may lose filters"),
     ((0.5,), {"protect": ["stems"]}, "no layer 'stems'")])
 def test_a_wrong_scan_is_one_sentence(monkeypatch, ratios, wishes, words):
-    monkeypatch.setattr(pruning.sensitivity, "evaluate_dataset", None)
+    monkeypatch.setattr(cycle, "evaluate_dataset", None)
     with pytest.raises(ValueError, match=words):
         pruning.scan(tiny(), ("square",), Squares(2), ratios, **wishes)
 

@@ -4,7 +4,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import blocks, pyramid
+from dsod_d2l import blocks
+from dsod_d2l.models import grp_dsod
 
 
 def ready(block, seed=0):
@@ -18,7 +19,7 @@ def normal(*shape):
 
 
 def test_a_unit_normalises_behind_the_convolution():
-    unit = pyramid.unit(3, 8, 3, 2)
+    unit = grp_dsod.unit(3, 8, 3, 2)
     assert [type(part).__name__ for part in unit] == [
         "Conv2D", "BatchNorm", "Activation"]
     out = ready(unit)(normal(1, 3, 5, 8))
@@ -29,12 +30,12 @@ def test_a_unit_normalises_behind_the_convolution():
 @pytest.mark.parametrize("size, shape", [(2, (1, 4, 4, 5)),
                                          (4, (1, 4, 2, 3))])
 def test_a_pooled_unit_rounds_up(size, shape):
-    assert ready(pyramid.pooled_unit(3, 4, size))(
+    assert ready(grp_dsod.pooled_unit(3, 4, size))(
         normal(1, 3, 7, 9)).shape == shape
 
 
 def test_a_dense_block_keeps_its_input_in_front():
-    block = ready(pyramid.dense_block(5, 3, 6, 7))
+    block = ready(grp_dsod.post_dense_block(5, 3, 6, 7))
     x = normal(2, 5, 3, 4)
     y = block(x)
     assert y.shape == (2, 5 + 3 * 7, 3, 4)
@@ -42,7 +43,7 @@ def test_a_dense_block_keeps_its_input_in_front():
 
 
 def test_dense_prediction_puts_the_reused_half_first():
-    block = ready(pyramid.dense_prediction(10, 4))
+    block = ready(grp_dsod.dense_prediction(10, 4))
     x = normal(1, 10, 5, 7)
     y = block(x)
     assert y.shape == (1, 8, 3, 4)
@@ -52,7 +53,7 @@ def test_dense_prediction_puts_the_reused_half_first():
 
 @pytest.mark.parametrize("fine", [(6, 8), (5, 8), (6, 7), (5, 7)])
 def test_up_sampling_repeats_cells_and_fits_the_fine_map(fine):
-    block = ready(pyramid.UpSampling(3, 4))
+    block = ready(grp_dsod.UpSampling(3, 4))
     x = normal(2, 3, 3, 4)
     mixed = block.mix(x).asnumpy()
     want = mixed.repeat(2, axis=2).repeat(2, axis=3)
@@ -62,7 +63,7 @@ def test_up_sampling_repeats_cells_and_fits_the_fine_map(fine):
 
 @pytest.mark.parametrize("kernel", [(2, 2), (1, 1), (1, 2)])
 def test_frozen_up_sampling_is_a_sum_with_zeros_between(kernel):
-    block = ready(pyramid.FrozenUpSampling(3, 4, kernel))
+    block = ready(grp_dsod.FrozenUpSampling(3, 4, kernel))
     block.after = blocks.nn.HybridSequential()          # look before the norm
     block.after.add(blocks.nn.HybridLambda(lambda F, x: x))
     x = normal(2, 3, 3, 4)
@@ -79,7 +80,7 @@ def sigmoid(x):
 
 
 def test_a_gate_is_its_formula():
-    gate = ready(pyramid.Gate(40, 16))
+    gate = ready(grp_dsod.Gate(40, 16))
     x = normal(2, 40, 3, 5)
     weights = {name: value.data().asnumpy() for name, value
                in gate._collect_params_with_prefix().items()}
@@ -93,7 +94,7 @@ def test_a_gate_is_its_formula():
 
 
 def test_a_gate_of_zeros_adds_a_quarter_of_what_is_positive():
-    gate = ready(pyramid.Gate(8, weight="zeros"))
+    gate = ready(grp_dsod.Gate(8, weight="zeros"))
     x = normal(2, 8, 3, 5)
     want = x.asnumpy() + np.maximum(x.asnumpy(), 0) / 4
     np.testing.assert_allclose(gate(x).asnumpy(), want, rtol=1e-5)
@@ -103,5 +104,5 @@ def test_a_gate_of_zeros_adds_a_quarter_of_what_is_positive():
     (1184, 176_565), (513, 33_410), (258, 8_547), (256, 8_481), (5, 18)])
 def test_published_counts_of_gates(channels, count):
     """Of GRP-DSOD320: these, the third three times, make 244,097."""
-    numbers = pyramid.Gate(channels).collect_params().values()
+    numbers = grp_dsod.Gate(channels).collect_params().values()
     assert sum(np.prod(one.shape) for one in numbers) == count

@@ -6,13 +6,16 @@ import doctest
 import numpy as np
 import pytest
 
-from dsod_d2l import checkpoints, config, models, training, transforms
-from dsod_d2l.config import recipes
-from dsod_d2l.training import average, plan
+from dsod_d2l import (config, models, training, transforms, weights as
+                      weight_files)
+from dsod_d2l.workbench import recipes
+from dsod_d2l.workbench.pretrained import transfer
+from dsod_d2l.workbench.runs import plan
+from dsod_d2l.workbench.runs import precision
 
 
 def test_examples():
-    for module in (recipes, plan, average):
+    for module in (recipes, plan, precision):
         assert doctest.testmod(module).attempted
         assert doctest.testmod(module).failed == 0
 
@@ -40,7 +43,7 @@ TABLE = {
 @pytest.mark.parametrize("name", TABLE)
 def test_the_rate_of_the_table_at_the_iteration_of_the_table(name):
     steps, spans = TABLE[name]
-    settings = config.get_recipe(name).train
+    settings = recipes.get_recipe(name).train
     assert settings.steps == steps
     for rate, first, end in spans:
         for step in (round(first * K), round(end * K) - 1):
@@ -53,7 +56,7 @@ def test_the_rate_of_the_table_at_the_iteration_of_the_table(name):
     ("coco", .9, 5e-4, 32, 4), ("grp", .9, 5e-4, 48, 3),
     ("refinedet", .9, 5e-4, 32, 1), ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1)])
 def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
-    settings = config.get_recipe(name).train
+    settings = recipes.get_recipe(name).train
     assert (settings.momentum, settings.weight_decay, settings.batch_size,
             settings.accumulate) == (momentum, decay, batch, passes)
     assert settings.optimiser == "sgd" and settings.clip is None
@@ -61,7 +64,7 @@ def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
 
 def test_cocos_anchors_in_pixels():
     """Minimum 21, 45, .. 261; maximum 45, .. 315: the geometric mean."""
-    recipe = config.get_recipe("coco")
+    recipe = recipes.get_recipe("coco")
     got = config.get(recipe.model, **recipe.changes)
     assert got.num_classes == 80
     sizes = np.array([row.sizes for row in got.anchors]) * 300
@@ -71,27 +74,27 @@ def test_cocos_anchors_in_pixels():
     np.testing.assert_allclose(sizes[:, 1], np.sqrt(np.multiply(low, high)))
 
 
-@pytest.mark.parametrize("recipe", config.RECIPES.values(),
+@pytest.mark.parametrize("recipe", recipes.RECIPES.values(),
                          ids=lambda recipe: recipe.name)
 def test_a_recipe_is_whole(recipe):
-    assert recipe.name in config.RECIPES and len(recipe.note) > 40
+    assert recipe.name in recipes.RECIPES and len(recipe.note) > 40
     config.get(recipe.model, **recipe.changes)
-    assert recipe.train.augment in transforms.RECIPES
+    assert recipe.train.augment in transforms.AUGMENTATIONS
     images = 810 if recipe.train.held_back else 900
-    assert recipe.epochs is None or config.steps_of(
+    assert recipe.epochs is None or recipes.steps_of(
         recipe.epochs, images, recipe.train) == recipe.train.steps
 
 
 def test_epochs_become_steps():
     settings = config.TrainConfig(batch_size=16, accumulate=2)
-    assert config.steps_of(150, 64, settings) == 300
-    assert config.steps_of(0.1, 3, settings) == 1
+    assert recipes.steps_of(150, 64, settings) == 300
+    assert recipes.steps_of(0.1, 3, settings) == 1
     with pytest.raises(ValueError, match="voc08.*voc0712"):
-        config.get_recipe("voc08")
+        recipes.get_recipe("voc08")
 
 
 def test_the_small_recipe_warms_up_and_ends_near_nothing():
-    settings = config.get_recipe("small").train
+    settings = recipes.get_recipe("small").train
     rate = [training.learning_rate(step, settings)
             for step in range(settings.steps)]
     assert rate[0] == pytest.approx(.001) and rate[49] == pytest.approx(.05)
@@ -121,12 +124,12 @@ def test_a_plan_by_hand():
     settings = config.TrainConfig(
         steps=40, batch_size=5, accumulate=2, warmup=4, learning_rate=1.0,
         schedule="multistep", milestones=(.5, 1.0), held_back=.2)
-    got = training.make_plan(tiny(), 100, settings)
+    got = plan.plan_run(tiny(), 100, settings)
     assert (got["images"], got["held_back"]) == (80, 20)
     assert (got["images_per_step"], got["images_seen"]) == (10, 400)
     assert got["epochs"] == 5
     assert got["rates"] == [[0, .25], [3, 1.0], [20, .1], [39, .1]]
-    text = training.plan_text(got)
+    text = plan.plan_text(got)
     for words in ("40 steps of 10 images (2 passes of 5)", "5.0 epochs",
                   "20: 0.1", "MiB"):
         assert words in text
@@ -134,7 +137,7 @@ def test_a_plan_by_hand():
 
 def test_the_rates_of_a_cosine_are_those_of_the_schedule():
     settings = config.TrainConfig(steps=104, warmup=4)
-    rows = training.rate_table(settings)
+    rows = plan.rate_table(settings)
     assert [step for step, _ in rows] == [0, 3, 29, 54, 78, 103]
     for step, rate in rows:
         assert rate == pytest.approx(training.learning_rate(step, settings),
@@ -147,7 +150,7 @@ def test_the_memory_of_weights_by_hand():
     every = models.count_parameters(net, trainable=False)
 
     def bytes_of(**changes):
-        return training.estimate_memory(
+        return plan.estimate_memory(
             net, config.TrainConfig(**changes))["parameters"]
     assert bytes_of() == 4 * (every + 2 * learned)
     assert bytes_of(momentum=0.0) == 4 * (every + learned)
@@ -157,7 +160,7 @@ def test_the_memory_of_weights_by_hand():
 
 def test_the_memory_of_values_grows_with_images_and_pixels():
     def values(net, batch):
-        return training.estimate_memory(
+        return plan.estimate_memory(
             net, config.TrainConfig(batch_size=batch))["values"]
     small, wide = tiny(), models.build(dataclasses.replace(
         tiny().config, input_size=(160, 192)))
@@ -173,17 +176,17 @@ def test_the_memory_of_values_grows_with_images_and_pixels():
 def weights(tmp_path):
     net = tiny()
     models.initialise(net)
-    checkpoints.save_weights(tmp_path / "w.safetensors", net, ("cat",))
+    weight_files.save_weights(tmp_path / "w.safetensors", net, ("cat",))
     return tmp_path / "w.safetensors"
 
 
 def test_the_same_classes_take_everything(weights):
     net = tiny()
-    got = training.start_from(net, weights, ("cat",))
+    got = transfer.start_from(net, weights, ("cat",))
     assert got.drawn == got.left == ()
     assert "drawn anew" not in str(got)
-    stored = checkpoints.load_tensors(weights)[0]
-    for name, array in checkpoints.parameter_arrays(net).items():
+    stored = weight_files.load_tensors(weights)[0]
+    for name, array in weight_files.parameter_arrays(net).items():
         np.testing.assert_array_equal(array, stored[name])
 
 
@@ -191,12 +194,12 @@ def test_the_same_classes_take_everything(weights):
 def test_other_classes_leave_their_heads_to_chance(weights, classes):
     net = tiny() if len(classes) == 1 else models.build(
         dataclasses.replace(tiny().config, num_classes=2))
-    got = training.start_from(net, weights, classes)
+    got = transfer.start_from(net, weights, classes)
     assert {name.split(".")[0] for name in got.drawn} == {"class_heads"}
     assert sorted(got.left) == sorted(got.drawn)
     assert "in class_heads" in str(got)
-    stored = checkpoints.load_tensors(weights)[0]
-    arrays = checkpoints.parameter_arrays(net)
+    stored = weight_files.load_tensors(weights)[0]
+    arrays = weight_files.parameter_arrays(net)
     assert set(got.loaded) | set(got.drawn) == set(arrays)
     for name in got.loaded:
         np.testing.assert_array_equal(arrays[name], stored[name])
@@ -208,9 +211,9 @@ def test_other_classes_leave_their_heads_to_chance(weights, classes):
 def test_weights_of_another_network_are_refused(weights, tmp_path):
     net = models.build("toy_ssd", 1)
     with pytest.raises(ValueError, match="not fit toy_ssd: it holds dsod_t"):
-        training.start_from(net, weights, ("cat",))
+        transfer.start_from(net, weights, ("cat",))
     with pytest.raises(FileNotFoundError):
-        training.start_from(net, tmp_path / "none", ("cat",))
+        transfer.start_from(net, tmp_path / "none", ("cat",))
 
 
 def test_what_no_shape_shows_is_told(tmp_path):
@@ -222,16 +225,16 @@ def test_what_no_shape_shows_is_told(tmp_path):
     theirs = ssd(stride_at="1x1")
     models.initialise(theirs)
     path = tmp_path / "r.safetensors"
-    checkpoints.save_weights(path, theirs, ["cat"])
-    told = training.start_from(ssd(), path, ["dog"])
+    weight_files.save_weights(path, theirs, ["cat"])
+    told = transfer.start_from(ssd(), path, ["dog"])
     assert told.differing == ("backbone stride_at: 1x1, here 3x3",)
     assert str(told).endswith("; otherwise in the file: backbone stride_at: "
                               "1x1, here 3x3")
-    same = training.start_from(ssd(stride_at="1x1"), path, ["dog"])
+    same = transfer.start_from(ssd(stride_at="1x1"), path, ["dog"])
     assert not same.differing and "otherwise" not in str(same)
     net = dataclasses.replace(theirs.config, variances=(.1, .1, .3, .3),
                               mean=(0, 0, 0), num_classes=3)
-    told = training.start_from(models.build(net), path, ["a", "b", "c"])
+    told = transfer.start_from(models.build(net), path, ["a", "b", "c"])
     assert [line.split(":")[0] for line in told.differing] == [
         "mean", "variances"]
 
@@ -241,11 +244,11 @@ def test_a_file_says_nothing_of_what_its_preset_may_be_otherwise(tmp_path):
     net = models.build("refinedet320_vgg16", 1, backbone=config.VGG16Config(
         widths=[4] * 15, conv5=True, pool5=2))
     models.initialise(net)
-    checkpoints.save_weights(tmp_path / "w.safetensors", net, ["cat"])
-    asked = training.transfer.settings_of(tmp_path / "w.safetensors",
+    weight_files.save_weights(tmp_path / "w.safetensors", net, ["cat"])
+    asked = transfer.settings_of(tmp_path / "w.safetensors",
                                           net.config.name)
     assert asked == {"widths": {}}
-    assert not training.transfer.settings_of(tmp_path / "w.safetensors",
+    assert not transfer.settings_of(tmp_path / "w.safetensors",
                                              "ssd300_vgg16")
 
 
@@ -254,13 +257,13 @@ def test_weights_of_other_widths_are_refused_and_nothing_is_taken(weights):
     net = models.build(dataclasses.replace(tiny().config,
                                            growth=tiny().config.growth + 8))
     models.initialise(net)
-    before = checkpoints.parameter_arrays(net)
-    stored = checkpoints.load_tensors(weights)[0]
+    before = weight_files.parameter_arrays(net)
+    stored = weight_files.load_tensors(weights)[0]
     assert any(stored[name].shape == array.shape
                for name, array in before.items() if name in stored)
     with pytest.raises(ValueError, match=(
             r"w\.safetensors does not fit dsod_tiny: its .*weight has the "
             r"shape \(.*\), expected was \(")):
-        training.start_from(net, weights, ("cat",))
-    for name, array in checkpoints.parameter_arrays(net).items():
+        transfer.start_from(net, weights, ("cat",))
+    for name, array in weight_files.parameter_arrays(net).items():
         np.testing.assert_array_equal(array, before[name])

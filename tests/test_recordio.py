@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
-from dsod_d2l.datasets import image_records, recordio
-from dsod_d2l.datasets.recordio import (RecordReader, write_payloads,
-                                        write_records)
+from dsod_d2l.datasets import recordio, records
+from dsod_d2l.datasets.recordio import RecordReader, write_payloads
+from dsod_d2l.datasets.records import write_records
 
 MAGIC = struct.pack("<I", recordio.MAGIC)
 PAYLOADS = [b"", b"a", b"four", b"seven..", bytes(range(256)) * 3,
@@ -78,8 +78,8 @@ def test_reads_the_same_as_mxnet(mx, tmp_path):
 
 @pytest.mark.parametrize("label", [3.0, [1.5], [4, 5, 9, 7, 0, .1, .2, .3, 1]])
 def test_unpack_equals_mxnet(mx, label):
-    payload = image_records.pack(image_records.Head(0, label, 12, 7), b"data")
-    head, image = image_records.unpack(payload, "a record")
+    payload = records.pack(records.Head(0, label, 12, 7), b"data")
+    head, image = records.unpack(payload, "a record")
     theirs, their_image = mx.recordio.unpack(payload)
     assert image == their_image == b"data"
     assert (head.flag, head.id, head.id2) == (theirs.flag, theirs.id,
@@ -107,7 +107,7 @@ def test_mxnets_detection_iterator_reads_what_is_written(mx, tmp_path):
 
 def test_label_holds_width_before_height(tmp_path):
     write_records(tmp_path / "a.rec", [([], [], jpeg(20, 30))])
-    head, _ = image_records.unpack(RecordReader(tmp_path / "a.rec")[0], "it")
+    head, _ = records.unpack(RecordReader(tmp_path / "a.rec")[0], "it")
     assert head.label.tolist() == [4, 5, 30, 20]
 
 
@@ -121,7 +121,7 @@ def test_real_records_equal_mxnets(mx):
     for position in range(len(own)):
         payload = theirs.read()
         assert own[position] == payload
-        head, image = image_records.unpack(payload, "it")
+        head, image = records.unpack(payload, "it")
         expected, data = mx.recordio.unpack(payload)
         assert image == data
         np.testing.assert_array_equal(head.label, expected.label)
@@ -341,14 +341,14 @@ def test_write_refuses_faulty_boxes_and_images(tmp_path):
 def test_payloads_too_short_for_their_head():
     with pytest.raises(ValueError, match="a record: expected a head of 24 "
                                          "bytes, found a record of 23"):
-        image_records.unpack(bytes(23), "a record")
+        records.unpack(bytes(23), "a record")
     lie = struct.pack("<IfQQ", 2**32 - 1, 0, 0, 0) + bytes(8)
     with pytest.raises(ValueError, match="claims a label of 4294967295 numbers"
                                          ", but only 8 bytes"):
-        image_records.unpack(lie, "a record")
+        records.unpack(lie, "a record")
     lie = struct.pack("<IfQQ", 3, 0, 0, 0) + bytes(8)
     with pytest.raises(ValueError, match="a record: .* a label of 3 numbers"):
-        image_records.unpack(lie, "a record")
+        records.unpack(lie, "a record")
 
 
 @pytest.mark.parametrize("label, match", [
@@ -364,20 +364,20 @@ def test_payloads_too_short_for_their_head():
     ([2, 5, 1e30, .1, .1, .2, .2], "box 0: expected a whole number")])
 def test_faulty_labels(label, match):
     with pytest.raises(ValueError, match=match):
-        image_records.objects(label, "a.rec, record 3")
+        records.objects(label, "a.rec, record 3")
 
 
 @pytest.mark.parametrize("label", [[2, 5], [4, 5, 640, 480], [2, 1e30],
                                    [2, 6]])
 def test_labels_without_objects(label):
-    found = image_records.objects(label, "a.rec, record 3")
+    found = records.objects(label, "a.rec, record 3")
     assert found.boxes.shape == (0, 4) and found.labels.shape == (0,)
     assert found.flags.shape == (0, 4) and found.flags.dtype == bool
 
 
 def test_sixth_number_marks_difficult_objects():
     label = [2, 6, 1, .1, .2, .3, .4, 0, 0, 0, 0, 1, 1, 1]
-    found = image_records.objects(label, "a.rec, record 3")
+    found = records.objects(label, "a.rec, record 3")
     assert found.labels.tolist() == [1, 0]
     assert found.flags[:, 0].tolist() == [False, True]
     assert found.boxes.dtype == np.float32 and found.boxes.shape == (2, 4)

@@ -6,12 +6,15 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import (anchors, cascade, checkpoints, config, detection,
-                      models, targets, training)
-from dsod_d2l.config.refine import Refined
-from dsod_d2l.connection import TransferBlock
+from dsod_d2l import (anchors, config, detection, models, refinement, targets,
+                      weights as weight_files)
+from dsod_d2l.workbench.pretrained import transfer
+from dsod_d2l.workbench.runs import fitting
+from dsod_d2l.config.families import Refined
+from dsod_d2l.models.refinedet import TransferBlock
 from dsod_d2l.datasets.loader import BatchMaker
-from dsod_d2l.training.steps import StepGraph, training_graph
+from dsod_d2l.training import StepGraph
+from dsod_d2l.workbench.runs.precision import training_graph
 from test_models import Squares
 
 NARROW = dict(stem=16, bottleneck=16, growth=16, layers=(1, 1, 1), second=16,
@@ -201,10 +204,10 @@ def test_the_losses_are_those_of_two_steps_each_with_its_positives(easy):
 def test_every_form_trains_on_images_with_and_without_objects(dataset,
                                                               changes):
     net = narrow(len(dataset.classes), **changes)
-    before = checkpoints.parameter_arrays(net)
-    fitted = training.fit(net, dataset, settings(workers=1), progress=False)
+    before = weight_files.parameter_arrays(net)
+    fitted = fitting.fit(net, dataset, settings(workers=1), progress=False)
     assert np.isfinite(fitted.history.column("loss")[1]).all()
-    after = checkpoints.parameter_arrays(net)
+    after = weight_files.parameter_arrays(net)
     assert all(np.isfinite(one).all() for one in after.values())
     moved = {name.split(".")[0] for name in before
              if not np.array_equal(before[name], after[name])}
@@ -216,7 +219,7 @@ def test_a_batch_without_any_object_gives_finite_losses():
         def __getitem__(self, index):
             return super().__getitem__(1)
 
-    fitted = training.fit(narrow(), Empty(), settings(), progress=False)
+    fitted = fitting.fit(narrow(), Empty(), settings(), progress=False)
     assert fitted.history[-1]["loss"] == 0
 
 
@@ -249,10 +252,10 @@ def test_a_refinement_that_is_no_number_stops_the_run_before_it_harms():
     net = narrow()
     net.move_heads[0].scores[0].bias.set_data(mx.nd.array(
         [np.nan] * 12))
-    before = checkpoints.parameter_arrays(net)
+    before = weight_files.parameter_arrays(net)
     with pytest.raises(FloatingPointError, match="squares"):
-        training.fit(net, Few(), settings(), progress=False)
-    after = checkpoints.parameter_arrays(net)
+        fitting.fit(net, Few(), settings(), progress=False)
+    after = weight_files.parameter_arrays(net)
     name = "class_heads.0.scores.0.weight"
     np.testing.assert_array_equal(before[name], after[name])
 
@@ -290,7 +293,7 @@ def test_a_detector_does_as_its_parts():
     detector = detection.Detector(net, net.config, ("a", "b"))
     outputs = [one.asnumpy()[0] for one in net(mx.nd.array(
         detection.to_batch([pixels], net.config)))]
-    refined = cascade.refine(anchors.anchors_for(net.config), outputs[1])
+    refined = refinement.refine(anchors.anchors_for(net.config), outputs[1])
     wanted = detection.detections_from_outputs(*outputs[2:], refined)
     found = detector.detect(pixels)
     assert len(found.labels) > 10
@@ -346,7 +349,7 @@ def test_a_map_too_small_to_be_doubled_is_refused():
 
 
 def test_what_was_trained_detects_the_same_from_its_file(tmp_path):
-    fitted = training.fit(narrow(), Few(), settings(), tmp_path,
+    fitted = fitting.fit(narrow(), Few(), settings(), tmp_path,
                           progress=False)
     pixels = Few()[0].image
     ours, theirs = (detector.detect(pixels) for detector in (
@@ -365,9 +368,9 @@ def test_a_network_of_one_step_lends_its_body(tmp_path):
         "anchors": config.get("dsod_tiny").anchors[:4]})
     models.initialise(plain)
     path = tmp_path / "plain.safetensors"
-    checkpoints.save_weights(path, plain, Few.classes)
+    weight_files.save_weights(path, plain, Few.classes)
     net = narrow()
-    found = training.start_from(net, path, Few.classes)
+    found = transfer.start_from(net, path, Few.classes)
     assert {name.split(".")[0] for name in found.loaded} >= {
         "stem", "to_first", "to_second", "reuse", "predictions"}
     assert {name.split(".")[0] for name in found.drawn} >= {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dsod_d2l import evaluation as ev
-from dsod_d2l import visualisation as vis
+from dsod_d2l.workbench.reports import evaluation_report as vis
 from dsod_d2l.datasets import make_sample
-from dsod_d2l.visualisation import report
+from dsod_d2l.workbench.reports import evaluation_report
 from test_evaluation_errors import A, A_FAR, B, NOWHERE, found, truth
 from test_evaluation_oracles import random_set
 
@@ -74,13 +74,13 @@ def test_nothing_there_and_nothing_found(tmp_path):
 
 def test_an_image_shows_each_kind_in_its_colour(tmp_path, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(report, "draw_boxes", lambda ax, boxes, labels,
+    monkeypatch.setattr(evaluation_report, "draw_boxes", lambda ax, boxes, labels,
                         classes, colours: drawn.update(
                             boxes=boxes, words=classes, colours=colours))
-    report._image(tmp_path, 0, 4, pictures(1)[0], ("cat", "dog"),
+    evaluation_report._image(tmp_path, 0, 4, pictures(1)[0], ("cat", "dog"),
                   found((0, .3, NOWHERE), (1, .8, A), (0, .9, B)),
                   truth((0, A), (0, B), (1, NOWHERE)), .5)
     assert drawn["words"] == ["right cat", "class dog", "missed dog"]
     np.testing.assert_allclose(drawn["boxes"], [B, A, NOWHERE])
-    assert drawn["colours"] == [report.COLOURS[kind] for kind in
+    assert drawn["colours"] == [evaluation_report.COLOURS[kind] for kind in
                                 ("right", "class", "missed")]

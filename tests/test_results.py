@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dsod_d2l import checkpoints, config, datasets, models
+from dsod_d2l import config, models, weights
+from dsod_d2l.workbench.formats import addresses
 from dsod_d2l.detection import Detector
 from dsod_d2l.evaluation import evaluate_dataset
 
@@ -31,7 +32,7 @@ def test_there_are_weights_and_results():
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 def test_weights_are_small_and_whole(path):
     assert path.stat().st_size < 8e6
-    net, metadata = checkpoints.load_model(path)
+    net, metadata = weights.load_model(path)
     assert bool(net.config.widths) == path.stem.endswith("half")
     assert dataclasses.replace(net.config, widths=()) == config.get(
         "dsod_tiny", num_classes=len(metadata["classes"]))
@@ -53,7 +54,7 @@ def test_a_result_says_how_it_was_made(path):
 def test_the_stand_in_weights_find_the_stand_in():
     detector = Detector.from_weights(
         DATA / "weights" / "dsod_tiny_standin.safetensors")
-    result = evaluate_dataset(detector, datasets.open_dataset("standin:val"))
+    result = evaluate_dataset(detector, addresses.open_dataset("standin:val"))
     stored = json.loads((DATA / "results/pikachu_transfer.json").read_text())
     stored = stored["figures"]["on stand-in validation"]
     assert result.AP50 == pytest.approx(stored["AP50"], abs=0.01)
@@ -66,7 +67,7 @@ def test_the_weights_of_blood_cells_give_the_stated_figures():
         DATA / "weights" / "dsod_tiny_bccd.safetensors")
     stored = json.loads((DATA / "results/bccd_dsod_tiny.json").read_text())
     stored = stored["figures"]["on test"]
-    result = evaluate_dataset(detector, datasets.open_dataset(
+    result = evaluate_dataset(detector, addresses.open_dataset(
         f"voc:{REAL}/bccd/BCCD:test?classes=RBC,WBC,Platelets", bad="skip"))
     assert (result.images, result.objects) == (72, 945)
     for name in ("AP", "AP50", "AP75"):
@@ -82,7 +83,7 @@ def test_the_weights_give_the_stated_figures_on_real_pictures(name, run,
                                                               least):
     detector = Detector.from_weights(
         DATA / "weights" / f"dsod_tiny_{name}.safetensors")
-    result = evaluate_dataset(detector, datasets.open_dataset(
+    result = evaluate_dataset(detector, addresses.open_dataset(
         f"pikachu:{REAL}/pikachu:val"))
     stored = json.loads((DATA / f"results/pikachu_{run}.json").read_text())
     for figure, value in stored["figures"]["on real validation"].items():
@@ -96,7 +97,7 @@ def test_the_pruned_weights_give_the_stated_figures():
     stored = json.loads((DATA / "results/pruning.json").read_text())["figures"]
     detector = Detector.from_weights(
         DATA / "weights" / "dsod_tiny_pikachu_half.safetensors")
-    result = evaluate_dataset(detector, datasets.open_dataset(
+    result = evaluate_dataset(detector, addresses.open_dataset(
         f"pikachu:{REAL}/pikachu:val"))
     work = models.multiply_adds(detector.net)
     assert work == stored["trained"]["multiply_adds"]

@@ -19,11 +19,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import checkpoints, tensor_files, training
-from dsod_d2l.cli import main
-from dsod_d2l.datasets.recordio import write_records
-from dsod_d2l.training import folder as folders
-from dsod_d2l.training.history import History
+from dsod_d2l import weights
+from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l.workbench.cli import main
+from dsod_d2l.datasets.records import write_records
+from dsod_d2l.workbench.runs import run_folder as folders
+from dsod_d2l.training import History
 from small_runs import Squares, ending, network, settings, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +67,8 @@ def killing(monkeypatch):
         monkeypatch.setattr(module, name, fake, raising=False)
 
     for name in ("fsync", "replace"):
-        watch(tensor_files.os, name, getattr(os, name))
-    watch(tensor_files, "open", open)
+        watch(weights.os, name, getattr(os, name))
+    watch(weights, "open", open)
     watch(Path, "unlink", Path.unlink)
 
     def arm(count):
@@ -145,9 +146,9 @@ def test_the_best_model_is_that_of_the_checkpoint(tmp_path, whole):
     train(tmp_path)
     found = checkpoints.list_checkpoints(tmp_path / "checkpoints")
     found[-1].unlink()
-    tensors, facts = checkpoints.load_tensors(tmp_path / "best.safetensors")
+    tensors, facts = weights.load_tensors(tmp_path / "best.safetensors")
     facts["best"] = {"step": 5, "AP": 1.0, "AP50": 1.0}
-    tensor_files.save_tensors(
+    weights.save_tensors(
         tmp_path / "best.safetensors",
         {name: array + 1 for name, array in tensors.items()}, facts)
     train(tmp_path, resume=True)
@@ -166,14 +167,14 @@ def test_gradients_of_an_earlier_run_are_forgotten(tmp_path):
     plan = dict(accumulate=2, held_back=0.0, average=0.0)
     net = network()
     with pytest.raises(ValueError, match="broken"):
-        training.fit(net, Breaking(), settings(**plan), progress=False)
+        fitting.fit(net, Breaking(), settings(**plan), progress=False)
     train(tmp_path / "a", **plan)
     start = network()
-    training.loop.Run(start, Squares(), settings(**plan), None, mx.cpu())
-    checkpoints.fill(net, checkpoints.parameter_arrays(start))
+    run_state.Run(start, Squares(), settings(**plan), None, mx.cpu())
+    weights.fill(net, weights.parameter_arrays(start))
     train(tmp_path / "b", net=net, **plan)
     assert ending(tmp_path / "a") == ending(tmp_path / "b")
-    checkpoints.fill(net, checkpoints.parameter_arrays(start))
+    weights.fill(net, weights.parameter_arrays(start))
     train(tmp_path / "c", net=net, held_back=0.0, average=0.0)
     train(tmp_path / "d", held_back=0.0, average=0.0)
     assert ending(tmp_path / "c") == ending(tmp_path / "d")
@@ -214,14 +215,14 @@ def test_nothing_but_damaged_checkpoints_is_one_error(tmp_path):
 @contextlib.contextmanager
 def full_disk(pattern):
     """Let no file be written whose name fits."""
-    real = tensor_files.os.replace
+    real = weights.os.replace
 
     def replace(source, target):
         if re.search(pattern, str(target)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(source, target)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tensor_files.os, "replace", replace)
+        patch.setattr(weights.os, "replace", replace)
         yield
 
 
@@ -278,7 +279,7 @@ def test_resuming_another_run_is_refused(tmp_path, changes, found):
     train(tmp_path)
     data = Squares(changes.pop("count", 8))
     with pytest.raises(ValueError, match=f"other {found}; resume with the"):
-        training.fit(network(), data, settings(**changes), tmp_path, True)
+        fitting.fit(network(), data, settings(**changes), tmp_path, True)
 
 
 def test_resuming_nothing_makes_no_folder(tmp_path):
@@ -376,7 +377,7 @@ def test_a_signal_lets_the_step_finish_and_saves(tmp_path, whole, number):
 def test_a_second_signal_stops_at_once(tmp_path, whole):
     with pytest.raises(KeyboardInterrupt) as caught:
         train(tmp_path, callbacks=[sending(signal.SIGINT, times=2)])
-    assert not isinstance(caught.value, training.Stopped)
+    assert not isinstance(caught.value, fitting.Stopped)
     names = [path.name for path in
              checkpoints.list_checkpoints(tmp_path / "checkpoints")]
     assert names == ["step-0000002.safetensors"]
@@ -385,7 +386,7 @@ def test_a_second_signal_stops_at_once(tmp_path, whole):
 
 
 def test_a_signal_in_the_last_step_leaves_a_complete_run(tmp_path, whole):
-    with pytest.raises(training.Stopped, match="step 5 of 5: the run is "
+    with pytest.raises(fitting.Stopped, match="step 5 of 5: the run is "
                                                "complete"):
         train(tmp_path, callbacks=[sending(signal.SIGINT, at=5)])
     assert ending(tmp_path) == whole
@@ -393,7 +394,7 @@ def test_a_signal_in_the_last_step_leaves_a_complete_run(tmp_path, whole):
 
 def test_without_a_folder_a_signal_only_stops():
     net = network()
-    with pytest.raises(training.Stopped, match="nothing is saved"):
+    with pytest.raises(fitting.Stopped, match="nothing is saved"):
         train(None, net=net, callbacks=[sending(signal.SIGINT)])
 
 
@@ -508,7 +509,7 @@ def test_ctrl_c_before_the_training_is_one_sentence(monkeypatch, capsys):
     def stop(options):
         """Stop."""
         raise KeyboardInterrupt
-    from dsod_d2l import cli
+    from dsod_d2l.workbench import cli
     monkeypatch.setitem(cli.COMMANDS, "info", (stop, cli.COMMANDS["info"][1]))
     assert main(["info"]) == 130
     assert capsys.readouterr().err == "info: stopped\n"
@@ -535,10 +536,10 @@ def test_the_comparison_notices_one_bit(tmp_path, monkeypatch):
     before = kill.outcome(tmp_path)
     assert {"history", "best.safetensors: facts"} < set(before)
     path = tmp_path / "checkpoints/step-0000005.safetensors"
-    tensors, facts = tensor_files.load_tensors(path)
+    tensors, facts = weights.load_tensors(path)
     name = next(name for name in tensors if name.startswith("average/"))
     tensors[name].view(np.int32).ravel()[0] ^= 1
-    tensor_files.save_tensors(path, tensors, facts)
+    weights.save_tensors(path, tensors, facts)
     after = kill.outcome(tmp_path)
     assert [key for key in before if before[key] != after[key]] == [
         f"step-0000005.safetensors: {name}"]

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from dsod_d2l import runtime
-from dsod_d2l.runtime import gpus, patches, restoring
+from dsod_d2l.runtime import devices
+from dsod_d2l.workbench import machine
+from dsod_d2l.runtime import gpus, restoring
 
 
 def run(code, *arguments, **variables):
@@ -28,7 +30,7 @@ def run(code, *arguments, **variables):
 def test_import_is_silent_and_leaves_mxnet_out():
     done = subprocess.run(
         [sys.executable, "-c", "import sys, dsod_d2l, dsod_d2l.datasets\n"
-         "assert 'mxnet' not in sys.modules and 'cv2' not in sys.modules"],
+         "assert 'mxnet' not in sys.modules"],
         capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -53,7 +55,7 @@ boxes = mx.nd.contrib.MultiBoxPrior(
 json.dump({"y": y.asnumpy()[0, 0, 0, 0].item(), "shape": list(y.shape),
            "gradient": x.grad.asnumpy()[0, 0, 2, 3].item(),
            "boxes": list(boxes.shape), "np": mx.util.is_np_array(),
-           "restored": dsod_d2l.runtime.describe()["restored"],
+           "restored": dsod_d2l.runtime.restoring.RESTORED,
            "stub": not hasattr(sys.modules["distutils"], "__file__")},
           sys.stdout)
 """
@@ -131,15 +133,15 @@ NEEDED = """
 import json, os, sys
 import numpy as np
 import dsod_d2l
-from dsod_d2l.runtime import patches, restoring
+from dsod_d2l.runtime import restoring
 
 def without(name):
-    replace = patches._replace
+    replace = restoring._replace
     if name.startswith("numpy print"):
         np.set_printoptions(legacy=False)
     elif name.startswith("numpy."):
         delattr(np, name.removeprefix("numpy."))
-    patches._replace = lambda module, part, maker: (
+    restoring._replace = lambda module, part, maker: (
         name == f"{module.__name__}.{part}" or replace(module, part, maker))
 
 def works(name):
@@ -164,7 +166,7 @@ def test_all_that_is_put_back_is_needed_and_nothing_more():
     numpy = np.lib.NumpyVersion(np.__version__)
     later = ["mxnet.recordio.pack", "mxnet.recordio.pack_img"]
     later = later * (not hasattr(np.ndarray, "tostring"))
-    if not patches._converts():
+    if not restoring._converts():
         later.append("mxnet.contrib.quantization.c_array")
     code = f"EXERCISE = {EXERCISE!r}\n{NEEDED}"
     found = run(code, json.dumps(later), OMP_NUM_THREADS="1")
@@ -189,7 +191,7 @@ def test_mxnet_that_was_imported_first_is_patched_too():
     early = ("import numpy as np\nfrom dsod_d2l.runtime import restoring\n"
              "import sys; del sys.modules['dsod_d2l']\n"
              "sys.meta_path[:] = [f for f in sys.meta_path if type(f).__module__"
-             " != 'dsod_d2l.runtime.hook']\n"
+             " != 'dsod_d2l.runtime']\n"
              "import mxnet\nimport dsod_d2l\n")
     assert run(early + EXERCISE + "print('true')") is True
 
@@ -259,7 +261,7 @@ class FakeMXNet(types.ModuleType):
 def test_device(monkeypatch, count, cuda, prefer, context, words):
     monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(count, cuda))
     monkeypatch.setattr(gpus, "installed", list)
-    found, sentence = runtime.device(prefer)
+    found, sentence = devices.device(prefer)
     assert found == context and sentence.endswith(words)
 
 
@@ -276,18 +278,18 @@ def test_why_the_cpu(monkeypatch, cuda, here, said):
     monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(0, cuda))
     monkeypatch.setattr(gpus, "installed", lambda: here)
     monkeypatch.setenv(gpus.VISIBLE, "7")
-    context, sentence = runtime.device()
+    context, sentence = devices.device()
     assert context == "cpu" and sentence.endswith(said)
 
 
 def test_device_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="prefer must be cpu, gpu or None, "
                                          "found 'tpu'"):
-        runtime.device("tpu")
+        devices.device("tpu")
 
 
 def test_describe_is_json_and_says_what_is_here():
-    found = json.loads(json.dumps(runtime.describe()))
+    found = json.loads(json.dumps(machine.describe_machine()))
     assert found["mxnet"] == "1.9.1" and found["numpy"] == np.__version__
     assert found["device"].startswith(("cpu", "gpu"))
     assert found["reason"].startswith("Running on the")
@@ -298,7 +300,7 @@ def test_describe_is_json_and_says_what_is_here():
 
 def test_describe_without_mxnet(monkeypatch):
     monkeypatch.setitem(sys.modules, "mxnet", None)
-    found = runtime.describe()
+    found = machine.describe_machine()
     assert found["device"] is None and "cannot be imported" in found["reason"]
 
 

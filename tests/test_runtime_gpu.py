@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dsod_d2l.runtime import gpus, libraries
+from dsod_d2l.runtime import gpus
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPILER = shutil.which("gcc") or shutil.which("cc")
@@ -92,9 +92,9 @@ def record(root, package, version, *files):
 def install_libraries(root):
     """Put stubs of the CUDA 11 packages into a folder; return their files."""
     files = []
-    for package in dict.fromkeys(library.package for library in libraries.LIBRARIES):
+    for package in dict.fromkeys(library.package for library in gpus.LIBRARIES):
         mine = [compile_library(root / "nvidia" / package.split("-")[1] / "lib" / library.soname)
-                for library in libraries.LIBRARIES if library.package == package]
+                for library in gpus.LIBRARIES if library.package == package]
         record(root, package, "11.0", *mine)
         files += mine
     return files
@@ -131,10 +131,11 @@ with warnings.catch_warnings(record=True) as said:
         context, why = dsod_d2l.runtime.device()
     except ImportError as error:
         context, why = None, str(error)
+from dsod_d2l.workbench.machine import describe_machine
 json.dump({"context": context, "why": why, "said": [str(w.message) for w in said],
            "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
-           "gpus": dsod_d2l.runtime.describe()["gpus"],
-           "driver": dsod_d2l.runtime.describe()["driver"],
+           "gpus": describe_machine()["gpus"],
+           "driver": describe_machine()["driver"],
            "quiet": os.environ.get("MXNET_CUDA_LIB_CHECKING"),
            "mapped": sorted({line.split()[-1] for line in open("/proc/self/maps")
                              if "nvidia/" in line})}, sys.stdout)
@@ -223,11 +224,11 @@ def test_no_driver_names_the_build_for_the_cpu(built):
 def test_all_libraries_come_from_the_packages(built):
     found = ask(built, [T4])
     assert {Path(path).name for path in found["mapped"]} == {
-        library.soname for library in libraries.LIBRARIES}
+        library.soname for library in gpus.LIBRARIES}
     assert found["quiet"] == "0"
 
 
-@pytest.mark.parametrize("library", libraries.LIBRARIES, ids=lambda library: library.soname)
+@pytest.mark.parametrize("library", gpus.LIBRARIES, ids=lambda library: library.soname)
 def test_a_missing_library_is_named_with_its_package(machine, library):
     next(machine.rglob(library.soname)).unlink()
     found = ask(machine, [T4])
@@ -246,7 +247,7 @@ def test_several_missing_libraries(machine):
 def test_no_library_at_all(machine):
     shutil.rmtree(machine / "packages" / "nvidia")
     why = ask(machine, [T4])["why"]
-    assert all(library.package in why for library in libraries.LIBRARIES)
+    assert all(library.package in why for library in gpus.LIBRARIES)
 
 
 def test_a_cuda_11_of_the_system_will_do(machine):
@@ -275,17 +276,17 @@ def test_a_folder_for_cuda_12_is_not_mistaken(built, machine):
 
 def test_the_build_for_the_cpu_is_told_apart(machine):
     packages = machine / "packages"
-    assert libraries.is_gpu_build(packages / "mxnet")
+    assert gpus.is_gpu_build(packages / "mxnet")
     (packages / "mxnet" / "libmxnet.so").write_bytes(b"of the CPU wheel, installed later")
-    assert not libraries.is_gpu_build(packages / "mxnet")
+    assert not gpus.is_gpu_build(packages / "mxnet")
     shutil.rmtree(packages / "mxnet_cu112-1.9.1.dist-info")
-    assert not libraries.is_gpu_build(packages / "mxnet")
+    assert not gpus.is_gpu_build(packages / "mxnet")
 
 
 def test_the_requirements_are_those_of_the_table():
     lines = {line for line in (ROOT / "requirements-gpu.txt").read_text().splitlines()
              if line.startswith("nvidia-")}
-    assert lines == {f"{library.package}=={library.version}" for library in libraries.LIBRARIES}
+    assert lines == {f"{library.package}=={library.version}" for library in gpus.LIBRARIES}
     assert len(lines) == 9
 
 
@@ -329,4 +330,4 @@ def test_the_real_build_computes_on_the_cpu(built, tmp_path):
     found = json.loads(done.stderr.splitlines()[-1])
     assert found["mxnet"] and found["cuda"] and (found["y"], found["gradient"]) == (9, 18)
     assert found["why"] == "Running on the CPU, because MXNet finds no GPU."
-    assert {library.soname for library in libraries.LIBRARIES} <= set(found["mapped"])
+    assert {library.soname for library in gpus.LIBRARIES} <= set(found["mapped"])

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
-from dsod_d2l import (anchors, checkpoints, codec, config, detection,
-                      evaluation, models, targets, training)
-from dsod_d2l.config import AnchorSpec, backbones, base
-from dsod_d2l.config.ssd import SSDConfig
+from dsod_d2l import (anchors, config, detection, evaluation, models, targets,
+                      weights)
+from dsod_d2l.models import backbones, ssd
+from dsod_d2l.workbench.runs import fitting
+from dsod_d2l.config import AnchorSpec, base, classifiers
+from dsod_d2l.config.families import SSDConfig
 from dsod_d2l.models.backbones import Backbone
-from dsod_d2l.models.backbones.units import conv_unit
+from dsod_d2l.models.backbones import conv_unit
 from narrow import narrow
 from small_runs import Squares
 
 
 def test_examples():
-    for module in (backbones, base, codec):
+    for module in (classifiers, base, targets):
         assert doctest.testmod(module).failed == 0
 
 
@@ -213,17 +215,17 @@ def test_means_of_offsets_are_taken_off_and_put_back():
                              axis=1)
     plain = targets.label_anchors(found, objects, [0, 0, 0],
                                   variances=one.variances)
-    ours = codec.to_codec(plain, found, one)
+    ours = targets.to_codec(plain, found, one)
     rows = plain.positive
     assert rows.sum() > 3 and not ours.offsets[~rows].any()
     np.testing.assert_allclose(       # (t - mean) / deviation, by hand
         ours.offsets[rows], (plain.offsets[rows] * one.variances
                              - one.offset_means) / one.variances, atol=1e-4)
-    back = codec.from_codec(ours.offsets, found, one)
+    back = targets.from_codec(ours.offsets, found, one)
     np.testing.assert_allclose(back[rows], plain.offsets[rows], atol=1e-4)
-    assert codec.to_codec(plain, found, config.get("dsod_tiny")) is plain
+    assert targets.to_codec(plain, found, config.get("dsod_tiny")) is plain
     moves = rng.normal(size=(len(found), 4))
-    assert codec.from_codec(moves, found, config.get("dsod_tiny")) is moves
+    assert targets.from_codec(moves, found, config.get("dsod_tiny")) is moves
 
 
 class Corners:
@@ -280,10 +282,10 @@ class Eight(Backbone):
 
 @pytest.fixture
 def own_parts(monkeypatch):
-    monkeypatch.setitem(backbones.BACKBONES, "eight", EightConfig)
-    monkeypatch.setitem(models.backbones.BLOCKS, "eight", Eight)
-    monkeypatch.setitem(models.heads.HEADS, "wide", Wide)
-    monkeypatch.setitem(codec.CODECS, "corners", Corners)
+    monkeypatch.setitem(classifiers.BACKBONES, "eight", EightConfig)
+    monkeypatch.setitem(backbones.BLOCKS, "eight", Eight)
+    monkeypatch.setitem(ssd.PREDICTORS, "wide", Wide)
+    monkeypatch.setitem(targets.CODECS, "corners", Corners)
 
 
 def test_a_network_of_ones_own_parts_learns_and_is_saved(own_parts, tmp_path):
@@ -294,12 +296,12 @@ def test_a_network_of_ones_own_parts_learns_and_is_saved(own_parts, tmp_path):
                        codec="corners", anchors=rows, input_size=(96, 104),
                        extras=((16, 32, "half"),), l2_scale=None)
     assert models.summarise(net).stages[1].name == "eighth"
-    training.fit(net, Squares(4), dataclasses.replace(BY_HEART, steps=100),
+    fitting.fit(net, Squares(4), dataclasses.replace(BY_HEART, steps=100),
                  progress=False)
     assert precision(net) == 1
     path = tmp_path / "own.safetensors"
-    checkpoints.save_weights(path, net, Squares.classes)
-    again = checkpoints.load_model(path)[0]
+    weights.save_weights(path, net, Squares.classes)
+    again = weights.load_model(path)[0]
     assert again.config == net.config
     assert precision(again) == 1
 
@@ -319,12 +321,12 @@ def precision(net):
 def test_a_compact_network_learns_four_images_by_heart(name):
     mx.random.seed(0)
     net = models.build(name, 1, input_size=(81, 100))
-    training.fit(net, Squares(4), BY_HEART, progress=False)
+    fitting.fit(net, Squares(4), BY_HEART, progress=False)
     assert precision(net) == 1
 
 
 def test_separable_heads_by_hand():
-    head = models.heads.SeparablePredictor(6, 4, 3)
+    head = ssd.SeparablePredictor(6, 4, 3)
     models.initialise(head)
     filters, mix = head.scores[0][0], head.scores[1]
     mix.bias.set_data(numbers(12))

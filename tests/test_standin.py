@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dsod_d2l.datasets.rendering import picture, solids
-from dsod_d2l.datasets.rendering.clutter import paste
-from dsod_d2l.datasets.standin import (SEED, StandIn, default_root,
-                                       make_standin, render_sample)
+from dsod_d2l.workbench.standin import picture, solids
+from dsod_d2l.workbench.standin.picture import paste
+from dsod_d2l.workbench.standin.picture import render_sample
+from dsod_d2l.workbench.standin.rendered import (default_root, make_standin,
+                                                 SEED, StandIn)
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 LISTED = json.loads((SAMPLES / "labels.json").read_text())["images"]

@@ -9,7 +9,7 @@ from mxnet.gluon import nn
 
 from dsod_d2l import config, models
 from dsod_d2l.models import summary
-from dsod_d2l.pyramid import FrozenUpSampling
+from dsod_d2l.models.grp_dsod import FrozenUpSampling
 
 
 def test_examples():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from dsod_d2l import tensor_files
+from dsod_d2l import weights
 
 ROOT = Path(__file__).resolve().parents[1]
 TENSORS = {"a": np.arange(6, dtype="float32").reshape(2, 3),
@@ -23,12 +23,12 @@ FACTS = {"classes": ["cat", "\"checksum\":\"" + "0" * 64], "step": 3}
 
 @pytest.fixture
 def path(tmp_path):
-    tensor_files.save_tensors(tmp_path / "t.safetensors", TENSORS, FACTS)
+    weights.save_tensors(tmp_path / "t.safetensors", TENSORS, FACTS)
     return tmp_path / "t.safetensors"
 
 
 def test_arrays_and_facts_come_back(path):
-    tensors, facts = tensor_files.load_tensors(path)
+    tensors, facts = weights.load_tensors(path)
     assert facts == FACTS and set(tensors) == set(TENSORS)
     for name, array in TENSORS.items():
         np.testing.assert_array_equal(tensors[name], array)
@@ -52,7 +52,7 @@ def test_every_changed_byte_is_noticed(path):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8])
                          + data[at + 1:])
         with pytest.raises(ValueError, match="t.safetensors"):
-            tensor_files.load_tensors(path)
+            weights.load_tensors(path)
 
 
 def test_a_cut_or_longer_file_is_noticed(path):
@@ -61,7 +61,7 @@ def test_a_cut_or_longer_file_is_noticed(path):
             data + b"\0", data + data, b"\0" * len(data)]:
         path.write_bytes(changed)
         with pytest.raises(ValueError, match="t.safetensors"):
-            tensor_files.load_tensors(path)
+            weights.load_tensors(path)
 
 
 @pytest.mark.parametrize("header", [
@@ -72,20 +72,20 @@ def test_a_strange_header_is_one_clear_error(tmp_path, header):
     path = tmp_path / "t.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(ValueError, match="t.safetensors"):
-        tensor_files.load_tensors(path)
+        weights.load_tensors(path)
 
 
 def test_files_of_format_1_have_no_checksum_and_load(tmp_path):
     path = tmp_path / "old.safetensors"
     path.write_bytes(save({"a": TENSORS["a"]},
                           {"format": "dsod_d2l 1", "step": "3"}))
-    tensors, facts = tensor_files.load_tensors(path)
+    tensors, facts = weights.load_tensors(path)
     assert facts == {"step": 3}
     np.testing.assert_array_equal(tensors["a"], TENSORS["a"])
 
 
 def test_the_module_needs_no_mxnet():
-    code = ("import sys, dsod_d2l.tensor_files\n"
+    code = ("import sys, dsod_d2l.weights\n"
             "assert 'mxnet' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -94,15 +94,15 @@ def test_views_that_are_not_contiguous_come_back_right(tmp_path):
     array = np.arange(24, dtype="float32").reshape(2, 3, 4)
     views = {"turned": array.transpose(2, 0, 1), "strided": array[:, ::2],
              "scalar": np.float32(3), "fortran": np.asfortranarray(array)}
-    tensor_files.save_tensors(tmp_path / "v.safetensors", views, {})
-    loaded, _ = tensor_files.load_tensors(tmp_path / "v.safetensors")
+    weights.save_tensors(tmp_path / "v.safetensors", views, {})
+    loaded, _ = weights.load_tensors(tmp_path / "v.safetensors")
     for name, view in views.items():
         np.testing.assert_array_equal(loaded[name], view)
         assert loaded[name].shape == np.shape(view)
 
 
 def test_nothing_is_pickled(tmp_path):
-    tensor_files.save_tensors(tmp_path / "w.safetensors",
+    weights.save_tensors(tmp_path / "w.safetensors",
                               {"x": np.ones((2, 3))}, {"note": "text"})
     text = (tmp_path / "w.safetensors").read_bytes()
     assert int.from_bytes(text[:8], "little") < len(text)
@@ -112,13 +112,13 @@ def test_nothing_is_pickled(tmp_path):
 @pytest.mark.parametrize("where", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
     path = tmp_path / "w.safetensors"
-    tensor_files.write_atomically(path, b"old")
+    weights.write_atomically(path, b"old")
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(tensor_files.os, where, full)
+    monkeypatch.setattr(weights.os, where, full)
     with pytest.raises(OSError, match="No space left.*untouched") as caught:
-        tensor_files.write_atomically(path, b"new")
+        weights.write_atomically(path, b"new")
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -129,16 +129,16 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
 def test_a_disk_that_is_really_full_is_named(tmp_path, monkeypatch):
     (tmp_path / "w.safetensors.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="w.safetensors was not written"):
-        tensor_files.write_atomically(tmp_path / "w.safetensors", b"x" * 9)
+        weights.write_atomically(tmp_path / "w.safetensors", b"x" * 9)
 
 
 FULL = """
 import json, sys
-from dsod_d2l import tensor_files
+from dsod_d2l import weights
 path, old, new = sys.argv[1], b"o" * 50_000, b"n" * 50_000
-tensor_files.write_atomically(path, old)
+weights.write_atomically(path, old)
 try:
-    tensor_files.write_atomically(path, new)
+    weights.write_atomically(path, new)
 except OSError as error:
     print(json.dumps([error.errno, str(error)]))
 assert open(path, "rb").read() == old
@@ -165,12 +165,12 @@ def test_a_small_disk_that_fills_up_keeps_the_old_file(tmp_path):
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "w"
-    tensor_files.write_atomically(path, b"old")
+    weights.write_atomically(path, b"old")
 
     def stop(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(tensor_files.os, "replace", stop)
+    monkeypatch.setattr(weights.os, "replace", stop)
     with contextlib.suppress(KeyboardInterrupt):
-        tensor_files.write_atomically(path, b"new")
+        weights.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["w"]

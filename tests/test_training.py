@@ -8,10 +8,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import checkpoints, config, models, training
+from dsod_d2l import config, models, training, weights as weight_files
+from dsod_d2l.datasets import loader
+from dsod_d2l.evaluation import measure
+from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
 from dsod_d2l.datasets import make_sample
 from dsod_d2l.evaluation import evaluate_dataset
-from dsod_d2l.training.diagnosis import diagnose
+from dsod_d2l.workbench.runs.run_state import diagnose
 
 SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 2, 2), second=16,
              predictions=(16, 16, 16), input_size=(80, 96))
@@ -57,7 +60,7 @@ def small(**changes):
 @pytest.mark.parametrize("augment, boxed", [("letter-box", True),
                                             ("light", False)])
 def test_a_run_judges_as_it_trains(augment, boxed):
-    run = training.loop.Run(small(), Squares(2), settings(augment=augment),
+    run = run_state.Run(small(), Squares(2), settings(augment=augment),
                             None, mx.cpu())
     assert run.detector().detect_config.letter_box is boxed
 
@@ -87,14 +90,14 @@ def test_the_learning_rate_at_each_step():
 def test_each_family_overfits_four_images(name, changes):
     mx.random.seed(0)
     net = models.build(name, 1, input_size=(129, 140), **changes)
-    fitted = training.fit(net, Squares(4), settings(steps=50),
+    fitted = fitting.fit(net, Squares(4), settings(steps=50),
                           progress=False)
     loss = fitted.history.column("loss")[1]
     assert np.mean(loss[-5:]) < 0.35 * np.mean(loss[:5])
 
 
 def arrays_after(net):
-    return list(checkpoints.parameter_arrays(net).values())
+    return list(weight_files.parameter_arrays(net).values())
 
 
 @pytest.mark.parametrize("changes", [
@@ -103,13 +106,13 @@ def arrays_after(net):
     dict(average=0.9), dict(average=0.9, held_back=0.25, evaluate_every=1.)])
 def test_a_resumed_run_ends_with_the_same_numbers(tmp_path, changes):
     plan = settings(checkpoint_every=3, keep_checkpoints=9, **changes)
-    whole = training.fit(small(), Squares(), plan, tmp_path / "a",
+    whole = fitting.fit(small(), Squares(), plan, tmp_path / "a",
                          progress=False)
-    training.fit(small(), Squares(), plan, tmp_path / "b", progress=False)
+    fitting.fit(small(), Squares(), plan, tmp_path / "b", progress=False)
     for path in checkpoints.list_checkpoints(tmp_path / "b/checkpoints")[1:]:
         path.unlink()                            # as if stopped after step 3
     mx.random.seed(99)
-    again = training.fit(small(), Squares(), plan, tmp_path / "b",
+    again = fitting.fit(small(), Squares(), plan, tmp_path / "b",
                          resume=True, progress=False)
     for one, other in zip(arrays_after(whole.net), arrays_after(again.net)):
         np.testing.assert_array_equal(one, other)
@@ -125,7 +128,7 @@ def test_an_accumulated_step_is_the_mean_of_its_passes():
                     clip=None)
     net, grads = small(), []
     for number in range(2):                      # each pass on its own
-        run = training.loop.Run(net, Squares(4), plan, None, mx.cpu())
+        run = run_state.Run(net, Squares(4), plan, None, mx.cpu())
         for parameter in run.parameters:
             parameter.zero_grad()
         run._backward(run.maker.fill(number, run.maker.empty()[0]))
@@ -133,7 +136,7 @@ def test_an_accumulated_step_is_the_mean_of_its_passes():
     before = [p.data().asnumpy().copy() for p in run.parameters]
     for parameter in run.parameters:
         parameter.zero_grad()
-    training.fit(net, Squares(4), plan, progress=False)
+    fitting.fit(net, Squares(4), plan, progress=False)
     for old, one, two, parameter in zip(before, *grads, run.parameters):
         np.testing.assert_allclose(
             parameter.data().asnumpy(), old - 0.5 * (one + two) / 2,
@@ -149,7 +152,7 @@ def test_a_non_finite_loss_stops_before_the_weights_change(tmp_path):
                if p.grad_req != "null"]
     before = [p.data().asnumpy() for p in learned]
     with pytest.raises(FloatingPointError, match=r"step 1: .*square [0-3], "):
-        training.fit(net, Squares(4), settings(), tmp_path, progress=False)
+        fitting.fit(net, Squares(4), settings(), tmp_path, progress=False)
     for parameter, old in zip(learned, before):
         np.testing.assert_array_equal(parameter.data().asnumpy(), old)
     assert not (tmp_path / "model.safetensors").exists()
@@ -161,7 +164,7 @@ def test_clipping_limits_the_step():
         net = small()
         models.initialise(net)
         before = arrays_after(net)
-        training.fit(net, Squares(4), settings(
+        fitting.fit(net, Squares(4), settings(
             steps=1, warmup=0, optimiser="sgd", momentum=0.0,
             learning_rate=1.0, clip=clip), progress=False)
         grads = [p.grad_req != "null" for p in
@@ -175,7 +178,7 @@ def test_clipping_limits_the_step():
 def test_a_run_leaves_its_history_and_best_model(tmp_path):
     plan = settings(steps=40, held_back=0.25, evaluate_every=4,
                     checkpoint_every=20)         # 4.5 steps in an epoch
-    fitted = training.fit(small(), Squares(24), plan, tmp_path,
+    fitted = fitting.fit(small(), Squares(24), plan, tmp_path,
                           progress=False)
     rows = json.loads((tmp_path / "history.json").read_text())
     assert [row["step"] for row in rows] == list(range(1, 41))
@@ -185,7 +188,7 @@ def test_a_run_leaves_its_history_and_best_model(tmp_path):
     assert (tmp_path / "history.png").read_bytes()[:4] == b"\x89PNG"
     best = max((row["AP"], -row["step"]) for row in rows if "AP" in row)
     assert (fitted.best["AP"], -fitted.best["step"]) == best
-    net, metadata = checkpoints.load_model(tmp_path / "model.safetensors")
+    net, metadata = weight_files.load_model(tmp_path / "model.safetensors")
     assert metadata["best"] == fitted.best
     for one, other in zip(arrays_after(net), arrays_after(fitted.net)):
         np.testing.assert_array_equal(one, other)
@@ -194,9 +197,9 @@ def test_a_run_leaves_its_history_and_best_model(tmp_path):
 def test_the_best_model_may_be_chosen_on_a_set_of_its_own(monkeypatch):
     judged, chosen = [], Squares(3)
     monkeypatch.setattr(
-        training.run, "evaluate_dataset", lambda detector, dataset:
+        run_state, "evaluate_dataset", lambda detector, dataset:
         judged.append(dataset) or evaluate_dataset(detector, dataset))
-    fitted = training.fit(small(), Squares(8), settings(held_back=0.5),
+    fitted = fitting.fit(small(), Squares(8), settings(held_back=0.5),
                           progress=False, validation=chosen)
     assert judged == [chosen] and fitted.best["step"] == 6
 
@@ -206,7 +209,7 @@ def test_other_classes_to_choose_the_model_on_are_refused():
     other.classes = ("circle",)
     with pytest.raises(ValueError, match="have the classes circle, those to "
                                          "train on square"):
-        training.fit(small(), Squares(8), settings(), validation=other)
+        fitting.fit(small(), Squares(8), settings(), validation=other)
 
 
 def test_the_held_back_slice_is_never_trained_on():
@@ -216,7 +219,7 @@ def test_the_held_back_slice_is_never_trained_on():
         def __getitem__(self, index):
             seen.add(int(index))
             return super().__getitem__(index)
-    run = training.loop.Run(small(), Watched(20), settings(held_back=0.2),
+    run = run_state.Run(small(), Watched(20), settings(held_back=0.2),
                             None, mx.cpu())
     held = set(run.held.indices.tolist())
     assert len(held) == 4 and not held & set(run.train.indices.tolist())
@@ -226,23 +229,23 @@ def test_the_held_back_slice_is_never_trained_on():
 
 
 def test_images_without_objects_train():
-    fitted = training.fit(small(), Squares(4, objects=0), settings(steps=2),
+    fitted = fitting.fit(small(), Squares(4, objects=0), settings(steps=2),
                           progress=False)
     assert np.isfinite(fitted.history.column("loss")[1]).all()
 
 
 def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 classes.*square"):
-        training.fit(small(num_classes=2), Squares(), settings())
+        fitting.fit(small(num_classes=2), Squares(), settings())
     with pytest.raises(ValueError, match="no run in"):
-        training.fit(small(), Squares(), settings(), tmp_path, resume=True)
+        fitting.fit(small(), Squares(), settings(), tmp_path, resume=True)
 
 
 def test_resuming_with_other_settings_is_refused(tmp_path):
-    training.fit(small(), Squares(), settings(steps=1), tmp_path,
+    fitting.fit(small(), Squares(), settings(steps=1), tmp_path,
                  progress=False)
     with pytest.raises(ValueError, match="other settings"):
-        training.fit(small(), Squares(), settings(steps=2), tmp_path,
+        fitting.fit(small(), Squares(), settings(steps=2), tmp_path,
                      resume=True, progress=False)
 
 
@@ -250,7 +253,7 @@ def test_a_run_that_ends_at_zero_says_why(caplog):
     far = dict(anchors=[config.AnchorSpec(sizes=(0.9,))] * 5)
     net = small(**far)
     with caplog.at_level(logging.WARNING):
-        fitted = training.fit(net, Squares(12), settings(
+        fitted = fitting.fit(net, Squares(12), settings(
             steps=1, held_back=0.5), progress=False)
     assert fitted.best["AP"] == 0
     assert "no anchor reaches" in caplog.text
@@ -274,17 +277,17 @@ def test_what_is_saved_is_the_average_of_the_weights(tmp_path):
     net, seen = small(), []
 
     def keep(_):
-        seen.append(checkpoints.parameter_arrays(net))
+        seen.append(weight_files.parameter_arrays(net))
     models.initialise(net)
-    start = checkpoints.parameter_arrays(net)
-    fitted = training.fit(net, Squares(8), settings(steps=12, average=0.5),
+    start = weight_files.parameter_arrays(net)
+    fitted = fitting.fit(net, Squares(8), settings(steps=12, average=0.5),
                           tmp_path, progress=False, callbacks=[keep])
     for step, weights in enumerate(seen, 1):
         decay = min(0.5, (1 + step) / (10 + step))
         start = {name: decay * start[name] + (1 - decay) * array
                  for name, array in weights.items()}
-    saved = checkpoints.load_tensors(tmp_path / "model.safetensors")[0]
-    ended = checkpoints.parameter_arrays(fitted.net)
+    saved = weight_files.load_tensors(tmp_path / "model.safetensors")[0]
+    ended = weight_files.parameter_arrays(fitted.net)
     moved = 0
     for name, array in start.items():
         np.testing.assert_allclose(saved[name], array, rtol=1e-4, atol=1e-6)
@@ -294,15 +297,15 @@ def test_what_is_saved_is_the_average_of_the_weights(tmp_path):
 
 
 def test_evaluation_sees_the_average_and_training_does_not(monkeypatch):
-    seen, judge = [], training.run.evaluate_dataset
+    seen, judge = [], measure.evaluate_dataset
 
     def watch(detector, dataset):
-        seen.append(checkpoints.parameter_arrays(detector.net))
+        seen.append(weight_files.parameter_arrays(detector.net))
         return judge(detector, dataset)
-    monkeypatch.setattr(training.run, "evaluate_dataset", watch)
+    monkeypatch.setattr(run_state, "evaluate_dataset", watch)
 
     def losses(average):
-        run = training.fit(small(), Squares(12), settings(
+        run = fitting.fit(small(), Squares(12), settings(
             steps=9, average=average, held_back=0.25, evaluate_every=1.0),
             progress=False)
         return run.history.column("loss")[1], run.net
@@ -323,26 +326,26 @@ def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
                 difficult=sample.difficult[:0])
     data, plan = Bare(8), settings(steps=2, held_back=0.25,
                                    evaluate_every=1.0)
-    run = training.loop.Run(small(), data, plan, None, mx.cpu())
+    run = run_state.Run(small(), data, plan, None, mx.cpu())
     data.filled = set(range(8)) - set(run.held.indices.tolist())
     with caplog.at_level(logging.WARNING):
-        fitted = training.fit(small(), data, plan, tmp_path, progress=False)
+        fitted = fitting.fit(small(), data, plan, tmp_path, progress=False)
     assert fitted.best is None and "hold no object" in caplog.text
     assert not any("AP" in row for row in fitted.history)
     assert "NaN" not in (tmp_path / "history.json").read_text()
-    assert checkpoints.load_model(tmp_path / "model.safetensors")[1][
+    assert weight_files.load_model(tmp_path / "model.safetensors")[1][
         "best"] is None
 
 
 def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
     closed = []
 
-    class Bar(training.loop.tqdm):
+    class Bar(fitting.tqdm):
         def close(self):
             closed.append("bar")
             super().close()
 
-    class Loader(training.loop.Loader):
+    class Loader(loader.Loader):
         def __iter__(self):
             try:
                 yield from super().__iter__()
@@ -351,9 +354,9 @@ def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
 
     def stop(row):
         raise KeyboardInterrupt
-    monkeypatch.setattr(training.loop, "tqdm", Bar)
-    monkeypatch.setattr(training.loop, "Loader", Loader)
+    monkeypatch.setattr(fitting, "tqdm", Bar)
+    monkeypatch.setattr(fitting, "Loader", Loader)
     with pytest.raises(KeyboardInterrupt):
-        training.fit(small(), Squares(4), settings(), progress=False,
+        fitting.fit(small(), Squares(4), settings(), progress=False,
                      callbacks=[stop])
     assert {"bar", "loader"} <= set(closed)

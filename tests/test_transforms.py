@@ -290,12 +290,12 @@ def test_random_resize_takes_all_interpolations():
     assert found <= known and len(found) == len(known) >= 4   # area is linear
 
 
-@pytest.mark.parametrize("name", set(transforms.RECIPES) - {"ssd"})
+@pytest.mark.parametrize("name", set(transforms.AUGMENTATIONS) - {"ssd"})
 @pytest.mark.parametrize("sample", [SEVERAL, ONE, NONE])
 def test_recipes(name, sample):
     rng = generator()
     for _ in range(100):
-        found = transforms.RECIPES[name](sample, (96, 160), rng)
+        found = transforms.AUGMENTATIONS[name](sample, (96, 160), rng)
         assert found.image.shape == (96, 160, 3)
         assert len(found.boxes) >= len(sample.boxes) / 2
         # Stretched by 1.6 and more, an edge is a ramp two pixels wide.
@@ -304,7 +304,7 @@ def test_recipes(name, sample):
 
 
 def test_none_draws_nothing_and_changes_nothing_but_the_size():
-    found = transforms.RECIPES["none"](SEVERAL, (H, W), None)
+    found = transforms.AUGMENTATIONS["none"](SEVERAL, (H, W), None)
     np.testing.assert_array_equal(found.image, SEVERAL.image)
     np.testing.assert_array_equal(found.boxes, SEVERAL.boxes)
 

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 import small_runs
-from dsod_d2l import (checkpoints, config, datasets, models, runtime,
-                      tensor_files, training)
-from dsod_d2l.cli import main
-from dsod_d2l.datasets import images
-from dsod_d2l.datasets.convert import convert
-from dsod_d2l.datasets.recordio import write_payloads, write_records
-from dsod_d2l.detection.video import VideoReader
-from dsod_d2l.training import folder as folders
-from dsod_d2l.training import parallel, precision
+from dsod_d2l import config, models, weights
+from dsod_d2l.workbench import machine
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.pretrained import transfer
+from dsod_d2l.workbench.cli import main
+from dsod_d2l.datasets import pictures
+from dsod_d2l.workbench.formats.conversion import convert
+from dsod_d2l.datasets.recordio import write_payloads
+from dsod_d2l.datasets.records import write_records
+from dsod_d2l.workbench.video import VideoReader
+from dsod_d2l.workbench.runs import run_folder as folders
+from dsod_d2l.workbench.runs import parallel, precision
 from small_sets import Small, encoded
 from test_hostile_files import png_of
 
@@ -50,7 +53,7 @@ def rec(folder, **changes):
 def other_label(folder):
     head = struct.pack("<IfQQ", 3, 0, 0, 0) + struct.pack("<3f", 4, 5, 6)
     write_payloads(folder / "a.rec", [head + encoded("a.jpg", 30, 50)])
-    datasets.open_dataset(f"rec:{folder}/a.rec")
+    addresses.open_dataset(f"rec:{folder}/a.rec")
 
 
 def bad_box(folder):
@@ -60,22 +63,22 @@ def bad_box(folder):
     assert box in data
     (folder / "a.rec").write_bytes(data.replace(
         box, struct.pack("<5f", 0, 1, 0, 0, 1)))
-    datasets.open_dataset(f"rec:{folder}/a.rec")
+    addresses.open_dataset(f"rec:{folder}/a.rec")
 
 
-def weights(folder, name="w.safetensors", **facts):
+def weights_file(folder, name="w.safetensors", **facts):
     net = small_runs.network()
     models.initialise(net)
-    checkpoints.save_weights(folder / name, net, ("square",))
-    tensors, metadata = checkpoints.load_tensors(folder / name)
-    tensor_files.save_tensors(folder / name, tensors, {**metadata, **facts})
+    weights.save_weights(folder / name, net, ("square",))
+    tensors, metadata = weights.load_tensors(folder / name)
+    weights.save_tensors(folder / name, tensors, {**metadata, **facts})
     return folder / name
 
 
 def foreign(folder):
     from safetensors.numpy import save_file
     save_file({"a": np.ones(3, np.float32)}, folder / "w.safetensors")
-    checkpoints.load_model(folder / "w.safetensors")
+    weights.load_model(folder / "w.safetensors")
 
 
 def written(name, data, read):
@@ -86,19 +89,19 @@ def written(name, data, read):
 
 
 def changed(folder):
-    path = weights(folder)
+    path = weights_file(folder)
     path.write_bytes(path.read_bytes()[:-1] + b"\x07")
-    checkpoints.load_model(path)
+    weights.load_model(path)
 
 
 def params(folder):
     mx.nd.save(str(folder / "a.params"), [mx.nd.ones(2)])
-    checkpoints.load_model(folder / "a.params")
+    weights.load_model(folder / "a.params")
 
 
 def misfit(folder):
     net = models.build("dsod_tiny", num_classes=2)
-    checkpoints.fill(net, checkpoints.load_tensors(weights(folder))[0])
+    weights.fill(net, weights.load_tensors(weights_file(folder))[0])
 
 
 def two_classes(folder):
@@ -108,7 +111,7 @@ def two_classes(folder):
 
 def full(folder):
     (folder / "a.partial").symlink_to("/dev/full")
-    tensor_files.write_atomically(folder / "a", b"x" * 9)
+    weights.write_atomically(folder / "a", b"x" * 9)
 
 
 def held(folder):
@@ -124,23 +127,23 @@ def twice(folder, **changes):
 def unknown_class(folder):
     convert(Small(), f"voc:{folder}")
     (folder / "labels.json").write_text('["cat", "big dog"]')
-    datasets.open_dataset(f"voc:{folder}")
+    addresses.open_dataset(f"voc:{folder}")
 
 
 def doctype(folder):
     convert(Small(), f"voc:{folder}")
     path = folder / "Annotations/b.xml"
     path.write_bytes(b"<!DOCTYPE a>" + path.read_bytes())
-    datasets.open_dataset(f"voc:{folder}")
+    addresses.open_dataset(f"voc:{folder}")
 
 
 SAID = {
     "There is no record file ...":
-        lambda folder: datasets.open_dataset(f"rec:{folder}/a.rec"),
+        lambda folder: addresses.open_dataset(f"rec:{folder}/a.rec"),
     "There is no image file ...":
-        lambda folder: images.read_image(folder / "a.jpg"),
+        lambda folder: pictures.read_image(folder / "a.jpg"),
     "data must have one of the forms ...":
-        lambda folder: datasets.open_dataset("pictures"),
+        lambda folder: addresses.open_dataset("pictures"),
     "box 3: ...": bad_box,
     "a label of ... numbers does not fit its own head width": other_label,
     "the network has ... classes, the data set has ...": two_classes,
@@ -148,13 +151,13 @@ SAID = {
     "... is a .params file of MXNet, which does not say what network it "
     "belongs to": params,
     "... is not a readable safetensors file": written(
-        "w.safetensors", b"<html>404</html>", checkpoints.load_model),
+        "w.safetensors", b"<html>404</html>", weights.load_model),
     "... describes no network that can be built":
-        lambda folder: checkpoints.load_model(weights(folder, model={})),
+        lambda folder: weights.load_model(weights_file(folder, model={})),
     "tensor ... has shape ..., expected ...": misfit,
     "... does not fit ...: its ... has the shape ..., expected was ...":
-        lambda folder: training.start_from(models.build("dsod_tiny"),
-                                           weights(folder), ("square",)),
+        lambda folder: transfer.start_from(models.build("dsod_tiny"),
+                                           weights_file(folder), ("square",)),
     "... needs an input of at least ... pixels on each side":
         lambda folder: config.get("dsod300", input_size=40),
     "belongs to a run with other ...; resume with the same ones":
@@ -168,9 +171,9 @@ SAID = {
     "... was not written (...); an earlier file is untouched": full,
     "the class ... is not one of ...": unknown_class,
     "expected a whole image, found ... bytes that cannot be read as one":
-        written("a.png", b"GIF89a", images.read_image),
+        written("a.png", b"GIF89a", pictures.read_image),
     "expected an image of at most ... pixels":
-        written("a.png", png_of(60000, 60000), images.read_image),
+        written("a.png", png_of(60000, 60000), pictures.read_image),
     "it declares a document type, which may hide entities and is not read":
         doctype,
     "camera ... does not answer": lambda folder: VideoReader(99),
@@ -179,7 +182,7 @@ SAID = {
     "a batch of ... images cannot be divided evenly among ... devices":
         lambda folder: parallel.Devices(TWO, small_runs.settings(batch_size=3)),
     "there is no GPU ...: MXNet finds ...":
-        lambda folder: runtime.named_devices(["7"]),
+        lambda folder: machine.named_devices(["7"]),
     "synchronised normalisation on contexts of the CPU would stall":
         lambda folder: parallel.set_norms(small_runs.network(), TWO),
     "precision ... is for a ..., and this run is on ...":
@@ -215,7 +218,7 @@ def test_boxes_of_a_table(tmp_path, box, text):
     (tmp_path / "a.csv").write_text(f"{rows[0]}\n{','.join(cells.values())}\n")
     pattern = ".*".join(map(re.escape, text.strip(". ").split("...")))
     with pytest.raises(ValueError, match=pattern):
-        datasets.open_dataset(f"csv:{tmp_path}/a.csv?unit=fractions")
+        addresses.open_dataset(f"csv:{tmp_path}/a.csv?unit=fractions")
 
 
 def test_the_way_from_a_params_file_is_the_one_on_the_page(tmp_path,
@@ -227,11 +230,11 @@ def test_the_way_from_a_params_file_is_the_one_on_the_page(tmp_path,
     models.initialise(net)
     net.save_parameters("old.params")
     exec(code, {})
-    again, metadata = checkpoints.load_model("new.safetensors")
+    again, metadata = weights.load_model("new.safetensors")
     assert metadata["classes"] == ["pikachu"]
-    for name, array in checkpoints.parameter_arrays(net).items():
+    for name, array in weights.parameter_arrays(net).items():
         np.testing.assert_array_equal(
-            checkpoints.parameter_arrays(again)[name], array)
+            weights.parameter_arrays(again)[name], array)
 
 
 def test_the_command_line_says_so_too(tmp_path, capsys):

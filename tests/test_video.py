@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dsod_d2l.detection import (Detections, VideoReader, VideoWriter,
-                                detect_frames, video)
-from dsod_d2l.visualisation import class_colour, frames, paint_detections
+from dsod_d2l.detection import Detections
+from dsod_d2l.workbench import video
+from dsod_d2l.workbench.video import detect_frames, VideoReader, VideoWriter
+from dsod_d2l.visualisation import class_colour
+from dsod_d2l.workbench.video import paint_detections
 from test_cli import call, here, value  # noqa: F401  (here is a fixture)
 
 SIZE, COUNT = (60, 90), 7
@@ -106,7 +108,7 @@ def test_what_is_no_video_is_named(tmp_path, monkeypatch):
         VideoReader(99)
     with pytest.raises(ValueError, match="ends in .avi.*found .gif"):
         VideoWriter(tmp_path / "film.gif", 10, SIZE)
-    monkeypatch.setitem(video.CODECS, ".avi", "zzzz")
+    monkeypatch.setitem(video.VIDEO_CODECS, ".avi", "zzzz")
     with pytest.raises(ValueError, match="no codec zzzz"):
         VideoWriter(tmp_path / "film.avi", 10, SIZE)
 
@@ -119,7 +121,7 @@ def test_painting_is_a_copy_with_boxes_in_their_colours():
                        np.array([[100., 50, 250, 180]]))
     painted = paint_detections(image, found, ["cat", "dog"], "12 FPS")
     assert (image == 90).all() and painted.shape == image.shape
-    colour = frames._bytes(class_colour(1))
+    colour = video._bytes(class_colour(1))
     for x, y in ((100, 120), (250, 120), (180, 180)):
         np.testing.assert_array_equal(painted[y, x], colour)
     assert (painted[100:160, 120:240] == 90).all()       # inside: untouched
@@ -190,7 +192,7 @@ def test_the_demo_runs_without_a_screen(capsys, here, film,  # noqa: F811
 
 
 def test_the_speed_is_that_of_late():
-    from dsod_d2l.cli.demo import RECENT, Speed
+    from dsod_d2l.workbench.cli.demo import RECENT, Speed
     times = iter([0.0, *np.arange(1, 11), *(10 + np.arange(1, RECENT + 1)
                                             / 10)])
     speed = Speed(clock=lambda: next(times))

@@ -4,7 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dsod_d2l.datasets import VOC
+from dsod_d2l.workbench.formats.voc import VOC
 from tools import make_voc_sample
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "samples" / "voc"

@@ -18,7 +18,7 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
 from dsod_d2l.datasets import example
-from dsod_d2l.visualisation import PALETTE, draw_boxes, draw_image
+from dsod_d2l.visualisation import draw_boxes, draw_image, PALETTE
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ROOT / "book" / "assets" / "img" / "card.jpg"

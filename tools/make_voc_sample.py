@@ -15,9 +15,9 @@ import numpy as np
 if __package__ in (None, ""):  # started as a program
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dsod_d2l.datasets.standin import render_sample
-from dsod_d2l.datasets.entries import Entry
-from dsod_d2l.datasets.writers import VocWriter
+from dsod_d2l.workbench.standin.picture import render_sample
+from dsod_d2l.workbench.formats.annotated import Entry
+from dsod_d2l.workbench.formats.writers import VocWriter
 
 SEED, SIZE, QUALITY = 13, (192, 256), 80
 CLASSES = ("blue", "yellow")

@@ -4,10 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from numbers import Integral
+from math import inf
+from numbers import Integral, Real
 from typing import ClassVar
 
-from .checks import between, positive, require, whole
+
+def require(good, message):
+    """Raise a ValueError unless something holds."""
+    if not good:
+        raise ValueError(message)
+
+
+def whole(config, least, *names):
+    """Require fields that are whole numbers of at least ``least``."""
+    for name in names:
+        for value in _items(getattr(config, name)):
+            require(isinstance(value, Integral) and value >= least,
+                    f"{name} must be a whole number of at least {least}, "
+                    f"found {value!r}")
+
+
+def between(config, least, most, *names):
+    """Require fields that are numbers from ``least`` to ``most``."""
+    words = (f"of at least {least}" if most == inf
+             else f"from {least} to {most}")
+    for name in names:
+        for value in _items(getattr(config, name)):
+            require(isinstance(value, Real) and least <= value <= most
+                    and abs(value) < inf,
+                    f"{name} must be a number {words}, found {value!r}")
+
+
+def positive(config, *names):
+    """Require fields that are finite numbers above 0."""
+    for name in names:
+        for value in _items(getattr(config, name)):
+            require(isinstance(value, Real) and 0 < value < inf,
+                    f"{name} must be positive, found {value!r}")
+
+
+def _items(value):
+    return value if isinstance(value, tuple) else (value,)
+
 
 MOST_ANCHORS = 10_000_000    # 160 MB of boxes
 
@@ -110,7 +148,7 @@ class ModelConfig:
 
     family: ClassVar[str] = ""
     # Fields of those families that leave the choice: whether anchors end
-    # where the image does, and how offsets are said, see ``codec``.
+    # where the image does, and how offsets are said (``targets``).
     clip_anchors: ClassVar[bool] = False
     codec: ClassVar[str] = "offsets"
     offset_means: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0, 0.0)

@@ -19,9 +19,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .. import anchors, runtime, targets, transforms
-from ..codec import to_codec
-from .base import without_crowds
+from .. import anchors, targets, transforms
+from ..runtime import devices
+from ..targets import to_codec
+from .sample import without_crowds
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -73,7 +74,7 @@ class BatchMaker:
         self.rows = rows or range(settings.batch_size)
         self.dataset, self.model, self.settings = dataset, model, settings
         self.anchors = anchors.anchors_for(model)
-        self.augment = transforms.RECIPES[settings.augment]
+        self.augment = transforms.AUGMENTATIONS[settings.augment]
 
     def empty(self, buffer=None):
         """Return a batch to be filled, in the given memory or its own."""
@@ -121,7 +122,7 @@ def _work(maker, buffers, jobs, done, others):
     """
     for end in others:
         end.close()
-    runtime.worker_init()
+    devices.worker_init()
     batches = [maker.empty(buffer)[0] for buffer in buffers]
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -13,8 +13,7 @@ import os
 import struct
 from pathlib import Path
 
-from . import image_records
-from .files import replacing
+from ..files import replacing
 
 MAGIC = 0xced7230a
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -246,32 +245,3 @@ def _split(payload):
             begin = at + 4
         at = payload.find(_MAGIC_BYTES, at + 4)    # it cannot overlap itself
     return parts + [payload[begin:]]
-
-
-def write_records(path, items, progress=None):
-    """Write images with their objects, as MXNet's detection iterators read.
-
-    Args:
-        path: the `.rec` file; its `.idx` is written beside it. Both appear
-            only when all is written.
-        items: iterable of (boxes, labels, image) or (boxes, labels, image,
-            flags): (M, 4) corner boxes in fractions of the image, M class
-            indices from 0, the bytes of an encoded image, and (M, 4) flags,
-            see ``pack_objects``. M may be 0 (MXNet's own iterator skips
-            those).
-        progress: called with the number of records done, after each.
-
-    Returns:
-        The number of records.
-
-    Raises:
-        ValueError: a box or label is faulty; the message names the record.
-    """
-    def payloads():
-        for row, (boxes, labels, image, *flags) in enumerate(items):
-            source = f"{Path(path).name}, record {row}"
-            yield image_records.pack_objects(boxes, labels, image, row, source,
-                                             *flags)
-            if progress is not None:
-                progress(row + 1)
-    return write_payloads(path, payloads())

@@ -2,16 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from ..judging import IOU_THRESHOLDS
-from . import matching
-from .curve import average_precision, precision_recall
-from .results import (BY_SIZE, FIGURES, NAN, RECALLS, STYLES, ClassResult,
-                      Evaluation, mean_of)
-from .tables import Found, Truth, Wanted, area_of, places, tables
+from . import tables
+from .matching import IOU_THRESHOLDS, average_precision, precision_recall
+from .tables import Found, Truth, Wanted, area_of, make_tables, places
+
+NAN = float("nan")            # one object: results are compared in tests
+AP_STYLES = ("AP", "AP50", "AP75", "voc07", "voc12")
+# What needs the size of the images in pixels, and recalls.
+BY_SIZE = ("AP_small", "AP_medium", "AP_large")
+RECALLS = ("AR1", "AR10", "AR", "AR_small", "AR_medium", "AR_large")
+FIGURES = (*AP_STYLES, *BY_SIZE, *RECALLS)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is measured, as fractions; nan where there are no objects.
+
+    AP: COCO, the mean over the IoU thresholds .50, .55 to .95.
+    AP50, AP75: COCO at one threshold.
+    voc07, voc12: VOC at IoU .5, 11-point and all-point.
+    AP_small, AP_medium, AP_large: AP of objects below 32 x 32 pixels, from
+        there to 96 x 96, and above; nan where sizes are not known.
+    AR1, AR10, AR: highest recall with 1, 10 and all detections that count
+        in each image and class, the mean over the IoU thresholds.
+    AR_small, AR_medium, AR_large: AR by size.
+    """
+
+    AP: float
+    AP50: float
+    AP75: float
+    voc07: float
+    voc12: float
+    AP_small: float = NAN
+    AP_medium: float = NAN
+    AP_large: float = NAN
+    AR1: float = NAN
+    AR10: float = NAN
+    AR: float = NAN
+    AR_small: float = NAN
+    AR_medium: float = NAN
+    AR_large: float = NAN
+
+    def to_dict(self):
+        """Return a JSON-ready dictionary; nan becomes None."""
+        return _plain(asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassResult(Figures):
+    """The results for one class.
+
+    label, objects, detections: the class, and how many there are.
+    """
+
+    label: int
+    objects: int
+    detections: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Figures):
+    """The results for a data set: means over the classes that have objects.
+
+    images, objects: how many were looked at, difficult objects and crowds
+        apart.
+    classes: one ``ClassResult`` per class.
+    """
+
+    images: int
+    objects: int
+    classes: tuple[ClassResult, ...]
+
+
+def mean_of(values):
+    """Return the mean of the values that are not nan, or nan."""
+    there = [value for value in values if value == value]
+    return float(np.mean(there)) if there else NAN
+
+
+def _plain(value):
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if value != value else value
+
 
 # COCO's ranges of area in pixels; both ends belong to a range.
 SIZES = ((0, 1e10), (0, 32 ** 2), (32 ** 2, 96 ** 2), (96 ** 2, 1e10))
@@ -42,7 +122,8 @@ def evaluate_detections(detections, truths, num_classes, most=100,
             where sizes are not known.
     """
     truths = list(truths)
-    found, wanted, sized = tables(detections, truths, num_classes, most)
+    found, wanted, sized = make_tables(detections, truths, num_classes,
+                                       most)
     if pixel and not sized:
         raise ValueError("pixel needs the size of each image, found a truth "
                          "without one")
@@ -148,17 +229,16 @@ def _judge(found, wanted, num_classes, sized, threshold, pixel):
         mine, theirs = _slice(found, label), _slice(wanted, label)
         parts = (Found(*(column[mine] for column in found)),
                  Wanted(*(column[theirs] for column in wanted)))
-        near = matching.all_pairs(*parts, crowds=True)
+        near = tables.all_pairs(*parts, crowds=True)
         keep = near.overlaps >= IOU_THRESHOLDS[0]
         pairs.append((near.found[keep] + mine.start,
                       near.wanted[keep] + theirs.start, near.overlaps[keep]))
-        voc[:, mine] = matching.voc(*parts, threshold, pixel)
+        voc[:, mine] = tables.voc(*parts, threshold, pixel)
     sizes = SIZES if sized else SIZES[:1]
     out = _outside(wanted.areas, sizes) | (wanted.difficult
                                            | wanted.crowd)[:, None]
-    got, right = matching.coco(
-        matching.Pairs(*map(np.concatenate, zip(*pairs))), found, wanted,
-        out, IOU_THRESHOLDS)
+    pairs = tables.CandidatePairs(*map(np.concatenate, zip(*pairs)))
+    got, right = tables.coco(pairs, found, wanted, out, IOU_THRESHOLDS)
     ignored = np.where(got, ~right,
                        _outside(area_of(found.boxes), sizes)[..., None])
     return _Judged(found, wanted, right, ignored, voc, ~out,
@@ -191,7 +271,7 @@ def _one_class(judged, label):
     voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
     figures = dict.fromkeys(FIGURES, NAN)
     if objects[0]:
-        figures.update(zip(STYLES, (
+        figures.update(zip(AP_STYLES, (
             mean_of(areas[0]), areas[0][0], areas[0][5],
             average_precision(*voc, style="voc07"),
             average_precision(*voc, style="area"))))

@@ -1,13 +1,177 @@
-"""GRP-DSOD and its presets (arXiv:1712.00886)."""
+"""GRP-DSOD (arXiv:1712.00886): its units, up-sampling and gates, its network.
+"""
 
 from __future__ import annotations
 
+from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import BODY_INIT, halving_pool, is_aligned, join
-from ..pyramid import (FrozenUpSampling, Gate, UpSampling, dense_block,
-                       dense_prediction, pooled_unit, stem_convolutions, unit)
+from ..blocks import BODY_INIT, convolution, halving_pool, is_aligned, join
 from .network import Network, dense_stages
+
+EPSILON = 1e-4      # of every normalisation in the body, the authors' value
+
+
+def unit(in_channels, channels, kernel=1, stride=1):
+    """Return convolution, batch normalisation and ReLU."""
+    layers = nn.HybridSequential()
+    layers.add(convolution(in_channels, channels, kernel, stride),
+               *norm_relu(channels))
+    return layers
+
+
+def norm_relu(channels):
+    """Return batch normalisation and ReLU, as a pair."""
+    return (nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
+            nn.Activation("relu"))
+
+
+def pooled_unit(in_channels, channels, size=2):
+    """Return a max pooling that rounds up, and a 1 x 1 unit behind it."""
+    layers = nn.HybridSequential()
+    layers.add(nn.MaxPool2D(size, size, ceil_mode=True),
+               unit(in_channels, channels))
+    return layers
+
+
+class Joined(nn.HybridBlock):
+    """Concatenate what two blocks make of the same map.
+
+    Args:
+        first, second: blocks, or None for the map itself.
+        widths: their channels.
+    """
+
+    def __init__(self, first, second, widths):
+        super().__init__()
+        self.first, self.second = first, second
+        self.aligned = is_aligned(*widths)
+
+    def hybrid_forward(self, F, x):
+        """Return both results, one behind the other."""
+        first = self.first(x) if self.first else x
+        return join(F, [first, self.second(x)], self.aligned)
+
+
+def post_dense_block(in_channels, layers, bottleneck, growth):
+    """Return a dense block of post-activation layers; see ``blocks``."""
+    block = nn.HybridSequential()
+    for width in range(in_channels, in_channels + layers * growth, growth):
+        new = nn.HybridSequential()
+        new.add(unit(width, bottleneck), unit(bottleneck, growth, kernel=3))
+        block.add(Joined(None, new, (width, growth)))
+    return block
+
+
+def dense_prediction(in_channels, channels):
+    """Return a block that makes the next, coarser map: half of it reused."""
+    learned = nn.HybridSequential()
+    learned.add(unit(in_channels, channels),
+                unit(channels, channels, kernel=3, stride=2))
+    return Joined(pooled_unit(in_channels, channels), learned,
+                  (channels, channels))
+
+
+class UpSampling(nn.HybridBlock):
+    """Double a map: mix its channels, then repeat each cell.
+
+    Args:
+        in_channels, channels: widths before and after.
+
+    Returns (forward of the coarse map, and of a fine one for its size):
+        (B, channels, rows, columns) with the fine map's rows and columns,
+        which are twice the coarse map's or one less.
+    """
+
+    def __init__(self, in_channels, channels):
+        super().__init__()
+        self.mix = unit(in_channels, channels)
+
+    def hybrid_forward(self, F, x, fine):
+        """Return the doubled map, cut to the size of the fine one."""
+        doubled = F.UpSampling(self.mix(x), scale=2, sample_type="nearest")
+        return F.slice_like(doubled, fine, axes=(2, 3))
+
+
+class OneInFour(init.Initializer):
+    """Fill 2 x 2 kernels with [[1, 0], [0, 0]], and smaller ones with 1.
+
+    This is what the bilinear filler of Caffe makes of so small a kernel.
+    """
+
+    def _init_weight(self, name, array):
+        array[:] = 0
+        array[:, :, 0, 0] = 1
+
+
+class FrozenUpSampling(nn.HybridBlock):
+    """Double a map as the authors' code does: a sum of channels, and zeros.
+
+    Its deconvolution never learns, and its kernels are 2 x 2 or, where the
+    fine map has one cell less, 1 x 1. All output channels are equal until
+    the normalisation behind.
+
+    Args:
+        in_channels, channels: widths before and after.
+        kernel: (rows, columns), each 2 or 1.
+    """
+
+    def __init__(self, in_channels, channels, kernel):
+        super().__init__()
+        self.options = {"kernel": kernel, "stride": (2, 2),
+                        "num_filter": channels, "no_bias": True}
+        self.weight = self.params.get(
+            "weight", shape=(in_channels, channels, *kernel),
+            init=OneInFour(), grad_req="null")
+        self.after = nn.HybridSequential()
+        self.after.add(*norm_relu(channels))
+
+    def hybrid_forward(self, F, x, fine, weight):
+        """Return the doubled map; the fine one is not looked at."""
+        return self.after(F.Deconvolution(x, weight, **self.options))
+
+
+class Gate(nn.HybridBlock):
+    """Weigh the channels of a map, and the whole of it, by what is in it.
+
+    With u the mean over all cells: z = ReLU(FC(u)), c = sigmoid(FC(z)) for
+    each channel, g = sigmoid(FC(z)) for the image. The result is
+    x + g * ReLU(c * x).
+
+    Args:
+        channels: width of the map, C.
+        ratio: the hidden layer has C / ratio numbers, at least one.
+        weight: initialiser of the three layers, or its name.
+
+    Paper: GRP-DSOD, section 3 (arXiv:1712.00886).
+    """
+
+    def __init__(self, channels, ratio=16, weight=BODY_INIT):
+        super().__init__()
+        hidden = max(1, channels // ratio)
+        self.squeeze = nn.HybridSequential()
+        self.squeeze.add(nn.GlobalAvgPool2D(),
+                         nn.Dense(hidden, "relu", in_units=channels,
+                                  weight_initializer=weight))
+        self.each = nn.Dense(channels, in_units=hidden,
+                             weight_initializer=weight)
+        self.whole = nn.Dense(1, in_units=hidden, weight_initializer=weight)
+
+    def hybrid_forward(self, F, x):
+        """Return the gated map, of the same shape."""
+        z = self.squeeze(x)
+        each = F.reshape(F.sigmoid(self.each(z)), shape=(0, 0, 1, 1))
+        image = F.reshape(F.sigmoid(self.whole(z)), shape=(0, 1, 1, 1))
+        kept = F.relu(F.broadcast_mul(x, each))
+        return x + F.broadcast_mul(kept, image)
+
+
+def stem_convolutions(channels):
+    """Return the stem's three convolutions, without its pool."""
+    stem = nn.HybridSequential()
+    stem.add(unit(3, channels, 3, 2), unit(channels, channels, 3),
+             unit(channels, 2 * channels, 3))
+    return stem
 
 
 class GRPDSOD(Network):
@@ -65,7 +229,7 @@ class GRPDSOD(Network):
         """Return dense blocks, each with a 1 x 1 unit, and their width."""
         config, chain = self.config, nn.HybridSequential()
         for k, count in enumerate(layers):
-            chain.add(dense_block(width, count, config.bottleneck,
+            chain.add(post_dense_block(width, count, config.bottleneck,
                                   config.growth))
             width += count * config.growth
             ends = last and k == len(layers) - 1

@@ -6,7 +6,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, Predictor
-from ..codec import from_codec
+from ..targets import from_codec
 
 
 class Network(nn.HybridBlock):
@@ -86,7 +86,7 @@ class Network(nn.HybridBlock):
         return scores, from_codec(offsets, anchors, self.config), anchors
 
     def named_heads(self):
-        """Return (name, predictors, normalisation, map from 0) of all heads."""
+        """Return (name, predictors, normalisation, map) of all heads."""
         return [(f"heads of map {k + 1}", pair, list(self.norms)[k:k + 1], k)
                 for k, pair in enumerate(zip(self.class_heads,
                                              self.box_heads))]

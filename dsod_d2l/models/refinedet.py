@@ -1,18 +1,81 @@
-"""RefineDet (arXiv:1711.06897), on the maps of any other family."""
+"""RefineDet (arXiv:1711.06897), on the maps of any other family.
+
+Its transfer connection lends coarse maps' views to finer ones.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from mxnet.gluon import nn
 
-from .. import cascade
+from .. import refinement
 from ..anchors import anchors_for
-from ..blocks import ChannelNorm, Predictor
-from ..codec import from_codec, is_plain, to_codec
-from ..connection import TransferBlock
+from ..blocks import BODY_INIT, ChannelNorm, Predictor, convolution
+from ..targets import from_codec, is_plain, to_codec
 from .dsod import DSOD
 from .network import Network
 from .ssd import SSD
+
+
+def transfer_unit(in_channels, channels, norm, relu):
+    """Return a 3 x 3 convolution, with BN instead of a bias, and a ReLU."""
+    unit = nn.HybridSequential()
+    unit.add(convolution(in_channels, channels, 3, bias=not norm))
+    return _finished(unit, channels, norm, relu)
+
+
+def doubling_unit(channels, norm):
+    """Return a deconvolution that makes two cells of one on each axis."""
+    unit = nn.HybridSequential()
+    unit.add(nn.Conv2DTranspose(channels, 2, 2, in_channels=channels,
+                                use_bias=not norm,
+                                weight_initializer=BODY_INIT))
+    return _finished(unit, channels, norm, relu=False)
+
+
+def _finished(unit, channels, norm, relu):
+    if norm:
+        unit.add(nn.BatchNorm(in_channels=channels, epsilon=1e-5))
+    if relu:
+        unit.add(nn.Activation("relu"))
+    return unit
+
+
+class TransferBlock(nn.HybridBlock):
+    """Turn a map that anchors were refined on into one to detect on.
+
+    Args:
+        in_channels: width of the map.
+        channels: width of what is made of it.
+        norm: True for batch normalisation instead of biases.
+        top: True for the coarsest map, which has no coarser one to take in.
+        relu: whether the sum, and what is made of it, goes through a ReLU.
+
+    Returns (forward of the map, and of the next coarser block's output
+    unless ``top``):
+        (B, channels, rows, columns); what the coarser map has too much,
+        where an odd side was halved, is cut off.
+
+    Paper: RefineDet, section 3 and figure 2, "transfer connection block"
+    (arXiv:1711.06897).
+    """
+
+    def __init__(self, in_channels, channels, norm=False, top=False,
+                 relu=True):
+        super().__init__()
+        self.relu = relu
+        self.own = nn.HybridSequential()
+        self.own.add(transfer_unit(in_channels, channels, norm, True),
+                     transfer_unit(channels, channels, norm, False))
+        self.double = None if top else doubling_unit(channels, norm)
+        self.last = transfer_unit(channels, channels, norm, relu)
+
+    def hybrid_forward(self, F, x, *coarser):
+        """Return the map to detect on."""
+        x = self.own(x)
+        if coarser:
+            x = x + F.slice_like(self.double(*coarser), x, axes=(2, 3))
+        return self.last(F.relu(x) if self.relu else x)
 
 
 class Refinement(Network):
@@ -120,12 +183,12 @@ class Refinement(Network):
     def _second_targets(self, objectness, moves, truth, threshold):
         config, anchors = self.config, self.anchors
         moves = from_codec(moves, anchors, config)
-        found = cascade.second_targets(anchors, objectness, moves, truth,
+        found = refinement.second_targets(anchors, objectness, moves, truth,
                                        threshold, config.easy,
                                        config.variances)
         if is_plain(config):
             return found
-        return to_codec(found, cascade.refine(
+        return to_codec(found, refinement.refine(
             anchors, moves, config.variances), config)
 
     def last_step(self, outputs, anchors):
@@ -133,9 +196,9 @@ class Refinement(Network):
         config = self.config
         if not config.refine:
             return super().last_step(outputs, anchors)
-        kept = ~cascade.easy_negatives(outputs[0], config.easy)
+        kept = ~refinement.easy_negatives(outputs[0], config.easy)
         _, moves, scores, offsets = (one[kept] for one in outputs)
-        refined = cascade.refine(
+        refined = refinement.refine(
             anchors[kept], from_codec(moves, anchors[kept], config),
             config.variances)
         return scores, from_codec(offsets, refined, config), refined

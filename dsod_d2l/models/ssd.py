@@ -1,16 +1,84 @@
-"""SSD on any backbone (arXiv:1512.02325)."""
+"""SSD on any backbone (arXiv:1512.02325), and the toy SSD of chapter 3."""
 
 from __future__ import annotations
 
 from mxnet.gluon import nn
 
-from ..blocks import ChannelNorm
-from ..codec import codec_for
-from ..config.ssd import EXTRA_FORMS
-from .backbones import build_backbone
-from .backbones.units import conv_unit
-from .heads import HEADS
+from ..blocks import HEAD_INIT, ChannelNorm, DownSample, Predictor, convolution
+from ..config.families import EXTRA_FORMS
+from ..targets import codec_for
+from .backbones import build_backbone, conv_unit, depthwise_unit
 from .network import Network
+
+
+def halving_chain(in_channels, widths):
+    """Return one halving unit after the other, with these widths."""
+    chain = nn.HybridSequential()
+    for before, after in zip([in_channels, *widths], widths):
+        chain.add(DownSample(before, after))
+    return chain
+
+
+class ToySSD(Network):
+    """A small SSD for one look at the whole: body, maps, heads.
+
+    Args:
+        config: ``ToySSDConfig``.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        width, extra = config.body[-1], config.extra
+        further = len(config.anchors) - 2
+        self.stages = nn.HybridSequential()
+        self.stages.add(halving_chain(3, config.body),
+                        *halving_chain(width, [extra] * further),
+                        nn.GlobalMaxPool2D())
+        self.add_heads([width] + [extra] * (further + 1))
+
+    def features(self, F, x):
+        """Return the five maps."""
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def named_stages(self):
+        """See ``Network.named_stages``."""
+        body, *further, last = self.stages
+        return [*[("halving", unit) for unit in [*body, *further]],
+                ("global pool", last)]
+
+
+class SeparablePredictor(nn.HybridBlock):
+    """A ``Predictor`` that filters each channel, then mixes the channels.
+
+    Args:
+        in_channels, anchors, values: as of ``Predictor``.
+        norm: not used: between the two convolutions there is always one.
+
+    Returns (forward):
+        (B, rows * columns * A, values), in the order of the anchors.
+
+    Paper: SSDLite, in MobileNetV2, section 6.2 (arXiv:1801.04381).
+    """
+
+    def __init__(self, in_channels, anchors, values, norm=False):
+        super().__init__()
+        self.values = values
+        self.scores = nn.HybridSequential()
+        self.scores.add(depthwise_unit(in_channels, act="relu6"),
+                        convolution(in_channels, anchors * values, bias=True,
+                                    weight=HEAD_INIT))
+
+    def hybrid_forward(self, F, x):
+        """Return the values, cell by cell and anchor by anchor."""
+        x = F.transpose(self.scores(x), axes=(0, 2, 3, 1))
+        return F.reshape(x, shape=(0, -1, self.values))
+
+
+PREDICTORS = {"plain": Predictor, "separable": SeparablePredictor}
 
 
 def extra_layers(in_channels, middle, channels, form, norm, norm_last):
@@ -43,9 +111,9 @@ class SSD(Network):
 
     def __init__(self, config):
         super().__init__(config)
-        if config.head not in HEADS:
-            raise ValueError(f"head must be one of {', '.join(HEADS)}, found "
-                             f"{config.head!r}")
+        if config.head not in PREDICTORS:
+            raise ValueError(f"head must be one of {', '.join(PREDICTORS)}, "
+                             f"found {config.head!r}")
         codec_for(config)
         self.backbone = build_backbone(config.backbone)
         widths = list(self.backbone.widths)
@@ -58,7 +126,7 @@ class SSD(Network):
                 widths[-1], *row, config.extra_norm,
                 config.extra_norm and k < last))
             widths.append(row[1])
-        self.add_heads(widths, predictor=HEADS[config.head])
+        self.add_heads(widths, predictor=PREDICTORS[config.head])
 
     def features(self, F, x):
         """Return the maps of the backbone, and those made from its last."""

@@ -7,7 +7,6 @@ note what each stage makes of it.
 from __future__ import annotations
 
 import json
-import time
 from math import prod
 from typing import NamedTuple
 
@@ -95,28 +94,6 @@ def multiply_adds(net):
     15.08
     """
     return summarise(net).multiply_adds
-
-
-def forward_time(config, ctx=None, repeats=5):
-    """Measure the forward pass of one image, in milliseconds.
-
-    Args:
-        config: ``ModelConfig``; a network with random numbers is built.
-        ctx: MXNet context, default the CPU.
-        repeats: how often; the median counts.
-    """
-    from . import build
-    net = build(config)
-    initialise(net, ctx)
-    net.hybridize(static_alloc=True, static_shape=True)
-    image = mx.nd.zeros((1, 3, *config.input_size), ctx=ctx)
-    times = []
-    for _ in range(repeats + 2):               # two to get warm
-        start = time.perf_counter()
-        for part in net(image):
-            part.wait_to_read()
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times[2:]))
 
 
 def _trace(net):

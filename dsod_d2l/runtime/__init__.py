@@ -9,15 +9,59 @@ package calls it: the one import here that changes something outside.
 
 from __future__ import annotations
 
+import importlib.abc
 import sys
+import warnings
+from pathlib import Path
 
-from . import hook, patches, restoring
-from .describing import describe
-from .devices import (device, named_devices, set_threads, usable_cores,
-                      worker_init)
+from . import gpus, restoring
+from .devices import device, set_threads, usable_cores, worker_init
 
-__all__ = ["describe", "device", "named_devices", "prepare", "usable_cores",
-           "worker_init"]
+__all__ = ["device", "prepare", "usable_cores", "worker_init"]
+
+
+def wait_for_mxnet():
+    """Wait for the import of MXNet; a second call does nothing."""
+    if not any(isinstance(finder, MXNetFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, MXNetFinder())
+
+
+class MXNetFinder(importlib.abc.MetaPathFinder):
+    """Finds MXNet where the others find it, and wraps its loader."""
+
+    def find_spec(self, name, path=None, target=None):
+        """Return the specification of MXNet with our loader, else None."""
+        if name != "mxnet":
+            return None
+        for finder in sys.meta_path:
+            spec = finder is not self and finder.find_spec(name, path, target)
+            if spec:
+                if spec.origin and spec.loader:
+                    spec.loader = MXNetLoader(spec.loader)
+                return spec
+        return None
+
+
+class MXNetLoader(importlib.abc.Loader):
+    """Loads MXNet as its own loader does, with a word before and after."""
+
+    def __init__(self, own):
+        self.own = own
+
+    def create_module(self, spec):
+        """Leave this to the loader of MXNet."""
+        return self.own.create_module(spec)
+
+    def exec_module(self, module):
+        """Look after GPUs, import MXNet, patch it."""
+        module.__spec__.loader = module.__loader__ = self.own
+        folder = Path(module.__spec__.origin).parent
+        if gpus.is_gpu_build(folder):
+            if sentence := gpus.hide_unsupported():
+                warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+            gpus.preload()
+        self.own.exec_module(module)
+        restoring.apply(module)
 
 
 def prepare():
@@ -35,6 +79,6 @@ def prepare():
     """
     restoring.restore()
     set_threads()
-    hook.install()
+    wait_for_mxnet()
     if "mxnet" in sys.modules:
-        patches.apply(sys.modules["mxnet"])
+        restoring.apply(sys.modules["mxnet"])

@@ -63,41 +63,6 @@ def device(prefer=None):
                       f"{_why_no_gpu(mx.runtime.Features())}.")
 
 
-def named_devices(names):
-    """Choose several devices for one process.
-
-    Args:
-        names: numbers of GPUs, such as "0" or "1"; or "cpu0", "cpu1" and so
-            on, which are parts of one CPU and only good to try things.
-
-    Returns:
-        The list of MXNet contexts, and one plain sentence.
-
-    Raises:
-        ValueError: a name is unknown, twice there, or of no GPU here; or
-            there are GPUs and a CPU.
-    """
-    import mxnet as mx
-
-    found, count = [], mx.context.num_gpus()
-    for name in map(str.strip, names):
-        number = name.removeprefix("cpu")
-        if not number.isdecimal():
-            raise ValueError("devices are numbers of GPUs such as 0,1 or "
-                             f"parts of the CPU such as cpu0,cpu1, found "
-                             f"{name!r}.")
-        if number == name and int(number) >= count:
-            raise ValueError(f"there is no GPU {name}: MXNet finds "
-                             f"{count or 'none'}.")
-        found.append((mx.gpu if number == name else mx.cpu)(int(number)))
-    if len(set(found)) < len(found):
-        raise ValueError(f"a device is named twice: {','.join(names)}.")
-    if len({one.device_type for one in found}) > 1:
-        raise ValueError("GPUs and parts of the CPU cannot share the work, "
-                         f"found {','.join(names)}.")
-    return found, f"Running on {', '.join(map(str, found))}, as asked."
-
-
 def _why_no_gpu(features):
     """Return the second half of a sentence."""
     if features.is_enabled("CUDA"):

@@ -1,4 +1,4 @@
-"""Mild changes of colour: all of them are one matrix."""
+"""Changes of colour: mild ones in one matrix, and those of SSD and DSOD."""
 
 from __future__ import annotations
 
@@ -50,3 +50,88 @@ def photometric(sample, rng, brightness=0.125, contrast=0.25, saturation=0.25,
     drawn = rng.uniform(-ranges, ranges) + [1, 1, 1, 0]
     return sample._replace(image=cv2.transform(sample.image,
                                                colour_matrix(*drawn)))
+
+
+_BYTES = np.arange(256)
+HUES = 180           # OpenCV counts half degrees, for they fit in a byte
+
+
+def change_brightness(image, amount):
+    """Add an amount to every value; bytes end at 0 and 255.
+
+    >>> grey = np.full((1, 2, 3), 250, np.uint8)
+    >>> change_brightness(grey, 20)[0, 0].tolist()
+    [255, 255, 255]
+    """
+    return cv2.LUT(image, _table(_BYTES + amount)) if amount else image
+
+
+def change_contrast(image, factor):
+    """Multiply every value, so black stays and bright becomes brighter.
+
+    >>> grey = np.full((1, 2, 3), 100, np.uint8)
+    >>> change_contrast(grey, 1.5)[0, 0].tolist()
+    [150, 150, 150]
+    """
+    return cv2.LUT(image, _table(_BYTES * factor)) if factor != 1 else image
+
+
+def change_hsv(image, saturation=1.0, hue=0.0):
+    """Change how strong colours are, and turn them.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        saturation: factor of the saturation.
+        hue: turn on the circle of colours, in OpenCV's units of two degrees:
+            60 makes green of red.
+
+    >>> red = np.full((1, 2, 3), (200, 0, 0), np.uint8)
+    >>> change_hsv(red, hue=60)[0, 0].tolist()
+    [0, 200, 0]
+    """
+    if saturation == 1 and hue == 0:
+        return image
+    # Hues are on a circle: what leaves it on one side comes in on the other.
+    tables = [_table(np.rint(_BYTES + hue) % HUES),
+              _table(_BYTES * saturation), _table(_BYTES)]
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    cv2.LUT(hsv, np.stack(tables, axis=-1)[None], dst=hsv)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv)
+
+
+def shuffle_channels(image, order):
+    """Return the image with its channels in another order."""
+    return np.ascontiguousarray(image[..., list(order)])
+
+
+def distort(sample, rng, probability=0.5, brightness=32.0, contrast=(0.5, 1.5),
+            saturation=(0.5, 1.5), hue=18.0, shuffle=0.0):
+    """Change the colours at random; contrast goes before or after the hues.
+
+    Args:
+        sample: Sample.
+        rng: numpy.random.Generator.
+        probability: of each of the four changes.
+        brightness: largest amount that is added or taken away.
+        contrast, saturation: range of the factor.
+        hue: largest turn, see ``change_hsv``.
+        shuffle: probability that the channels change places.
+
+    Paper: after SSD, section 3.2 and the authors' code, with DSOD's numbers.
+    """
+    def draw(low, high, idle):
+        value = rng.uniform(low, high)
+        return value if rng.uniform() < probability else idle
+
+    image = change_brightness(sample.image, draw(-brightness, brightness, 0))
+    factor, late = draw(*contrast, 1), rng.uniform() < 0.5
+    image = image if late else change_contrast(image, factor)
+    image = change_hsv(image, draw(*saturation, 1), draw(-hue, hue, 0))
+    image = change_contrast(image, factor) if late else image
+    if rng.uniform() < shuffle:
+        image = shuffle_channels(image, rng.permutation(3))
+    return sample._replace(image=image)
+
+
+def _table(values):
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

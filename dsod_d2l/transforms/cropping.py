@@ -1,10 +1,14 @@
-"""Cut windows out of a picture, or out of what would lie around it."""
+"""Cut windows out of a picture, or out of what would lie around it.
+
+Crops, letter-boxes, expansion and SSD's patches.
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from ..boxes import iou
 from .resizing import _sides, _stretch
 
 FILL = (124, 117, 104)    # R, G, B outside the image: the mean of ImageNet
@@ -128,3 +132,209 @@ def _moved(sample, window):
     kept = ((centre > 0) & (centre < 1)
             & (moved[:, :2] < moved[:, 2:])).all(axis=1)
     return moved, kept
+
+
+def letter_box_frame(shape, size):
+    """Return where a picture lies in its letter-box.
+
+    Args:
+        shape: of the picture, height and width first.
+        size: (height, width) of the letter-box, or one number for both.
+
+    Returns:
+        int array (4,): left, top, right, bottom in pixels of the letter-box.
+
+    >>> letter_box_frame((100, 200), 300).tolist()
+    [0, 75, 300, 225]
+    """
+    outer, sides = _sides(size)[::-1], np.array([shape[1], shape[0]])
+    inner = np.maximum(np.rint(sides * (outer / sides).min()), 1)
+    start = (outer - inner) // 2
+    return np.concatenate([start, start + inner]).astype(int)
+
+
+def letter_box(sample, size, interpolation=None):
+    """Scale both sides by the same factor, and fill up with ``FILL``.
+
+    Args:
+        sample: Sample.
+        size: (height, width) in pixels, or one number for both.
+        interpolation: as in ``resize``.
+    """
+    left, top, right, bottom = letter_box_frame(sample.image.shape, size)
+    rows, columns = _sides(size)
+    inner = _stretch(sample.image, (bottom - top, right - left),
+                     interpolation)
+    image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
+                               columns - right, cv2.BORDER_CONSTANT,
+                               value=FILL)
+    window = _seen_by_box(sample.image.shape, size)
+    boxes, kept = _moved(sample, window)
+    return sample._replace(image=image, boxes=boxes[kept],
+                           labels=sample.labels[kept],
+                           difficult=sample.difficult[kept])
+
+
+def undo_letter_box(boxes, shape, size):
+    """Return boxes in the letter-box as boxes in the picture.
+
+    Args:
+        boxes: (M, 4) corner boxes, fractions of the letter-box.
+        shape: of the picture, height and width first.
+        size: (height, width) of the letter-box, or one number for both.
+
+    Returns:
+        float32 (M, 4), fractions of the picture, cut to it: a box that lies
+        in the filling alone has no area.
+
+    >>> undo_letter_box([[0.5, 0.25, 1.0, 0.5]], (100, 200), 300).tolist()
+    [[0.5, 0.0, 1.0, 0.5]]
+    """
+    window = _seen_by_box(shape, size)
+    sides = (window[2:] - window[:2])[_TWICE]
+    pixels = np.reshape(boxes, (-1, 4)) * sides + window[_TWICE]
+    return np.clip(pixels / np.array(shape[1::-1])[_TWICE], 0, 1).astype(
+        np.float32)
+
+
+def _seen_by_box(shape, size):
+    """Return the whole letter-box as a window, in pixels of the picture."""
+    frame = letter_box_frame(shape, size)
+    scale = (frame[2:] - frame[:2]) / shape[1::-1]
+    start = -frame[:2] / scale
+    return np.concatenate([start, start + _sides(size)[::-1] / scale])
+
+
+def draw_expansion(shape, rng, ratio=(1.0, 4.0)):
+    """Draw a canvas around a picture, as a window for ``crop``.
+
+    Args:
+        shape: of the image, height and width first.
+        rng: numpy.random.Generator.
+        ratio: range of the canvas's sides over the picture's; both sides
+            grow by the same one.
+
+    Returns:
+        int array (4,): x0, y0, x1, y1 in pixels; x0 and y0 are at most 0.
+
+    Raises:
+        ValueError: the canvas could be smaller than the picture.
+    """
+    low, high = ratio
+    if not 1 <= low <= high < np.inf:
+        raise ValueError("ratio must be two numbers from 1 on, the smaller "
+                         f"first, found {ratio}.")
+    sides = np.array([shape[1], shape[0]])
+    canvas = np.floor(sides * rng.uniform(low, high))
+    start = -np.floor(rng.uniform(size=2) * (canvas - sides + 1))
+    return np.concatenate([start, start + canvas]).astype(int)
+
+
+def expand(sample, rng, ratio=(1.0, 4.0), probability=1.0, size=None):
+    """Place the picture somewhere on a larger one, filled with the mean.
+
+    Paper: after SSD, section 3.6 (arXiv:1512.02325), "zoom out".
+    """
+    if rng.uniform() >= probability:
+        window = (0, 0, sample.image.shape[1], sample.image.shape[0])
+    else:
+        window = draw_expansion(sample.image.shape, rng, ratio)
+    return crop(sample, window, size)
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+# What the samplers after the whole picture ask for; 0 asks for nothing.
+LEAST = (0.1, 0.3, 0.5, 0.7, 0.9, 0.0)
+
+
+def draw_patches(rng, count, scale=(0.3, 1.0), aspect=(0.5, 2.0)):
+    """Draw patches, each somewhere in the picture.
+
+    Args:
+        rng: numpy.random.Generator.
+        count: how many.
+        scale: range of the side of a square of the same area.
+        aspect: range of width over height, both as fractions of the picture;
+            held back where a side would be longer than the picture.
+
+    Returns:
+        (count, 4) corner boxes in fractions of the picture.
+    """
+    side = rng.uniform(*scale, count)
+    ratio = np.clip(rng.uniform(*aspect, count), side**2, side**-2)
+    sides = np.stack([side * ratio**0.5, side / ratio**0.5], axis=1)
+    sides = np.minimum(sides, 1)                    # a rounding error above
+    start = rng.uniform(size=(count, 2)) * (1 - sides)
+    return np.concatenate([start, start + sides], axis=1)
+
+
+def meets(patches, boxes, least, rule="any"):
+    """Tell which patches overlap the objects by at least an IoU.
+
+    Args:
+        patches: (P, 4) corner boxes.
+        boxes: (M, 4) corner boxes of the objects.
+        least: the IoU that is asked for.
+        rule: "any": with one object at least; "all": with each of them.
+
+    Returns:
+        bool (P,). Without objects no patch meets "any", and all meet "all".
+    """
+    if rule not in ("any", "all"):
+        raise ValueError(f"rule must be any or all, found {rule!r}.")
+    enough = iou(patches, boxes) >= least
+    return enough.any(axis=1) if rule == "any" else enough.all(axis=1)
+
+
+def collect_patches(boxes, rng, rule="any", trials=50, least=LEAST):
+    """Collect the whole picture, and what each sampler finds.
+
+    Args:
+        boxes: (M, 4) corner boxes of the objects.
+        rng: numpy.random.Generator.
+        rule: see ``meets``.
+        trials: patches that a sampler may try; it offers the first that fits.
+        least: the IoU that each sampler asks for.
+
+    Returns:
+        (C, 4) patches, C from 1 to 1 + len(least).
+
+    Paper: SSD, section 2.2 (arXiv:1512.02325); "any" is the authors' code.
+    """
+    drawn = draw_patches(rng, trials * len(least)).reshape(-1, trials, 4)
+    found = [WHOLE]
+    for asked, tried in zip(least, drawn):
+        fits = np.flatnonzero(meets(tried, boxes, asked, rule))
+        found.extend(tried[fits[:1]])
+    return np.array(found)
+
+
+def draw_patch(boxes, rng, **options):
+    """Draw one of the patches of ``collect_patches``, all equally likely."""
+    return rng.choice(collect_patches(boxes, rng, **options))
+
+
+def patch_window(patch, shape):
+    """Return a patch in whole pixels, as a window for ``crop``.
+
+    >>> patch_window((0.25, 0.0, 0.5, 1.0), (100, 200)).tolist()
+    [50, 0, 100, 100]
+    """
+    sides = np.array([shape[1], shape[0]])
+    start = np.minimum(np.rint(patch[:2] * sides), sides - 1)
+    stop = np.maximum(np.rint(patch[2:] * sides), start + 1)
+    return np.concatenate([start, stop]).astype(int)
+
+
+def random_patch(sample, rng, size=None, interpolation=None, **options):
+    """Cut out a patch; objects stay whose centres lie in it.
+
+    Args:
+        sample: Sample.
+        rng: numpy.random.Generator.
+        size, interpolation: as in ``crop``.
+        options: of ``collect_patches``.
+    """
+    patch = draw_patch(sample.boxes, rng, **options)
+    return crop(sample, patch_window(patch, sample.image.shape), size,
+                interpolation)

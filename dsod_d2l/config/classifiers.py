@@ -1,0 +1,252 @@
+"""The backbones of SSD: classifiers, cut where their maps are fine enough.
+
+A backbone is a frozen dataclass here, which knows how often each of its maps
+is halved, and a block in ``models.backbones``, which computes them. Both are
+entered under one name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from .base import positive, require, whole
+
+BACKBONES = {}
+
+
+def register(cls):
+    """Enter a backbone's configuration under its default name.
+
+    Args:
+        cls: a subclass of ``BackboneConfig``.
+
+    Returns:
+        The class, so that this serves as a decorator.
+    """
+    BACKBONES[cls.name] = cls
+    return cls
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """What all backbones share.
+
+    name: under which it is registered.
+    dense_layers: how many of the last convolutions are dense layers in the
+        classifier.
+    kinds: fields that ``like`` sets.
+    """
+
+    dense_layers: ClassVar[int] = 0
+    kinds: ClassVar[tuple[str, ...]] = ()
+    name: str = ""
+
+    def like(self, convolutions):
+        """Return it as a classifier's file has it, where kinds differ.
+
+        Args:
+            convolutions: of the file, a list of {part: (name, array)}.
+        """
+        return self
+
+    @property
+    def halvings(self):
+        """How often each of its maps is halved, finest first."""
+        return (3, 4)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class VGG16Config(BackboneConfig):
+    """VGG16 with its two dense layers made convolutions.
+
+    widths: channels of the 13 convolutions, and of fc6 and fc7.
+    norm: True for batch normalisation behind every convolution.
+    conv5: True for three maps, conv4_3, conv5_3 and fc7; else without the
+        second.
+    pool5: 1 for a pooling of 3 x 3 that keeps the size, as in SSD; 2 for
+        one that halves it, as in RefineDet.
+    dilation: of fc6.
+
+    Paper: VGG, table 1, D (arXiv:1409.1556); SSD, section 3
+    (arXiv:1512.02325).
+    """
+
+    dense_layers: ClassVar[int] = 2
+    name: str = "vgg16"
+    widths: tuple[int, ...] = (64, 64, 128, 128, *[256] * 3, *[512] * 6,
+                               1024, 1024)
+    norm: bool = False
+    conv5: bool = False
+    pool5: int = 1
+    dilation: int = 6
+
+    def __post_init__(self):
+        object.__setattr__(self, "widths", tuple(self.widths))
+        whole(self, 1, "widths", "dilation")
+        require(len(self.widths) == 15, "widths of vgg16 needs 15 numbers, "
+                f"found {len(self.widths)}")
+        require(self.pool5 in (1, 2), "pool5 must be 1 or 2, found "
+                f"{self.pool5!r}")
+        for name in ("norm", "conv5"):
+            require(isinstance(getattr(self, name), bool), f"{name} must be "
+                    f"True or False, found {getattr(self, name)!r}")
+
+    @property
+    def halvings(self):
+        """See ``BackboneConfig.halvings``."""
+        return (3, *[4] * self.conv5, 3 + self.pool5)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ResNet50Config(BackboneConfig):
+    """ResNet-50 with a last stage that does not halve.
+
+    stem: channels of the first convolution.
+    inner: channels of the 1 x 1 and the 3 x 3 convolution that each of the
+        16 blocks begins with.
+    outputs: channels that each of the four stages ends in.
+    stride_at: which convolution halves a map, "3x3" or "1x1". The paper's
+        networks, and Gluon's of version 1, have "1x1".
+
+    Paper: ResNet, table 1 (arXiv:1512.03385).
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("stride_at",)
+    name: str = "resnet50"
+    stem: int = 64
+    inner: tuple = (*[(64, 64)] * 3, *[(128, 128)] * 4, *[(256, 256)] * 6,
+                    *[(512, 512)] * 3)
+    outputs: tuple[int, ...] = (256, 512, 1024, 2048)
+    stride_at: str = "3x3"
+
+    def __post_init__(self):
+        object.__setattr__(self, "inner",
+                           tuple(tuple(pair) for pair in self.inner))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        require([len(pair) for pair in self.inner] == [2] * 16, "inner of "
+                f"resnet50 needs 16 pairs, found {self.inner}")
+        require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "
+                f"numbers, found {self.outputs}")
+        whole(self, 1, "stem", "inner_widths", "outputs")
+        require(self.stride_at in ("3x3", "1x1"), "stride_at must be 3x3 or "
+                f"1x1, found {self.stride_at!r}")
+
+    @property
+    def inner_widths(self):
+        """All channels of ``inner``."""
+        return tuple(width for pair in self.inner for width in pair)
+
+    def like(self, convolutions):
+        """See ``BackboneConfig.like``: shapes are the same in both kinds.
+
+        Gluon's, which halves in its 1 x 1 convolutions, has biases there.
+        """
+        early = any("bias" in parts and parts["weight"][1].shape[2:] == (1, 1)
+                    for parts in convolutions)
+        return replace(self, stride_at="1x1" if early else "3x3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MobileNetConfig(BackboneConfig):
+    """What both MobileNets share.
+
+    width: factor of all channels, the paper's alpha.
+    """
+
+    width: float = 1.0
+
+    def __post_init__(self):
+        positive(self, "width")
+        require(self.scaled(16) >= 1, f"width {self.width} leaves no channel "
+                f"of a layer of {self.name}")
+
+    def scaled(self, channels):
+        """Return a number of channels times the width, rounded down."""
+        return int(channels * self.width)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV1Config(MobileNetConfig):
+    """MobileNet whose last but one unit does not halve.
+
+    last_block: False to leave the last unit out, as a known SSD does by a
+        slip: it counts its 1,061,888 parameters and never runs it.
+
+    Paper: MobileNets, table 1 (arXiv:1704.04861).
+    """
+
+    name: str = "mobilenet_v1"
+    last_block: bool = True
+
+    def __post_init__(self):
+        require(isinstance(self.last_block, bool), "last_block must be True "
+                f"or False, found {self.last_block!r}")
+        super().__post_init__()
+
+    @property
+    def widths(self):
+        """Channels of the first convolution and of each unit."""
+        plain = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
+        return tuple(self.scaled(channels) for channels
+                     in plain[:None if self.last_block else -1])
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV2Config(MobileNetConfig):
+    """MobileNetV2 whose stage of 160 channels does not halve.
+
+    top: channels of the last layer; the width does not touch them.
+    expand_first: whether the first block, which widens by 1, has a
+        convolution for it, as in Gluon's network. Those of the authors, of
+        GluonCV and of torchvision have none.
+
+    Paper: MobileNetV2, table 2 (arXiv:1801.04381).
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("expand_first",)
+    name: str = "mobilenet_v2"
+    top: int = 1280
+    expand_first: bool = True
+
+    def __post_init__(self):
+        whole(self, 1, "top")
+        require(isinstance(self.expand_first, bool), "expand_first must be "
+                f"True or False, found {self.expand_first!r}")
+        super().__post_init__()
+
+    def like(self, convolutions):
+        """See ``BackboneConfig.like``: the second layer may be depthwise."""
+        shapes = [parts["weight"][1].shape for parts in convolutions[1:2]]
+        return replace(self, expand_first=shapes[0][2:] != (3, 3)
+                       if shapes else self.expand_first)
+
+
+def make_backbone(value):
+    """Return a backbone's configuration.
+
+    Args:
+        value: one, a registered name, or the dictionary of one.
+
+    Raises:
+        ValueError: the name or a field is not known.
+
+    >>> make_backbone("vgg16").halvings
+    (3, 4)
+    """
+    if isinstance(value, BackboneConfig):
+        return value
+    require(isinstance(value, (str, dict)), "backbone must be a name, a "
+            f"dictionary or a BackboneConfig, found {value!r}")
+    fields = {"name": value} if isinstance(value, str) else dict(value)
+    name = fields.get("name")
+    require(name in BACKBONES, f"no backbone is called {name!r}, expected "
+            f"one of {', '.join(BACKBONES)}")
+    cls = BACKBONES[name]
+    unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+    require(not unknown, f"{name} has no field {', '.join(unknown)}")
+    return cls(**fields)

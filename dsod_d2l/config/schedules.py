@@ -1,0 +1,135 @@
+"""What describes a run: how to train, how to detect."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from math import inf
+
+from .base import between, positive, require, whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectConfig:
+    """How scores and offsets become detections.
+
+    score_threshold: least score of a detection.
+    nms_threshold: a box that overlaps a better one of its class by more
+        than this IoU is dropped.
+    candidates: boxes per class that enter the suppression, best first.
+    keep: detections per image, over all classes.
+    letter_box: fit images into the network's input without distorting them;
+        for networks that were trained so. Else they are stretched.
+
+    The defaults are the authors' (DSOD, evaluation script).
+    """
+
+    score_threshold: float = 0.01
+    nms_threshold: float = 0.45
+    candidates: int = 400
+    keep: int = 200
+    letter_box: bool = False
+
+    def __post_init__(self):
+        between(self, 0, 1, "score_threshold", "nms_threshold")
+        whole(self, 1, "candidates", "keep")
+        require(isinstance(self.letter_box, bool), "letter_box must be True "
+                f"or False, found {self.letter_box!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a network is trained.
+
+    steps: optimiser steps in all.
+    batch_size: images of one forward and backward pass.
+    accumulate: passes whose gradients are added up before a step.
+    optimiser: "sgd" (with momentum) or "adam".
+    learning_rate: after the warm-up.
+    warmup: steps over which the learning rate rises from near 0.
+    schedule: "constant", "multistep" or "cosine".
+    milestones: for "multistep", fractions of ``steps`` at which the rate is
+        multiplied by ``decay``.
+    clip: largest norm of the gradient of all weights; None: no limit.
+    classification: "softmax" with hard-negative mining, or "focal".
+    match_threshold: least IoU of an anchor with its object.
+    negative_ratio: negatives kept per positive, in each image.
+    localisation_weight: weight of the smooth L1 loss.
+    average: decay of the moving average of the weights, which is what is
+        evaluated and saved; 0: none, the weights themselves are.
+    augment: name of the augmentation, a key of ``transforms.RECIPES``.
+    held_back: fraction of the training set on which the best model is
+        chosen; 0: the last model is kept.
+    evaluate_every: epochs between evaluations, on what was held back; 0:
+        only at the end.
+    checkpoint_every: steps between checkpoints; 0: only at the end.
+    keep_checkpoints: how many of the newest to keep.
+    workers: data workers; None: one.
+    precision: type that convolutions are computed in: "float32", "bfloat16"
+        (on a CPU that has it) or "float16" (on a GPU). All else, the weights
+        among it, stays float32.
+    sync_norm: whether batch normalisation sees the images of all devices of
+        a process at once, or those of each device by themselves.
+    """
+
+    steps: int = 600
+    batch_size: int = 16
+    accumulate: int = 1
+    optimiser: str = "sgd"
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup: int = 20
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = (0.6, 0.85)
+    decay: float = 0.1
+    clip: float | None = 10.0
+    classification: str = "softmax"
+    match_threshold: float = 0.5
+    negative_ratio: float = 3.0
+    localisation_weight: float = 1.0
+    average: float = 0.0
+    augment: str = "light"
+    held_back: float = 0.1
+    evaluate_every: float = 0.0
+    checkpoint_every: int = 0
+    keep_checkpoints: int = 2
+    workers: int | None = None
+    precision: str = "float32"
+    sync_norm: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("milestones",):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        whole(self, 1, "steps", "batch_size", "accumulate",
+              "keep_checkpoints")
+        whole(self, 0, "warmup", "checkpoint_every", "seed")
+        if self.workers is not None:
+            whole(self, 0, "workers")
+        require(isinstance(self.sync_norm, bool), "sync_norm must be True or "
+                f"False, found {self.sync_norm!r}")
+        choices = {"optimiser": ("sgd", "adam"),
+                   "schedule": ("constant", "multistep", "cosine"),
+                   "classification": ("softmax", "focal"),
+                   "precision": ("float32", "bfloat16", "float16")}
+        for name, known in choices.items():
+            require(getattr(self, name) in known, f"{name} must be one of "
+                    f"{', '.join(known)}, found {getattr(self, name)!r}")
+        positive(self, "learning_rate", "decay", "match_threshold")
+        if self.clip is not None:
+            positive(self, "clip")
+        between(self, 0, 1, "milestones", "momentum", "match_threshold")
+        between(self, 0, inf, "weight_decay", "negative_ratio",
+                "localisation_weight", "evaluate_every")
+        require(list(self.milestones) == sorted(self.milestones),
+                f"milestones must rise, found {self.milestones}")
+        between(self, 0, 1, "held_back", "average")
+        require(self.average < 1, "average must be below 1, found "
+                f"{self.average}")
+        require(self.held_back < 1, "held_back must leave something to train "
+                f"on, found {self.held_back}")
+
+    def to_dict(self):
+        """Return a JSON-ready dictionary."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,70 @@
+"""Files that are whole: written in one go, compared with a checksum."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import reprlib
+from collections import Counter
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a binary file that takes the place of `path` once it is whole.
+
+    Args:
+        path: where the file belongs; if anything goes wrong, what is there
+            stays as it is.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def inside(folder, name):
+    """Return whether a file name stays inside its folder.
+
+    >>> inside("data", "a/b.jpg"), inside("data", "../b.jpg")
+    (True, False)
+    """
+    name = str(name).replace("\\", "/")
+    return bool(name) and "\0" not in name and not os.path.isabs(name) \
+        and ".." not in Path(name).parts and name[1:2] != ":"
+
+
+def one_line(text, most=400):
+    """Return a message without what a file could hide in it.
+
+    Args:
+        text: a sentence that may quote a file.
+        most: of its characters; the middle is left out of a longer one.
+
+    >>> one_line("found \x1b[2J", 400).isprintable()
+    True
+    """
+    if len(text) > most:
+        text = f"{text[:most - 105]} ... {text[-100:]}"
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}"
+                   for one in text)
+
+
+def check_names(names, source):
+    """Return the names as a list, or raise if they are no class names."""
+    if not (isinstance(names, list) and names
+            and all(isinstance(name, str) and name for name in names)):
+        # What a YAML file nests by reference would be endless as text.
+        raise ValueError(f"{source}: expected class names, found "
+                         f"{reprlib.repr(names)[:60]}.")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(f"{source}: the class {twice[0][:80]!r} is there "
+                         "twice.")
+    return names

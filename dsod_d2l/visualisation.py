@@ -1,0 +1,268 @@
+"""Visualisation: images, boxes, anchors, matches and curves."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+from .boxes import corner_to_centre
+
+PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
+           "#CC79A7")
+LINE_STYLES = ("solid", "dashed", "dotted", "dashdot")
+TEXT_SIZE = 11        # points
+
+
+def class_colour(label):
+    """Return the colour of a class, the same in every picture.
+
+    >>> class_colour(0) == class_colour(len(PALETTE))
+    True
+    """
+    return PALETTE[int(label) % len(PALETTE)]
+
+
+def text_colour(background):
+    """Return black or white, whichever contrasts more with a background.
+
+    >>> text_colour("#F0E442"), text_colour("#0072B2")
+    ('black', 'white')
+    """
+    rgb = np.array(to_rgb(background))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92,
+                      ((rgb + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    # Contrast is (lighter + 0.05) / (darker + 0.05).
+    return "black" if luminance + 0.05 > (1.05 * 0.05) ** 0.5 else "white"
+
+
+def line_style(label):
+    """Return the line style of a class: another one in each round."""
+    return LINE_STYLES[int(label) // len(PALETTE) % len(LINE_STYLES)]
+
+
+def line_colour(place):
+    """Return a colour that is also seen as a thin line on white."""
+    return ("#0072B2", "#D55E00", "#009E73", "#CC79A7",
+            "#222222")[place % 5]
+
+
+SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
+
+
+def draw_image(ax, image, title=None):
+    """Show an image, its corner at (0, 0), one unit per pixel.
+
+    Args:
+        ax: Axes.
+        image: (H, W, 3) or (H, W) array, uint8 or floats from 0 to 1.
+        title: text above the image.
+    """
+    height, width = image.shape[:2]
+    ax.imshow(image, extent=(0, width, height, 0), cmap="gray")
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title, fontsize=TEXT_SIZE)
+
+
+def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
+               linewidth=2.0, colours=None):
+    """Draw boxes with their class and score, the best score on top.
+
+    Args:
+        ax: Axes, with the image if there is one; else the Axes stand for
+            the whole image.
+        boxes: (M, 4) corner boxes in fractions of the image.
+        labels: (M,) class indices; default all 0 and no name.
+        scores: (M,) scores, shown in per cent.
+        classes: names of the classes; default the index.
+        linewidth: in points.
+        colours: one per box, instead of those of the classes; all lines
+            are solid then.
+    """
+    boxes = np.reshape(np.asarray(boxes, dtype=float), (-1, 4))
+    if colours is not None and len(colours) != len(boxes):
+        raise ValueError(f"expected a colour for each of {len(boxes)} boxes, "
+                         f"found {len(colours)}")
+    corners = boxes * _scale(ax)
+    order = range(len(boxes)) if scores is None else np.argsort(scores)
+    for row in order:
+        label = 0 if labels is None else int(labels[row])
+        xmin, ymin, xmax, ymax = corners[row]
+        colour = class_colour(label) if colours is None else colours[row]
+        frame = Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False,
+                          edgecolor=colour, linewidth=linewidth,
+                          linestyle=line_style(label) if colours is None
+                          else "solid")
+        frame.set_path_effects([      # a dark rim, for bright backgrounds
+            Stroke(linewidth=linewidth + 1.5, foreground="#222222"),
+            Normal()])
+        ax.add_patch(frame)
+        name = _caption(row, labels, scores, classes)
+        if name:
+            _write_inside(ax, xmin, ymin, name, colour)
+
+
+def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
+    """Draw many boxes thinly and fast.
+
+    Args:
+        ax: Axes, see ``draw_boxes``.
+        anchors: (N, 4) corner boxes in fractions of the image.
+        colour: one colour, or one per anchor.
+        linewidth: in points.
+        centres: also mark the centre of each.
+    """
+    scale = _scale(ax)
+    corners = np.reshape(np.asarray(anchors, dtype=float), (-1, 4)) * scale
+    loops = corners[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    ax.add_collection(PolyCollection(loops, facecolors="none",
+                                     edgecolors=colour, linewidths=linewidth))
+    if centres:
+        middle = corner_to_centre(corners)
+        ax.plot(middle[:, 0], middle[:, 1], ".", color="#222222",
+                markersize=4, scalex=False, scaley=False)
+
+
+def draw_matches(ax, anchors, boxes, matched):
+    """Draw each object, and its anchors dashed in the same colour.
+
+    Args:
+        ax: Axes, see ``draw_boxes``.
+        anchors: (N, 4) corner boxes.
+        boxes: (M, 4) corner boxes of the objects.
+        matched: (N,) index of the object of each anchor, -1 for none.
+    """
+    scale, matched = _scale(ax), np.asarray(matched)
+    for row, box in enumerate(np.reshape(boxes, (-1, 4))):
+        colour = class_colour(row)
+        for corners, style, width in (
+                *[(anchor, "dashed", 1.2) for anchor
+                  in np.asarray(anchors)[matched == row]],
+                (box, "solid", 3.0)):
+            xmin, ymin, xmax, ymax = corners * scale
+            ax.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin,
+                                   fill=False, edgecolor=colour,
+                                   linestyle=style, linewidth=width))
+
+
+def save_detections(path, image, detections, classes, pixels=False):
+    """Write an image with its detections drawn, in its own resolution.
+
+    Args:
+        path: a .png or .jpg file.
+        image: uint8 (H, W, 3).
+        detections: ``Detections``.
+        classes: names of the classes.
+        pixels: whether the boxes are in pixels; else in fractions.
+    """
+    height, width = image.shape[:2]
+    unit = np.array([width, height] * 2) if pixels else 1
+    dpi = max(height, width) / SAVED_WIDTH
+    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
+    FigureCanvasAgg(figure)
+    ax = figure.add_axes((0, 0, 1, 1))
+    draw_image(ax, image)
+    draw_boxes(ax, detections.boxes / unit, detections.labels,
+               detections.scores, classes)
+    figure.savefig(path, dpi=dpi)
+
+
+def _scale(ax):
+    """Return what turns fractions of the image into data units of the Axes."""
+    if ax.images:
+        left, right, bottom, top = ax.images[0].get_extent()
+        width, height = abs(right - left), abs(top - bottom)
+    else:
+        width = height = 1
+        ax.set(xlim=(0, 1), ylim=(1, 0))
+    return np.array([width, height, width, height])
+
+
+def _caption(row, labels, scores, classes):
+    words = []
+    if labels is not None:
+        label = int(labels[row])
+        words.append(str(classes[label] if classes else label))
+    if scores is not None:
+        words.append(f"{scores[row]:.0%}")
+    return " ".join(words)
+
+
+def _write_inside(ax, x, y, words, colour):
+    """Write above the point (x, y), moved so that it stays in the Axes."""
+    text = ax.text(x, y, words, fontsize=TEXT_SIZE, va="bottom", ha="left",
+                   color=text_colour(colour), clip_on=True,
+                   bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})
+    ax.apply_aspect()
+    room, taken = ax.get_window_extent(), text.get_window_extent().padded(2)
+    place = ax.transData.transform((x, y))
+    place = place - np.maximum(taken.max - room.max, 0)
+    place = place + np.maximum(room.min - taken.min, 0)
+    text.set_position(ax.transData.inverted().transform(place))
+
+
+def plot_history(ax, history, names=("classification", "localisation"),
+                 x="step", logarithmic=False):
+    """Plot how numbers went during training.
+
+    Args:
+        ax: Axes.
+        history: list of dictionaries, one per line of the history; a line
+            may lack a name.
+        names: what to plot, each a curve of its own.
+        x: name of the horizontal axis.
+        logarithmic: whether the vertical axis is.
+
+    Raises:
+        ValueError: no line of the history has one of the names.
+    """
+    for place, name in enumerate(names):
+        points = [(row[x], row[name]) for row in history
+                  if row.get(name) is not None]
+        if not points:
+            raise ValueError(f"no line of the history has {name!r}")
+        ax.plot(*zip(*points), label=name, color=line_colour(place),
+                linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=2,
+                marker="o" if len(points) == 1 else None)
+    if logarithmic:
+        ax.set_yscale("log")
+    finish_axes(ax, x, None, len(names) > 1)
+    if len(names) == 1:
+        ax.set_ylabel(names[0], fontsize=TEXT_SIZE)
+
+
+def plot_precision_recall(ax, curves):
+    """Plot precision over recall.
+
+    Args:
+        ax: Axes.
+        curves: a ``Curve``, or a dictionary of name -> ``Curve``.
+    """
+    named = curves if isinstance(curves, dict) else {None: curves}
+    for place, (name, curve) in enumerate(named.items()):
+        ax.plot(curve.recall, curve.precision, label=name,
+                color=line_colour(place), linewidth=2,
+                linestyle=LINE_STYLES[place % len(LINE_STYLES)],
+                marker="o" if len(curve.recall) < 20 else None)
+    ax.set_xlim(0, 1.02)
+    ax.set_ylim(0, 1.05)
+    finish_axes(ax, "recall", "precision", None not in named)
+
+
+def finish_axes(ax, xlabel, ylabel, legend):
+    """Give Axes their labels, a grid, and a legend where there is one."""
+    if xlabel:
+        ax.set_xlabel(xlabel, fontsize=TEXT_SIZE)
+    if ylabel:
+        ax.set_ylabel(ylabel, fontsize=TEXT_SIZE)
+    ax.tick_params(labelsize=TEXT_SIZE - 1)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    if legend:
+        ax.legend(frameon=False, fontsize=TEXT_SIZE)

@@ -1,0 +1,270 @@
+"""Weights files: arrays and facts as safetensors, atomic, with a checksum.
+
+A weights file holds the tensors and, in its metadata, everything needed to
+rebuild the network and its preprocessing. Nothing is pickled, so reading a
+file runs no code. The checksum, SHA-256, is that of the whole file with zeros
+in its own place: it notices a change of the header, of the facts and of the
+numbers alike. Files of format 1 have none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialise
+
+from . import config as configs
+from .files import check_names, one_line
+
+FORMAT, WITHOUT_CHECKSUM = "dsod_d2l 2", "dsod_d2l 1"
+BLANK = "0" * 64
+FACT_KINDS = {"model": dict, "classes": list}    # where they are there
+NUMBERS = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64",
+           "bool")
+PARAMS_MAGIC = b"\x12\x01\0\0\0\0\0\0"   # MXNet's own files begin with it
+# Inside a fact the quotes are escaped: this is found where it belongs only.
+CHECKSUM_MARK = b'"checksum":"'
+
+
+def write_atomically(path, data):
+    """Write bytes so that the file is either the old one or the new one.
+
+    Args:
+        path: the file; its folder is made.
+        data: bytes.
+
+    Raises:
+        OSError: the disk is full or not writable; the old file is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise OSError(error.errno, f"{path} was not written "
+                      f"({error.strerror}); an earlier file is untouched"
+                      ) from error
+    _keep_name(path.parent)
+
+
+def _keep_name(folder):
+    """Have the new name of a file outlast a loss of power, where it can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def save_tensors(path, tensors, metadata):
+    """Write named arrays and a JSON-ready dictionary as safetensors.
+
+    Args:
+        tensors: name -> array. Each is made contiguous first: safetensors
+            writes the memory of a strided view as it lies, in wrong order.
+        metadata: dictionary; each value is stored as JSON text.
+    """
+    whole = {name: np.ascontiguousarray(array).reshape(np.shape(array))
+             for name, array in tensors.items()}
+    text = {key: json.dumps(value) for key, value in metadata.items()}
+    data = bytearray(serialise(whole, {**text, "format": FORMAT,
+                                       "checksum": BLANK}))
+    place = _checksum_place(data)
+    data[place] = hashlib.sha256(data).hexdigest().encode()
+    write_atomically(path, data)
+
+
+def load_tensors(path):
+    """Read what ``save_tensors`` wrote.
+
+    Returns:
+        (tensors, metadata): two dictionaries.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or written by something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such weights file")
+    data = path.read_bytes()
+    if data.startswith(PARAMS_MAGIC):
+        raise ValueError(
+            f"{path} is a .params file of MXNet, which does not say what "
+            "network it belongs to: build the network, fill it with "
+            "dsod_d2l.workbench.pretrained.params_file.load_params and "
+            "dsod_d2l.weights.fill, and save it with save_weights")
+    try:
+        header = data[_header(data)].decode("utf-8")
+        text = json.loads(header).get("__metadata__", {})
+        _check(path, data, text.pop("format", None), text.pop("checksum", 0))
+        facts = {key: json.loads(value) for key, value in text.items()}
+        tensors = parse(data)
+    except _Refused:
+        raise
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError,
+            RecursionError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} is not a readable safetensors file: "
+                         f"{words}") from error
+    _check_kinds(path, tensors, facts)
+    return tensors, facts
+
+
+def _check_kinds(path, tensors, facts):
+    """Raise if something is of a kind that is never written here."""
+    for name, kind in FACT_KINDS.items():
+        if not isinstance(facts.get(name, kind()), kind):
+            raise ValueError(f"{path}: expected a {kind.__name__} as its "
+                             f"{name}, found {type(facts[name]).__name__}")
+    for name, array in tensors.items():
+        if array.dtype.name not in NUMBERS:
+            raise ValueError(f"{path}: tensor {name!r:.80} holds numbers of "
+                             f"the kind {array.dtype}, which MXNet lacks")
+
+
+class _Refused(ValueError):
+    """A readable file that is not as it was written."""
+
+
+def _check(path, data, form, checksum):
+    if form not in (FORMAT, WITHOUT_CHECKSUM):
+        raise _Refused(f"{path} was not written by dsod_d2l: its metadata "
+                       f"lacks the format {FORMAT!r}")
+    if (checksum or form == FORMAT) and checksum != _checksum(data):
+        raise _Refused(f"{path} is damaged: its content does not have the "
+                       "checksum that was written with it")
+
+
+def _header(data):
+    """Return the slice of a file's bytes that is its header."""
+    return slice(8, 8 + int.from_bytes(data[:8], "little"))
+
+
+def _checksum_place(data):
+    """Return the slice of a file's bytes that is the checksum."""
+    head = _header(data)
+    at = data.find(CHECKSUM_MARK, head.start, head.stop)
+    start = at + len(CHECKSUM_MARK) if at >= 0 else head.stop
+    return slice(start, start + len(BLANK))
+
+
+def _checksum(data):
+    """Return the checksum that a file's bytes ought to hold."""
+    place, view = _checksum_place(data), memoryview(data)
+    found = hashlib.sha256(view[:place.start])
+    found.update(BLANK.encode())
+    found.update(view[place.stop:])
+    return found.hexdigest()
+
+
+def parameter_arrays(net):
+    """Return the network's numbers by structural name, as NumPy arrays."""
+    return {name: parameter.data(parameter.list_ctx()[0]).asnumpy() for
+            name, parameter in net._collect_params_with_prefix().items()}
+
+
+def fill(net, tensors, source="the weights", ctx=None):
+    """Copy arrays into a network of exactly the same tensors.
+
+    Args:
+        net: a network; it is initialised where it is not yet.
+        tensors: structural name -> array.
+        source: name for messages.
+        ctx: MXNet context for a network that is not initialised.
+
+    Raises:
+        ValueError: names the first tensor that is missing, left over, or of
+            another shape or kind.
+    """
+    import mxnet as mx
+
+    from .models import initialise
+    wanted = net._collect_params_with_prefix()
+    for name, parameter in wanted.items():
+        if name not in tensors:
+            raise ValueError(f"{source} do not fit {net.config.name}: tensor "
+                             f"{name} {parameter.shape} is missing")
+        if tensors[name].shape != parameter.shape:
+            raise ValueError(
+                f"{source} do not fit {net.config.name}: tensor {name} has "
+                f"shape {tensors[name].shape}, expected {parameter.shape}")
+        if tensors[name].dtype.kind != "f":
+            raise ValueError(
+                f"{source} do not fit {net.config.name}: tensor {name} holds "
+                f"{tensors[name].dtype} numbers, expected floating ones")
+    extra = [name for name in tensors if name not in wanted]
+    if extra:
+        raise ValueError(f"{source} do not fit {net.config.name}: it has no "
+                         f"tensor {extra[0]!r:.80} "
+                         f"{tensors[extra[0]].shape}")
+    initialise(net, ctx)
+    for name, parameter in wanted.items():
+        parameter.set_data(mx.nd.array(tensors[name]))
+
+
+def save_weights(path, net, classes, **metadata):
+    """Write a network: its numbers, configuration and class names.
+
+    Args:
+        path: a .safetensors file.
+        net: a ``models.Network``.
+        classes: names of its foreground classes.
+        metadata: further JSON-ready facts to keep, such as a result.
+    """
+    if len(classes) != net.config.num_classes:
+        raise ValueError(f"the network has {net.config.num_classes} classes, "
+                         f"found {len(classes)} class names")
+    save_tensors(path, parameter_arrays(net), {
+        "model": net.config.to_dict(), "classes": list(classes), **metadata})
+
+
+def load_model(path, ctx=None):
+    """Rebuild a network from its weights file alone.
+
+    Args:
+        path: a file of ``save_weights``.
+        ctx: MXNet context, default the CPU.
+
+    Returns:
+        (net, metadata): the network, ready to be hybridized; a dictionary
+        with "classes" and whatever else was saved.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``load_tensors`` and ``fill``.
+    """
+    import mxnet as mx
+
+    from . import models
+    tensors, metadata = load_tensors(path)
+    if "model" not in metadata or "classes" not in metadata:
+        raise ValueError(f"{path} holds no network configuration; a training "
+                         "checkpoint is read with --resume")
+    try:
+        net = models.build(configs.from_dict(metadata["model"]))
+        names = check_names(metadata["classes"], "the classes")
+    except (ValueError, KeyError, TypeError, mx.MXNetError) as error:
+        raise ValueError(f"{path} describes no network that can be built: "
+                         f"{one_line(str(error).strip())}") from error
+    if len(names) != net.config.num_classes:
+        raise ValueError(f"{path} describes a network of "
+                         f"{net.config.num_classes} classes, but names "
+                         f"{len(names)}")
+    fill(net, tensors, str(path), ctx or mx.cpu())
+    return net, metadata

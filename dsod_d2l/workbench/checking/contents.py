@@ -1,0 +1,277 @@
+"""The report over a data set: what is in it, what is wrong, as text too."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from tabulate import tabulate
+
+from ...datasets.sample import FLAGS, Fault
+from ..formats import addresses
+from .anchor_fit import fit_anchors, recall
+
+QUANTILES = (0, .05, .25, .5, .75, .95, 1)
+SMALL, LARGE = 32 ** 2, 96 ** 2        # COCO's bounds, in square pixels
+
+
+class Report(NamedTuple):
+    """What was found in a data set.
+
+    title: how the data set calls itself.
+    classes: names of the classes.
+    images: number of sound images.
+    boxes: float64 (M, 4) corner boxes in fractions, of all sound objects.
+    pixels: float64 (M, 2) widths and heights in pixels.
+    labels: int64 (M,); flags: bool (M, 4); image: int64 (M,), the image each
+        object is in.
+    faults: list of Fault; each cost its image.
+    duplicates: list of texts, boxes that are there twice with one class.
+    empty: names of images without objects.
+    clipped: number of boxes that were cut to their image.
+    fit: ``AnchorFit``, or None where there is no object.
+    model: name of the network that it speaks of.
+    """
+
+    title: str
+    classes: tuple
+    images: int
+    boxes: np.ndarray
+    pixels: np.ndarray
+    labels: np.ndarray
+    flags: np.ndarray
+    image: np.ndarray
+    faults: list
+    duplicates: list
+    empty: list
+    clipped: int
+    fit: object
+    model: str
+
+    def to_dict(self):
+        """Return a JSON-ready dictionary; ``sound`` is False with faults."""
+        return {"sound": not self.faults, "data": self.title,
+                "images": self.images, "objects": len(self.labels),
+                "classes": self._classes(),
+                "faults": [fault._asdict() for fault in self.faults],
+                "kinds": dict(Counter(fault.kind for fault in self.faults)),
+                "duplicates": self.duplicates, "empty": self.empty,
+                "clipped": self.clipped,
+                "unused": [name for label, name in enumerate(self.classes)
+                           if not (self.labels == label).any()],
+                "side": self._quantiles(np.sqrt(self.pixels.prod(axis=1))),
+                "share": self._quantiles(np.sqrt(np.prod(
+                    self.boxes[:, 2:] - self.boxes[:, :2], axis=1))),
+                "ratio": self._quantiles(self.pixels[:, 0]
+                                         / self.pixels[:, 1]),
+                "sizes": self._sizes(), "anchors": self._anchors()}
+
+    def _classes(self):
+        """Return {name: counts}."""
+        rows = {}
+        for label, name in enumerate(self.classes):
+            mine = self.labels == label
+            rows[name] = {"objects": int(mine.sum()),
+                          "images": len(np.unique(self.image[mine])),
+                          **{flag: int(self.flags[mine, column].sum())
+                             for column, flag in enumerate(FLAGS)}}
+        return rows
+
+    def _quantiles(self, values):
+        if not len(values):
+            return {}
+        return {f"{share:.0%}": round(float(value), 4) for share, value
+                in zip(QUANTILES, np.quantile(values, QUANTILES))}
+
+    def _sizes(self):
+        """Return how many objects COCO calls small, medium and large."""
+        area = self.pixels.prod(axis=1)
+        return {"small": int((area < SMALL).sum()),
+                "medium": int(((area >= SMALL) & (area < LARGE)).sum()),
+                "large": int((area >= LARGE).sum())}
+
+    def _anchors(self):
+        """Return the recall of the anchors, and the suggestion."""
+        if self.fit is None:
+            return {"model": self.model}
+        value = {"model": self.model, "objects": len(self.fit.rows),
+                 **self._recalls(self.fit.overlaps)}
+        if self.fit.specs is not None:
+            value["suggested"] = {
+                "anchors": [{"sizes": list(spec.sizes),
+                             "ratios": list(spec.ratios)}
+                            for spec in self.fit.specs],
+                **self._recalls(self.fit.suggested)}
+        return value
+
+    def _recalls(self, overlaps):
+        """Return the recall of all objects, and of each class."""
+        labels = self.labels[self.fit.rows]
+        return {"recall": recall(overlaps),
+                "recall_by_class": {
+                    name: recall(overlaps[labels == label])
+                    for label, name in enumerate(self.classes)
+                    if (labels == label).any()}}
+
+
+def inspect(spec, config, model, rng, **options):
+    """Open a data set, gather every fault instead of the first, and report.
+
+    Args:
+        spec: as for ``open_dataset``.
+        config: ``ModelConfig`` whose anchors are compared.
+        model: its name, for the report.
+        rng: numpy.random.Generator.
+        options: of ``open_dataset``.
+
+    Returns:
+        ``Report``; with no image where nothing could be opened at all.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")          # the report says it all
+        try:
+            dataset = addresses.open_dataset(spec, bad="skip", **options)
+        except (ValueError, OSError) as error:
+            faults = getattr(error, "faults", None) or [
+                Fault(str(spec), str(error))]
+            return examine((), (), faults, config, model, rng, str(spec))
+    return examine(dataset, dataset.classes, _faults(dataset), config, model,
+                   rng, str(spec))
+
+
+def _faults(dataset):
+    """Return every Fault that a data set knows of."""
+    for name in ("parts", "dataset"):
+        inner = getattr(dataset, name, None)
+        if inner is not None:
+            inner = inner if name == "parts" else [inner]
+            return [fault for one in inner for fault in _faults(one)]
+    found = getattr(dataset, "faults", getattr(dataset, "skipped", []))
+    return [fault if isinstance(fault, Fault) else Fault(*fault, "record")
+            for fault in found]
+
+
+def examine(dataset, classes, faults, config, model, rng, title):
+    """Return the Report of an open data set; see ``inspect``."""
+    entries, rows, pixels, duplicates, empty, clipped = [], [], [], [], [], 0
+    for index in range(len(dataset)):
+        entry = dataset.entry(index)
+        height, width = entry.size or dataset.size(index)
+        entries.append(entry)
+        rows.append(np.full(len(entry.labels), index))
+        pixels.append((entry.boxes[:, 2:] - entry.boxes[:, :2])
+                      * [width, height])
+        duplicates += _twice(entry)
+        clipped += entry.clipped
+        if not len(entry.labels):
+            empty.append(entry.source)
+    boxes = _joined([one.boxes for one in entries], (0, 4), float)
+    labels = _joined([one.labels for one in entries], 0, np.int64)
+    fit = fit_anchors(config, boxes, labels, rng) if len(boxes) else None
+    return Report(title, tuple(classes), len(entries), boxes,
+                  _joined(pixels, (0, 2), float), labels,
+                  _joined([one.flags for one in entries], (0, len(FLAGS)),
+                          bool),
+                  _joined(rows, 0, np.int64), list(faults), duplicates, empty,
+                  clipped, fit, model)
+
+
+def _joined(parts, shape, kind):
+    """Return arrays one after the other, of the given kind even if none."""
+    return np.concatenate([np.zeros(shape, kind), *parts])
+
+
+def _twice(entry):
+    """Return a text for each object that is there before in the image."""
+    if len(entry.labels) < 2:
+        return []
+    rows = np.column_stack([entry.labels, entry.boxes.round(7)])
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return [f"{entry.source}: object {row} is there before, with the same "
+            "box and class" for row
+            in sorted(set(range(len(rows))) - set(first.tolist()))]
+
+
+_SHOWN = 20         # faults, duplicates and empty images of a kind
+
+
+def describe_contents(report):
+    """Return a Report as text."""
+    value = report.to_dict()
+    parts = [f"{report.title}: {value['images']} sound images, "
+             f"{value['objects']} objects, {len(value['faults'])} faults",
+             _classes(value), _shapes(value)]
+    parts += [_fault_lines(report), _listed("boxes that are there twice",
+                                       report.duplicates),
+              _listed("images without objects", report.empty)]
+    if report.clipped:
+        parts.append(f"{report.clipped} boxes were cut to their image")
+    if value["unused"]:
+        parts.append("classes without objects: " + ", ".join(value["unused"]))
+    parts.append(_anchors(value["anchors"]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _classes(value):
+    rows = [(name, *row.values()) for name, row in value["classes"].items()]
+    return rows and tabulate(rows, ("class", "objects", "images", "difficult",
+                                    "truncated", "occluded", "crowd"))
+
+
+def _shapes(value):
+    """Return the table of sizes and ratios."""
+    if not value["objects"]:
+        return ""
+    names = {"side": "side in pixels", "share": "side / image",
+             "ratio": "width / height"}
+    rows = [(text, *value[key].values()) for key, text in names.items()]
+    table = tabulate(rows, ("", *value["side"]), floatfmt=".4g")
+    sizes = ", ".join(f"{count} {name}" for name, count
+                      in value["sizes"].items())
+    return f"{table}\n(side: root of the area; COCO would call {sizes})"
+
+
+def _fault_lines(report):
+    """Return the faults, counted by kind and listed."""
+    if not report.faults:
+        return "no faults"
+    kinds = Counter(fault.kind for fault in report.faults)
+    head = "faults: " + ", ".join(f"{count} {kind}" for kind, count
+                                  in kinds.most_common())
+    return _listed(head, [fault.reason for fault in report.faults], False)
+
+
+def _listed(title, rows, counted=True):
+    """Return a title and the first rows."""
+    if not rows:
+        return ""
+    head = f"{title}: {len(rows)}" if counted else title
+    more = [f"... and {len(rows) - _SHOWN} more; --json lists all"] if len(
+        rows) > _SHOWN else []
+    return "\n".join([head, *(f"  {row}" for row in [*rows[:_SHOWN], *more])])
+
+
+def _anchors(value):
+    """Return the recall and the suggestion, as lines to paste."""
+    if "recall" not in value:
+        return ""
+    lines = [f"{value['recall']:.1%} of {value['objects']} objects overlap an "
+             f"anchor of {value['model']} by half or more:",
+             _shares(value)]
+    better = value.get("suggested")
+    if better is None:
+        return "\n".join([*lines, "no anchors were found that fit clearly "
+                          "better"])
+    lines += [f"these would reach {better['recall']:.1%} (sizes: k-means over "
+              "IoU; ratios: the network's or quantiles):", _shares(better)]
+    lines += [f"  AnchorSpec(sizes={tuple(row['sizes'])}, "
+              f"ratios={tuple(round(one, 3) for one in row['ratios'])})"
+              for row in better["anchors"]]
+    return "\n".join(lines)
+
+
+def _shares(value):
+    return "  " + ", ".join(f"{name} {share:.1%}" for name, share
+                            in value["recall_by_class"].items())

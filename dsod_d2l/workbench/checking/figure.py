@@ -1,0 +1,126 @@
+"""The report over a data set, as a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ...visualisation import PALETTE, TEXT_SIZE
+from .anchor_fit import recall
+
+_MOST = 20          # classes that have a bar
+_SHOWN = 5000       # objects that have a dot
+BLUE, ORANGE = PALETTE[4], PALETTE[5]
+
+
+def save_report(path, report):
+    """Write a Report as a picture of four parts.
+
+    Args:
+        path: a .png, .pdf or .svg file.
+        report: ``Report`` with at least one object.
+
+    Raises:
+        ValueError: there is no object to draw.
+    """
+    if not len(report.labels):
+        raise ValueError(f"{report.title}: expected at least one object to "
+                         "draw, found none.")
+    rows = min(len(report.classes), _MOST)
+    figure = Figure(figsize=(11, 7 + max(0, rows - 8) * .25),
+                    layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 2)
+    _classes(axes[0, 0], report)
+    _sizes(axes[0, 1], report)
+    _shapes(axes[1, 0], report)
+    _overlaps(axes[1, 1], report)
+    figure.suptitle(f"{report.images} sound images, {len(report.labels)} "
+                    f"objects, {len(report.faults)} faults",
+                    fontsize=TEXT_SIZE + 2)
+    figure.savefig(path, dpi=100)
+
+
+def _classes(ax, report):
+    """Bars: the objects of each class."""
+    counts = np.bincount(report.labels, minlength=len(report.classes))
+    order = np.argsort(-counts, kind="stable")[:_MOST]
+    ax.barh(range(len(order)), counts[order], color=BLUE)
+    ax.set_yticks(range(len(order)), [report.classes[row] for row in order])
+    for place, row in enumerate(order):
+        ax.annotate(f" {counts[row]}", (counts[row], place), va="center")
+    ax.invert_yaxis()
+    ax.margins(x=.15)
+    more = len(counts) - len(order)
+    _finish(ax, "objects of each class"
+            + (f" ({more} rarer ones left out)" if more else ""), "objects")
+
+
+def _sizes(ax, report):
+    """A histogram of sizes, and the sizes of the anchors."""
+    shares = np.sqrt(np.prod(report.boxes[:, 2:] - report.boxes[:, :2],
+                             axis=1))
+    bins = np.geomspace(min(shares.min(), .02) * .99, 1.01, 41)
+    ax.hist(shares, bins, color=BLUE)
+    ax.set_xscale("log")
+    _plain(ax.xaxis)
+    for row, spec in enumerate(report.fit.specs or ()):
+        ax.axvline(spec.sizes[0], color=ORANGE, linestyle="dashed",
+                   label=None if row else "suggested anchor sizes")
+    if report.fit.specs:
+        ax.legend(loc="upper left")
+    _finish(ax, "size of the objects", "root of the area / image", "objects")
+
+
+def _shapes(ax, report):
+    """A cloud of widths and heights, a colour for each of a few classes."""
+    rows = np.arange(len(report.labels))
+    if len(rows) > _SHOWN:
+        rows = np.linspace(0, len(rows) - 1, _SHOWN).astype(int)
+    few = len(report.classes) <= len(PALETTE)
+    for label in range(len(report.classes) if few else 1):
+        mine = rows[report.labels[rows] == label] if few else rows
+        ax.plot(*report.pixels[mine].T, ".", markersize=4, alpha=.5,
+                color=PALETTE[label], label=report.classes[label])
+    low, high = report.pixels.min() * .8, report.pixels.max() * 1.25
+    for ratio, style in ((1, "solid"), (2, "dotted"), (.5, "dotted")):
+        ax.plot([low, high], [low / ratio, high / ratio], color="#777777",
+                linewidth=1, linestyle=style, zorder=0)
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    for axis in (ax.xaxis, ax.yaxis):
+        _plain(axis)
+    if few:
+        ax.legend(loc="upper left", markerscale=2)
+    _finish(ax, "shape (line: 1:1, dotted: 2:1 and 1:2)", "width in pixels",
+            "height in pixels")
+
+
+def _plain(axis):
+    """Write 20, 50, 100 along a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _overlaps(ax, report):
+    """Histograms of the best overlaps, now and with the suggestion."""
+    bins, fit = np.linspace(0, 1, 41), report.fit
+    ax.hist(fit.overlaps, bins, color=BLUE,
+            label=f"{report.model}: {recall(fit.overlaps):.1%} above .5")
+    if fit.specs:
+        ax.hist(fit.suggested, bins, histtype="step", color=ORANGE,
+                linewidth=2,
+                label=f"suggested: {recall(fit.suggested):.1%}")
+    ax.axvline(.5, color="#222222", linestyle="dashed")
+    ax.legend(loc="upper left", framealpha=1)
+    _finish(ax, "IoU of each object with its best anchor", "IoU", "objects")
+
+
+def _finish(ax, title, x, y=None):
+    ax.set_title(title, fontsize=TEXT_SIZE)
+    ax.set_xlabel(x, fontsize=TEXT_SIZE)
+    if y:
+        ax.set_ylabel(y, fontsize=TEXT_SIZE)
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,109 @@
+"""The command evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from tabulate import tabulate
+
+from ...config import DetectConfig
+from .options import data_options, detector_options, make_detector, open_data
+
+_COLUMNS = ("AP", "AP50", "AP75", "voc07", "voc12", "AP_small", "AP_medium",
+           "AP_large", "AR")
+_HEADINGS = ("class", "objects", "detections", "AP", "AP50", "AP75", "VOC07",
+         "VOC12", "small", "medium", "large", "AR")
+
+
+def add_options(parser):
+    """Add the options."""
+    data_options(parser)
+    detector_options(parser, DetectConfig.score_threshold)
+    parser.add_argument("--most", type=int, default=100, metavar="COUNT",
+                        help="detections per image and class that count, "
+                        "default 100 as COCO has it")
+    parser.add_argument("--strict", action="store_true", help="VOC: ask for "
+                        "an IoU above .5, not of .5")
+    parser.add_argument("--pixel", action="store_true", help="VOC: count the "
+                        "last pixel as part of a box, as its own program "
+                        "does")
+    parser.add_argument("--out", metavar="FOLDER", help="write a report: "
+                        "curves, classes, kinds of mistakes, worst images")
+    parser.add_argument("--save", choices=("voc", "coco"), help="also write "
+                        "the detections to FOLDER, as result files of VOC "
+                        "or of COCO")
+
+
+def run(options):
+    """Judge weights on a data set: AP, AP50 and AP75 as fractions."""
+    from ...evaluation import evaluate_detections, run_detector
+    if options.save and not options.out:
+        raise ValueError("--save needs --out, the folder to write to")
+    detector, dataset = make_detector(options), open_data(options)
+    detections, truths = run_detector(detector, dataset)
+    result = evaluate_detections(detections, truths, len(detector.classes),
+                                 options.most, options.strict, options.pixel)
+    value = result.to_dict()
+    for row, name in zip(value["classes"], detector.classes):
+        row["name"] = name
+    skipped = len(getattr(dataset, "skipped", []))
+    if options.bad == "skip":
+        value["skipped"] = skipped
+    text = (f"{result.images} images"
+            f"{f', {skipped} faulty ones left out' if skipped else ''}\n"
+            f"{_table(detector.classes, result)}")
+    if options.out:
+        value["written"] = _write(options, dataset, detector.classes,
+                                  detections, truths, result)
+        text += "\n\nwritten: " + ", ".join(value["written"])
+    return value, text
+
+
+def _table(classes, result):
+    def figures(row):
+        return ["-" if value != value else f"{value:.3f}" for value in
+                (getattr(row, name) for name in _COLUMNS)]
+    rows = [(classes[row.label], row.objects, row.detections, *figures(row))
+            for row in result.classes]
+    rows.append(("all", result.objects, "", *figures(result)))
+    return tabulate(rows, _HEADINGS, disable_numparse=True, stralign="right",
+                    colalign=("left",))
+
+
+def _write(options, dataset, classes, detections, truths, result):
+    """Write the report and what else is asked for; return the paths."""
+    from ..reports.evaluation_report import write_report
+    paths, _ = write_report(options.out, dataset, classes, detections, truths,
+                            result)
+    if options.save:
+        paths += _save(options, dataset, classes, detections,
+                       [truth.size for truth in truths])
+    return [str(path) for path in paths]
+
+
+def _save(options, dataset, classes, detections, sizes):
+    from ...evaluation import class_numbers
+    from ..reports import result_files
+    names = image_names(dataset)
+    if options.save == "voc":
+        return result_files.write_voc(options.out, detections, [
+            PurePosixPath(name).stem for name in names], sizes, classes)
+    ids = getattr(dataset, "image_ids", {})
+    theirs = getattr(dataset, "category_ids", range(len(classes)))
+    numbers = class_numbers(classes, dataset.classes)
+    categories = [theirs[place] for place in numbers.argsort()]
+    path = Path(options.out) / "detections.json"
+    result_files.write_coco(path, detections,
+                     [ids.get(name, place) for place, name
+                      in enumerate(names)], sizes, categories)
+    return [path]
+
+
+def image_names(dataset):
+    """Return the names of the images, or their numbers where they have none.
+
+    >>> image_names([7, 8])
+    ['000000', '000001']
+    """
+    return [dataset.entry(row).name if hasattr(dataset, "entry")
+            else f"{row:06d}" for row in range(len(dataset))]

@@ -1,0 +1,192 @@
+"""The command launch: several processes of training on one machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from ...runtime import devices
+
+GRACE = 3                 # seconds for the others to end by themselves
+END = 15                  # seconds for the last words, then they are killed
+HOST = "127.0.0.1"
+
+
+def add_options(parser):
+    """Add the options, and the command to be launched."""
+    parser.add_argument("--workers", type=int, required=True,
+                        help="processes that train; each batch is divided "
+                        "among them")
+    parser.add_argument("--servers", type=int, default=1,
+                        help="processes that add up gradients, default 1")
+    parser.add_argument("words", nargs=argparse.REMAINDER,
+                        metavar="-- train ...", help="what each worker does")
+
+
+def run(options):
+    """Train in several processes on this machine, with MXNet's servers."""
+    words = options.words[options.words[:1] == ["--"]:]
+    for name in ("workers", "servers"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, found "
+                             f"{getattr(options, name)}")
+    if words[:1] != ["train"]:
+        raise ValueError("what is launched must be train and its options, "
+                         f"behind two hyphens, found {shlex.join(words)!r}")
+    options.parse(words)         # wrong use is said once
+    with _hearing() as heard:
+        crew = Crew([sys.executable, "-m", "dsod_d2l", *words],
+                    options.workers, options.servers)
+        try:
+            crew.watch(heard)
+        finally:
+            crew.end()
+    if heard:
+        raise _stopped(heard[0])
+    return None, None
+
+
+class Crew:
+    """A scheduler, the servers and the workers, as processes.
+
+    Args:
+        command: of each process; its role is in its environment.
+        workers, servers: how many.
+        threads: of each worker; None: the cores are divided among them.
+    """
+
+    def __init__(self, command, workers, servers, threads=None):
+        self.others, self.workers = [], []
+        common = {"DMLC_PS_ROOT_URI": HOST, "DMLC_NODE_HOST": HOST,
+                  "DMLC_PS_ROOT_PORT": str(free_port()),
+                  "DMLC_NUM_WORKER": str(workers),
+                  "DMLC_NUM_SERVER": str(servers)}
+        threads = threads or min(max(devices.usable_cores() // workers, 1),
+                                 int(os.environ["OMP_NUM_THREADS"]))
+        for role in ["scheduler"] + ["server"] * servers:
+            self.others.append(_start(command, {
+                **os.environ, **common, "DMLC_ROLE": role,
+                "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}))
+        for _ in range(workers):
+            self.workers.append(_start(command, {
+                **os.environ, **common, "DMLC_ROLE": "worker",
+                "OMP_NUM_THREADS": str(threads)}))
+
+    def watch(self, heard):
+        """Wait for the workers.
+
+        Args:
+            heard: list that signals are put into. The first one is handed on
+                to a worker, who tells the others; the next ends all at once.
+
+        Raises:
+            ChildProcessError: a process has died.
+        """
+        told = False
+        while any(worker.poll() is None for worker in self.workers):
+            if len(heard) > 1:
+                return
+            if heard and not told:
+                told = True
+                self.workers[0].send_signal(signal.SIGTERM)
+            if heard and self.workers[0].poll() is not None:
+                self._wait(self.workers, GRACE)
+                return
+            if not heard:
+                self._check()
+            time.sleep(0.05)
+        if not heard:
+            self._check()
+
+    def _check(self):
+        """Raise an error if a process has died."""
+        crew = [*((f"worker {k} of {len(self.workers)}", worker)
+                  for k, worker in enumerate(self.workers, 1)),
+                *((("the scheduler" if not k else f"server {k}"), other)
+                  for k, other in enumerate(self.others))]
+        for name, process in crew:
+            code = process.poll()
+            if code:
+                if code > 0:
+                    self._wait(self.workers, GRACE)
+                raise ChildProcessError(
+                    f"{name} (process {process.pid}) {_end_of(code)}; the "
+                    f"other processes are stopped. {_how_to_go_on()}")
+
+    def end(self):
+        """End all processes, and wait until they have."""
+        if any(worker.poll() != 0 for worker in self.workers):
+            self._kill()
+        self._wait(self.others, END)
+        self._kill()
+
+    def _kill(self):
+        for process in [*self.workers, *self.others]:
+            # Their data workers, too: each process leads its own group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @staticmethod
+    def _wait(processes, seconds):
+        end = time.monotonic() + seconds
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(end - time.monotonic(), 0.01))
+
+
+def free_port():
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return found.getsockname()[1]
+
+
+def _start(command, environment):
+    """Start a process that ends when this one does, however that ends."""
+    system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+    def tie():
+        if system:
+            system.prctl(1, signal.SIGKILL)       # PR_SET_PDEATHSIG
+    return subprocess.Popen(command, env=environment, preexec_fn=tie,
+                            start_new_session=True)
+
+
+@contextlib.contextmanager
+def _hearing():
+    """Collect SIGINT and SIGTERM in a list."""
+    heard, kinds = [], (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda number, _: heard.append(number))
+              for kind in kinds]
+    try:
+        yield heard
+    finally:
+        for kind, handler in zip(kinds, before):
+            signal.signal(kind, handler)
+
+
+def _end_of(code):
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with code {code}"
+
+
+def _how_to_go_on():
+    again = [] if "--resume" in sys.orig_argv else ["--resume"]
+    return ("If it has saved something, go on with: "
+            + shlex.join([*sys.orig_argv, *again]))
+
+
+def _stopped(number):
+    stop = KeyboardInterrupt(f"stopped. {_how_to_go_on()}")
+    stop.signum = number
+    return stop

@@ -1,0 +1,356 @@
+"""Download data sets: checked, resumed where cut, never half in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from ..datasets.records import RecordDataset
+from ..files import inside
+from .formats.reading import check_sum
+
+DOWNLOAD_CHUNK = 1 << 16
+
+
+def fetch(url, path, checksum, timeout=20, progress=None):
+    """Download a file, unless it is there already with the right checksum.
+
+    What arrives goes to ``<path>.part``. If the connection is cut, the next
+    call goes on from there; where the server cannot, it begins again.
+
+    Args:
+        url: http or https address.
+        path: where the file belongs.
+        checksum: its SHA-256, SHA-1 or MD5, as hexadecimal digits.
+        timeout: seconds without an answer before giving up.
+        progress: called with (bytes so far, bytes in all or None).
+
+    Returns:
+        The path, a Path.
+
+    Raises:
+        ConnectionError: no answer, an answer that is an error, or a
+            connection cut short; one sentence.
+        ValueError: what came has another checksum. It is removed.
+    """
+    path = Path(path)
+    if path.is_file():
+        return check_sum(path, checksum)
+    part = path.with_name(path.name + ".part")
+    _receive(url, part, timeout, progress)
+    try:
+        check_sum(part, checksum)
+    except ValueError:
+        part.unlink()
+        raise
+    os.replace(part, path)
+    return path
+
+
+def _receive(url, part, timeout, progress):
+    """Fill the part file from the address, going on from what it holds."""
+    import requests
+
+    done = part.stat().st_size if part.is_file() else 0
+    try:
+        with requests.get(url, stream=True, timeout=timeout,
+                          headers=_headers(done)) as answer:
+            if answer.status_code == 416 and done:    # nothing is left to send
+                return
+            if not answer.ok:
+                raise ConnectionError(f"{url} cannot be fetched: the server "
+                                      f"answers {answer.status_code} "
+                                      f"{answer.reason}.")
+            done = _store(answer, part, done, progress)
+    except requests.RequestException as error:
+        raise ConnectionError(f"{url} cannot be fetched: {_why(error)}."
+                              ) from error
+
+
+def _headers(done):
+    # Without "identity" a server may compress, and lengths would not agree.
+    headers = {"Accept-Encoding": "identity"}
+    return {**headers, "Range": f"bytes={done}-"} if done else headers
+
+
+def _store(answer, part, done, progress):
+    """Append the answer to the part file, or begin anew where it must."""
+    resumed = (answer.status_code == 206 and answer.headers.get(
+        "Content-Range", "").startswith(f"bytes {done}-"))
+    done = done if resumed else 0
+    length = answer.headers.get("Content-Length", "")
+    total = done + int(length) if length.isdecimal() else None
+    with open(part, "ab" if resumed else "wb") as file:
+        for chunk in answer.iter_content(DOWNLOAD_CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+    if total is not None and done != total:
+        raise ConnectionError(f"{answer.url} cannot be fetched: the "
+                              f"connection was cut after {done} of {total} "
+                              "bytes; the next try goes on from there.")
+    return done
+
+
+def _why(error):
+    import requests
+    from urllib3.exceptions import ReadTimeoutError
+
+    # Silence after the head of the answer comes as a ConnectionError.
+    if isinstance(error, requests.Timeout) or any(
+            isinstance(part, ReadTimeoutError) for part in error.args):
+        return "no answer came in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection was cut; the next try goes on from there"
+    if isinstance(error, requests.ConnectionError):
+        return "the host does not answer"
+    return type(error).__name__
+
+
+OXFORD = "http://host.robots.ox.ac.uk/pascal/VOC"
+COCO_ADDRESS = "http://images.cocodataset.org"
+DONE = ".unpacked"           # holds the names of the archives in a folder
+
+
+class Archive(NamedTuple):
+    """One file to download: address, SHA-256, bytes."""
+
+    address: str
+    sha256: str
+    size: int
+
+
+ARCHIVES = {
+    "voc2007-trainval": Archive(
+        f"{OXFORD}/voc2007/VOCtrainval_06-Nov-2007.tar",
+        "7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508",
+        460_032_000),
+    "voc2007-test": Archive(
+        f"{OXFORD}/voc2007/VOCtest_06-Nov-2007.tar",
+        "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892",
+        451_020_800),
+    "voc2012-trainval": Archive(
+        f"{OXFORD}/voc2012/VOCtrainval_11-May-2012.tar",
+        "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
+        1_999_639_040),
+    "voc2012-test": Archive(
+        "http://pjreddie.com/media/files/VOC2012test.tar",
+        "f08582b1935816c5eab3bbb1eb6d06201a789eaa173cdf1cf400c26f0cac2fb3",
+        1_850_626_560),
+    "coco-train2014": Archive(
+        f"{COCO_ADDRESS}/zips/train2014.zip",
+        "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
+        13_510_573_713),
+    "coco-val2014": Archive(
+        f"{COCO_ADDRESS}/zips/val2014.zip",
+        "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
+        6_645_013_297),
+    "coco-annotations2014": Archive(
+        f"{COCO_ADDRESS}/annotations/annotations_trainval2014.zip",
+        "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
+        252_872_794),
+    "coco-train2017": Archive(
+        f"{COCO_ADDRESS}/zips/train2017.zip",
+        "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+        19_336_861_798),
+    "coco-val2017": Archive(
+        f"{COCO_ADDRESS}/zips/val2017.zip",
+        "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+        815_585_330),
+    "coco-annotations2017": Archive(
+        f"{COCO_ADDRESS}/annotations/annotations_trainval2017.zip",
+        "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+        252_907_541),
+}
+ARCHIVE_GROUPS = {
+    "voc2007": ("voc2007-trainval", "voc2007-test"),
+    "voc0712": ("voc2007-trainval", "voc2007-test", "voc2012-trainval"),
+    "coco2014": ("coco-annotations2014", "coco-val2014", "coco-train2014"),
+    "coco2017": ("coco-annotations2017", "coco-val2017", "coco-train2017"),
+}
+
+
+def download(name, folder, keep=False, timeout=20, progress=None):
+    """Download and unpack archives; what is unpacked already stays.
+
+    VOC unpacks to ``VOCdevkit/VOC2007`` and so on, COCO to ``annotations``
+    and one folder of images for each split: what the readers expect.
+
+    Args:
+        name: of one archive or of a group: a key of ``ARCHIVES`` or
+            ``ARCHIVE_GROUPS``.
+        folder: made if needed.
+        keep: whether the archives stay once they are unpacked.
+        timeout: seconds without an answer before giving up.
+        progress: called with (archive name, bytes so far, bytes in all).
+
+    Returns:
+        List of the names of the archives that are now there.
+
+    Raises:
+        ValueError: there is no such name, a checksum differs, or an archive
+            holds what must not be unpacked.
+        ConnectionError: a host does not answer as it should; the next call
+            goes on from where it was cut.
+    """
+    names = ARCHIVE_GROUPS.get(name, (name,))
+    if names[0] not in ARCHIVES:
+        raise ValueError("name must be one of "
+                         f"{', '.join([*ARCHIVE_GROUPS, *ARCHIVES])}, found "
+                         f"{name!r}.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / DONE
+    there = done.read_text().split() if done.is_file() else []
+    for one in names:
+        if one in there:
+            continue
+        archive = ARCHIVES[one]
+        path = folder / archive.address.rsplit("/", 1)[1]
+
+        def tell(so_far, total, one=one):
+            if progress is not None:
+                progress(one, so_far, total or archive.size)
+        fetch(archive.address, path, archive.sha256, timeout, tell)
+        unpack_archive(path, folder)
+        there.append(one)
+        done.write_text("\n".join(there) + "\n")
+        if not keep:
+            path.unlink()
+    return list(names)
+
+
+def unpack_archive(path, folder):
+    """Unpack a .tar or .zip file; nothing leaves the folder.
+
+    Args:
+        path: the archive.
+        folder: where its files go.
+
+    Raises:
+        ValueError: the archive cannot be read, or it holds a link, a device,
+            or a name that leaves the folder. Then nothing is unpacked.
+    """
+    path, folder = Path(path), Path(folder)
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                members = [_zipped(archive, one) for one
+                           in archive.infolist()]
+                _write_all(members, path, folder)
+        else:
+            with tarfile.open(path) as archive:
+                members = [_tarred(archive, one) for one in archive]
+                _write_all(members, path, folder)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: expected a whole archive, found one that "
+                         f"cannot be read ({error}).") from error
+
+
+def _zipped(archive, one):
+    """Return (name, "file", "folder" or what else it is, opener)."""
+    mode = one.external_attr >> 16
+    plain = stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR)
+    kind = ("a link or a device" if not plain else
+            "folder" if one.is_dir() else "file")
+    return one.filename, kind, lambda: archive.open(one)
+
+
+def _tarred(archive, one):
+    kind = ("file" if one.isreg() else "folder" if one.isdir() else
+            "a link or a device")
+    return one.name, kind, lambda: archive.extractfile(one)
+
+
+def _write_all(members, path, folder):
+    """Check all members, then write them."""
+    for name, kind, _ in members:
+        if kind not in ("file", "folder"):
+            raise ValueError(f"{path}: {name[:80]!r} is {kind}, which is not "
+                             "unpacked.")
+        if not inside(folder, name):
+            raise ValueError(f"{path}: the name {name[:80]!r} leaves the "
+                             "folder.")
+    root = os.path.realpath(folder)
+    for name, kind, opened in members:
+        target = folder / PurePosixPath(name.replace("\\", "/"))
+        # A link that lies in the folder already could lead out of it.
+        if os.path.commonpath([root, os.path.realpath(target)]) != root:
+            raise ValueError(f"{path}: {name[:80]!r} leads out of the folder, "
+                             "through a link that is there already.")
+        if kind == "folder":
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with opened() as source, open(target, "wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+
+
+ADDRESS = ("https://apache-mxnet.s3-accelerate.amazonaws.com/"
+           "gluon/dataset/pikachu/")
+SHA1 = {"train.rec": "e6bcb6ffba1ac04ff8a9b1115e650af56ee969c8",
+        "train.idx": "dcf7318b2602c06428b9988470c731621716c393",
+        "val.rec": "d6c33f799b4d058e82f2cb5bd9a976f69d72d520"}
+PIKACHU_CLASSES = ("pikachu",)
+INSTEAD = ("Use the rendered stand-in (--data standin), or give a folder that "
+           "holds train.rec and val.rec (--data pikachu:FOLDER).")
+
+
+class Pikachu(RecordDataset):
+    """The Pikachu set in a local folder.
+
+    Args:
+        folder: holds train.rec and val.rec; a missing .idx is rebuilt.
+        split: "train" or "val".
+        verify: compare the files with their published SHA-1 first. A copy
+            that was encoded anew does not have it.
+        options: ``bad`` and ``cache`` of RecordDataset.
+
+    Raises:
+        FileNotFoundError: the folder does not hold the file.
+        ValueError: a file is not the published one, or is faulty.
+    """
+
+    def __init__(self, folder, split="train", verify=False, **options):
+        if split not in ("train", "val"):
+            raise ValueError("split must be train or val for Pikachu, found "
+                             f"{split!r}.")
+        path = Path(folder) / f"{split}.rec"
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no {path}. {INSTEAD}")
+        if verify:
+            check_sum(path, SHA1[path.name])
+        super().__init__(path, classes=PIKACHU_CLASSES, **options)
+
+
+def download_pikachu(folder, address=ADDRESS, timeout=20, progress=None):
+    """Fetch the published files into a folder; what is there already stays.
+
+    Args:
+        folder: made if needed.
+        address: of the folder that holds the files.
+        timeout: seconds without an answer before giving up.
+        progress: see ``fetch``.
+
+    Returns:
+        The folder, a Path.
+
+    Raises:
+        ConnectionError: the host does not answer as it should; the message
+            says what to do instead.
+        ValueError: a file is not the published one.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, sha1 in SHA1.items():
+        try:
+            fetch(address + name, folder / name, sha1, timeout, progress)
+        except ConnectionError as error:
+            raise ConnectionError(f"{error} {INSTEAD}") from error
+    return folder

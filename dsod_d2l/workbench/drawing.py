@@ -1,0 +1,98 @@
+"""A network as a picture: a column of boxes, the image above, maps marked.
+
+Text is large enough for a figure 5 inches wide to be read on a telephone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ..visualisation import PALETTE, TEXT_SIZE
+
+WIDTH, ROW_HEIGHT = 5.0, 0.44    # inches: of a picture, of one row of it
+MIDDLE, WIDEST, TEXT, RIGHT = 0.14, 0.26, 0.31, 0.99
+STAGE_KINDS = {
+    "stem": PALETTE[1], "halving": PALETTE[1], "dense block": PALETTE[0],
+    "transition": PALETTE[3], "dense prediction": PALETTE[2],
+    "plain prediction": PALETTE[2], "reuse": PALETTE[6],
+    "map": PALETTE[6], "gate": PALETTE[4], "VGG block": PALETTE[0],
+    "fc6": PALETTE[0], "extra layers": PALETTE[2],
+    "transfer": PALETTE[3]}
+OTHER, MAP_MARK, INK = "#BBBBBB", PALETTE[5], "#222222"
+
+
+def draw_network(ax, summary, config):
+    """Draw the stages of a network, one below the other.
+
+    A box is as wide as its map (by the square root of the columns), and as
+    high as it has channels. Stages that complete a feature map are marked
+    with the number of the map and of its anchors; "256 of 512
+    channels" are those of a stage that gives a part of its map.
+
+    Args:
+        ax: Axes, about 5 inches wide and 0.44 inches high for each stage.
+        summary: ``models.Summary`` of the network.
+        config: its ``ModelConfig``.
+    """
+    image = ("image", (3, *config.input_size), None)
+    rows = [image, *[(row.name, row.shape, row.feature_map)
+                     for row in summary.stages]]
+    most = max(shape[0] for _, shape, _ in rows)
+    for y, (name, shape, number) in enumerate(rows):
+        width = WIDEST * (shape[2] / config.input_size[1]) ** 0.5
+        height = 0.12 + 0.6 * shape[0] / most
+        ax.add_patch(Rectangle((MIDDLE - width / 2, y - height / 2), width,
+                               height, facecolor=_colour(name),
+                               edgecolor=INK, linewidth=0.8))
+        ax.text(TEXT, y - 0.02, name, fontsize=TEXT_SIZE, va="bottom",
+                color=INK)
+        whole = summary.maps[number - 1][0] if number else shape[0]
+        part = f" of {whole}" if whole != shape[0] else ""
+        ax.text(TEXT, y + 0.02, f"{shape[0]}{part} channels, {shape[1]} × "
+                f"{shape[2]}", fontsize=TEXT_SIZE - 1, va="top",
+                color="#444444")
+        if number:
+            _mark(ax, y, number, config)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_axis_off()
+
+
+def save_network(path, summary, config):
+    """Write the picture of a network; see ``draw_network``.
+
+    Args:
+        path: an image file, by its ending .png, .svg or .pdf.
+
+    Raises:
+        ValueError: the ending is none that Matplotlib writes.
+        OSError: the file cannot be written.
+    """
+    height = ROW_HEIGHT * (len(summary.stages) + 1) + 0.4
+    figure = Figure(figsize=(WIDTH, height), dpi=150, facecolor="white")
+    FigureCanvasAgg(figure)
+    ax = figure.add_axes([0.01, 0, 0.98, 1 - 0.4 / height])
+    ax.set_title(f"{config.name}: {config.anchor_count:,} anchors",
+                 fontsize=TEXT_SIZE + 1, color=INK)
+    draw_network(ax, summary, config)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _colour(name):
+    """Return the colour of a kind of stage."""
+    return next((colour for kind, colour in STAGE_KINDS.items()
+                 if name.startswith(kind)), OTHER)
+
+
+def _mark(ax, y, number, config):
+    """Write which map is ready here, and how many anchors it has."""
+    rows, columns = config.map_shapes()[number - 1]
+    count = rows * columns * config.anchors[number - 1].per_cell
+    ax.text(RIGHT, y, f"map {number}: {count:,}", fontsize=TEXT_SIZE,
+            va="center", ha="right", color="white",
+            bbox={"facecolor": MAP_MARK, "edgecolor": "none", "pad": 2.5})

@@ -1,0 +1,1 @@
+"""Formats: data sets as other programs write them, read and written."""

@@ -1,0 +1,219 @@
+"""Data sets by name: the short texts that commands and functions take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from ...datasets.sample import FLAGS
+
+SPLITS = ("train", "val")
+# Form, and what it means; the command line prints this as its help.
+ADDRESS_FORMS = {
+    "rec:PATH": "a RecordIO file; class names in labels.json beside it",
+    "standin, standin:train, standin:val": "the rendered stand-in",
+    "pikachu:FOLDER[:train|val]": "the Pikachu set in a local folder",
+    "voc:FOLDER[:SET]": "PASCAL VOC: a folder with Annotations, JPEGImages "
+    "and ImageSets; SET names a list, default trainval, train or all. Of a "
+    "folder with several years: 2007-test, 07+12 or 07++12",
+    "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
+    "not found by itself; coco:FOLDER:val2017 is COCO's own layout",
+    "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
+    "row for each object; pixels or fractions",
+    "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, of a split in "
+    "images/SPLIT or SPLIT/images; names in classes.txt or data.yaml",
+    "list:FILE": "a line for each image: its name and that of a VOC file",
+}
+ADDRESS_OPTIONS = {
+    "classes=A,B": "every class name that may occur, in this order",
+    "only=A,B": "keep these classes alone, in this order",
+    "rename=A:X,B:X": "call A and B X; equal names become one class",
+    "difficult= truncated= occluded= crowd=": "keep, drop or difficult",
+    "origin=0": "voc, list: pixels count from 0, not from 1",
+    "outside=clip": "cut boxes to the image, with a count",
+    "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
+    "images=FOLDER": "csv, coco: where the images are; what a name or a path "
+    "may not hold here is written as in a link: %26 is &, %2C a comma",
+}
+_LISTS = ("classes", "only")
+_CHOICES = ("only", "rename", *FLAGS)
+_OWN = {"voc": {"classes", "origin", "outside"},
+        "list": {"classes", "origin", "outside"},
+        "coco": {"classes", "outside", "images"},
+        "csv": {"classes", "outside", "images", "unit"},
+        "yolo": {"classes", "outside"}, "rec": {"classes"},
+        "pikachu": set(), "standin": set()}
+
+
+def address_forms():
+    """Return the forms, as one line."""
+    return ", ".join(ADDRESS_FORMS)
+
+
+def describe_addresses():
+    """Return the help about all forms and options, as lines of text."""
+    import textwrap
+    lines = ["A data set is named by one of"]
+    for title, rows in ((None, ADDRESS_FORMS), (
+            "and options, as in \"voc:FOLDER:train?only=dog,cat&crowd=drop\" "
+            "(quote them):", ADDRESS_OPTIONS)):
+        lines += ["", title] if title else []
+        for form, text in rows.items():
+            lines += [f"  {form}", *textwrap.wrap(
+                text, 72, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    return "\n".join([*lines, "", "Several are joined by \" + \" where they "
+                      "have the same classes."])
+
+
+def parse_address(text):
+    """Cut one spec into its kind, its rest and its options.
+
+    Returns:
+        kind, rest, {option: value}; kind is "" where there is none.
+
+    Raises:
+        ValueError: an option is not known, or stands there twice.
+
+    >>> parse_address("voc:a/b:val?only=dog,cat&origin=0")
+    ('voc', 'a/b:val', {'only': ['dog', 'cat'], 'origin': 0})
+    """
+    head, _, tail = str(text).partition("?")
+    kind, _, rest = head.partition(":")
+    found = {}
+    for part in tail.split("&") if tail else ():
+        name, sign, value = part.partition("=")
+        allowed = _OWN.get(kind, set()) | set(_CHOICES)
+        if name not in allowed or not sign or not value or name in found:
+            raise ValueError(f"the option {part!r} of {text!r} is not one of "
+                             f"{', '.join(sorted(allowed))} with a value, or "
+                             "it is there twice.")
+        found[name] = _value(name, value)
+    return kind, rest, found
+
+
+def _value(name, text):
+    """Return the value of an option."""
+    parts = [unquote(part) for part in text.split(",")]
+    if name in _LISTS:
+        return parts
+    if name == "rename":
+        pairs = [part.partition(":") for part in parts]
+        if not all(old and new for old, _, new in pairs):
+            raise ValueError("rename must have the form OLD:NEW,OLD:NEW, "
+                             f"found {text!r}.")
+        return {old: new for old, _, new in pairs}
+    return int(text) if name == "origin" and text in "01" else unquote(text)
+
+
+def split_path(rest):
+    """Cut a path from what follows its last colon, if it does not exist.
+
+    Returns:
+        path, part or None.
+    """
+    head, sign, last = rest.rpartition(":")
+    if not sign or not head or Path(rest).exists() or "/" in last and not \
+            Path(head).exists() or len(head) == 1:
+        return rest, None
+    return head, last or None
+
+
+def open_one(text, split, options):
+    """Open the data set that one spec names; see ``open_dataset``."""
+    kind, rest, own = parse_address(text)
+    chosen = {name: own.pop(name) for name in _CHOICES if name in own}
+    dataset = _open(kind, rest, split, {**own, **options}, text)
+    if not chosen:
+        return dataset
+    from ...datasets.wrappers import Selected
+    return Selected(dataset, **chosen)
+
+
+def _open(kind, rest, split, options, text):
+    """Open a data set of one kind."""
+    if kind == "standin" and rest in ("", *SPLITS):
+        from ..standin.rendered import StandIn
+        options.pop("bad", None)    # what is rendered holds no bad sample
+        return StandIn(split=rest or split or SPLITS[0], **options)
+    if kind == "pikachu" and rest:
+        from ..downloads import Pikachu
+        folder, _, last = rest.rpartition(":")
+        if folder and last in SPLITS:
+            return Pikachu(folder, last, **options)
+        return Pikachu(rest, split or SPLITS[0], **options)
+    if kind == "rec" and rest:
+        from ...datasets.records import RecordDataset
+        return RecordDataset(rest, **options)
+    if kind in _FILES and rest:
+        return _FILES[kind](rest, split, options)
+    raise ValueError(f"data must have one of the forms {address_forms()}; "
+                     f"found {str(text)!r}.")
+
+
+def _voc(rest, split, options):
+    from .voc import open_voc
+    folder, image_set = split_path(rest)
+    return open_voc(folder, image_set or split, **options)
+
+
+def _coco(rest, split, options):
+    from .coco import Coco
+    path, part = split_path(rest)
+    if Path(path).is_dir():
+        return Coco(path, split=part or split or "train2017", **options)
+    if part:
+        options = {**options, "images": part}
+    return Coco(path, **options)
+
+
+def _csv(rest, split, options):
+    from .csv_table import CsvTable
+    return CsvTable(rest, **options)
+
+
+def _yolo(rest, split, options):
+    from .yolo import Yolo
+    folder, part = split_path(rest)
+    there = split and any((Path(folder) / one).is_dir() for one in (
+        f"images/{split}", f"{split}/images"))
+    return Yolo(folder, part or (split if there else None), **options)
+
+
+def _list(rest, split, options):
+    from .voc_lists import PairList
+    return PairList(rest, **options)
+
+
+_FILES = {"voc": _voc, "coco": _coco, "csv": _csv, "yolo": _yolo,
+          "list": _list}
+
+_HOMES = {"Pikachu": "pikachu", "RecordDataset": "records",
+          "StandIn": "standin", "Subset": "subsets", "split": "subsets",
+          "example": "examples", "VOC": "voc", "Coco": "coco",
+          "CsvTable": "csv_table", "Yolo": "yolo", "Pairs": "pairs",
+          "Combined": "combined", "Selected": "selection"}
+
+
+def open_dataset(spec, split=None, **options):
+    """Open the data set that a short text names.
+
+    Args:
+        spec: ``KIND:PATH`` with options after a ``?``; ``specs.describe()``
+            lists all forms. Several, joined by ``" + "``, are one data set;
+            their classes must agree.
+        split: "train" or "val", for a spec that does not say; default
+            "train" where there are splits of that name.
+        options: passed on, such as ``bad`` and ``cache``.
+
+    Raises:
+        ValueError: the spec has none of the forms, or a file is faulty.
+        FileNotFoundError: what it names is not there.
+    """
+    if split not in (None, *SPLITS):
+        raise ValueError(f"split must be train or val, found {split!r}.")
+    parts = [open_one(text.strip(), split, options)
+             for text in str(spec).split(" + ")]
+    if len(parts) == 1:
+        return parts[0]
+    from ...datasets.wrappers import Combined
+    return Combined(parts)

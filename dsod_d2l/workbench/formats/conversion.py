@@ -1,0 +1,131 @@
+"""Convert a data set to another format, nothing lost."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from ...datasets import pictures
+from ...datasets.sample import Fault
+from . import writers
+from .annotated import BAD_POLICIES
+
+TARGETS = {"voc:FOLDER[:SET]": writers.VocWriter,
+           "coco:FOLDER[:SPLIT]": writers.CocoWriter,
+           "yolo:FOLDER[:SPLIT]": writers.YoloWriter,
+           "csv:FILE.csv": writers.CsvWriter,
+           "rec:FILE.rec": writers.RecordWriter}
+
+
+class Converted(NamedTuple):
+    """What was written: the main file, counts, faults, and new names."""
+
+    path: str
+    images: int
+    objects: int
+    skipped: list
+    renamed: dict
+
+
+def convert(dataset, target, bad="error", progress=None):
+    """Write a data set in another format.
+
+    Boxes keep the precision that ``writers`` states; labels, flags and class
+    names are kept, and the bytes of the images are copied as they are.
+
+    Args:
+        dataset: any data set with ``entry`` and ``encoded``.
+        target: one of ``TARGETS``.
+        bad: "error" stops at the first image that the format cannot hold,
+            "skip" leaves it out with its reason.
+        progress: called with the number of images done, after each.
+
+    Returns:
+        ``Converted``. An image whose name is taken, but for its suffix, gets
+        a number at its end; ``renamed`` lists those.
+
+    Raises:
+        ValueError: target has none of the forms, or an image is faulty.
+        FileExistsError: a file is there already; none is ever replaced.
+    """
+    if bad not in BAD_POLICIES:
+        raise ValueError(f"bad must be one of {', '.join(BAD_POLICIES)}, "
+                         f"found {bad!r}.")
+    for name in dataset.classes:
+        if name != name.strip() or not name.isprintable():
+            raise ValueError(f"the class name {name!r} cannot be written: "
+                             "expected printable text without space around "
+                             "it.")
+    writer = _writer(target, dataset.classes)
+    run = _Run(dataset, writer, bad, progress)
+    path = writer.write(run.items())
+    return Converted(str(path), run.images, run.objects, run.skipped,
+                     run.renamed)
+
+
+def _writer(target, classes):
+    """Return the writer that a target names."""
+    kind, _, rest = str(target).partition(":")
+    for form, make in TARGETS.items():
+        if form.startswith(f"{kind}:") and rest:
+            if kind in ("csv", "rec"):
+                if not rest.endswith(f".{kind}"):
+                    raise ValueError(f"target must end in .{kind}, found "
+                                     f"{target!r}.")
+                return make(rest, classes)
+            folder, _, part = rest.rpartition(":")
+            if len(folder) < 2 or "/" in part:
+                return make(rest, classes)
+            return make(folder, classes, part)
+    raise ValueError(f"target must have one of the forms {', '.join(TARGETS)};"
+                     f" found {str(target)!r}.")
+
+
+class _Run:
+    """The images of one conversion, and what is counted on the way."""
+
+    def __init__(self, dataset, writer, bad, progress):
+        self.dataset, self.writer, self.bad = dataset, writer, bad
+        self.progress = progress
+        self.images = self.objects = 0
+        self.skipped, self.renamed, self.stems = [], {}, set()
+
+    def items(self):
+        """Yield (name, Entry, size, bytes) of every image that is sound."""
+        for index in range(len(self.dataset)):
+            try:
+                entry, size, data = self._read(index)
+            except (ValueError, OSError) as error:
+                if self.bad == "error":
+                    raise
+                self.skipped.append(Fault(f"image {index}", str(error)))
+                continue
+            self.images += 1
+            self.objects += len(entry.labels)
+            yield self._name(entry.name), entry, size, data
+            if self.progress is not None:
+                self.progress(index + 1)
+
+    def _read(self, index):
+        """Return the Entry, the real size and the bytes of one image."""
+        entry, data = self.dataset.entry(index), self.dataset.encoded(index)
+        size = pictures.encoded_size(data, entry.source)
+        if entry.size and tuple(entry.size) != size:
+            raise ValueError(pictures.size_lies(entry, size))
+        if not entry.name.isprintable() or entry.name != entry.name.strip():
+            raise ValueError(f"{entry.source}: the file name {entry.name!r} "
+                             "cannot be written.")
+        self.writer.check(entry, size)
+        return entry, size, data
+
+    def _name(self, name):
+        """Return a name whose stem is not taken."""
+        path = PurePosixPath(name)
+        new, count = path, 0
+        while new.with_suffix("") in self.stems:
+            count += 1
+            new = path.with_name(f"{path.stem}_{count}{path.suffix}")
+        self.stems.add(new.with_suffix(""))
+        if count:
+            self.renamed[f"{name} ({len(self.stems) - 1})"] = str(new)
+        return new.as_posix()

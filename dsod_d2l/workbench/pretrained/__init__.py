@@ -1,0 +1,1 @@
+"""Weights to start from: of our own networks and of classifiers."""

@@ -1,0 +1,188 @@
+"""MXNet's own weights files, `.params`, read without MXNet.
+
+MXNet's reader believes the lengths that a file states. Here each one is held
+against the file first, and nothing of the file reaches C++. A file is a row of
+arrays and then a row of names, all little-endian:
+
+    uint64 0x112, uint64 0, uint64 number of arrays, the arrays,
+    uint64 number of names, and for each its uint64 length and its bytes;
+
+and an array is
+
+    uint32 magic, int32 storage type (not in version 1), int32 number of axes,
+    int64 for each axis, int32 device type and number, int32 kind, the numbers.
+
+Weights of this module are safetensors, which state what network they belong
+to; this reader is for files that others have made.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from ...weights import PARAMS_MAGIC
+
+_V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
+_DENSE, _BFLOAT16, _MOST_AXES = 0, 12, 32
+_KINDS = {0: "<f4", 1: "<f8", 2: "<f2", 3: "|u1", 4: "<i4", 5: "|i1",
+          6: "<i8", 7: "|b1", 8: "<i2", 9: "<u2", 10: "<u4", 11: "<u8"}
+_PREFIXES = ("arg:", "aux:")
+
+
+def load_params(path, plain_names=False):
+    """Read the arrays of a `.params` file.
+
+    Args:
+        path: a file of ``net.save_parameters``, ``net.export`` or
+            ``mx.nd.save``, by MXNet 0.10 or later.
+        plain_names: take "arg:" and "aux:" off the names, which
+            ``net.export`` puts before them.
+
+    Returns:
+        Dictionary: name -> array, in the order of the file, of the shape and
+        type in the file. Arrays that were saved without names are called
+        "0", "1", ...
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such file, damaged, or holds what is not read: an
+            array that is sparse or bfloat16. One sentence with the file, the
+            byte and the array.
+
+    >>> import mxnet as mx, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "a.params")
+    >>> mx.nd.save(str(path), {"arg:weight": mx.nd.ones((2, 3))})
+    >>> load_params(path, plain_names=True)["weight"].shape
+    (2, 3)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such .params file.")
+    with open(path, "rb") as file:
+        found = _Reader(path, file).read()
+    if not plain_names:
+        return found
+    plain = {_plain(name): array for name, array in found.items()}
+    if len(plain) < len(found):
+        raise ValueError(f"{path}: two arrays have the same name without "
+                         f"{' and '.join(_PREFIXES)}.")
+    return plain
+
+
+def _plain(name):
+    return name[4:] if name.startswith(_PREFIXES) else name
+
+
+class _Reader:
+    """An open file, read from its beginning to its end."""
+
+    def __init__(self, path, file):
+        self.path, self.file = path, file
+        self.left = os.fstat(file.fileno()).st_size
+        self.at = self.begin = 0    # the next byte, and that of the last part
+
+    def read(self):
+        """Return {name: array} of the whole file."""
+        if self.left < 24 or self.take(8, "its head") != PARAMS_MAGIC:
+            raise ValueError(f"{self.path} is not a .params file of MXNet: "
+                             "its first bytes are others.")
+        self.take(8, "its head")
+        # No array is shorter than its magic, and no name than its length.
+        arrays = [self.array(f"array {row}")
+                  for row in range(self.count("arrays", 4))]
+        names = [self.name(row) for row in range(self.count("names", 8))]
+        self.begin = self.at
+        if self.left:
+            raise self.fault(f"expected the end of the file, found "
+                             f"{self.left} more bytes")
+        names = names or [str(row) for row in range(len(arrays))]
+        if len(names) != len(arrays) or len(set(names)) != len(names):
+            raise ValueError(f"{self.path}: expected {len(arrays)} different "
+                             f"names, one for each array, found {len(names)}"
+                             f", {len(set(names))} of them different.")
+        return dict(zip(names, arrays))
+
+    def fault(self, problem):
+        """Return the error that names the file and the byte."""
+        return ValueError(f"{self.path}, byte {self.begin}: {problem}.")
+
+    def take(self, size, what):
+        """Return the next bytes."""
+        self.begin = self.at
+        if size > self.left:
+            raise self.fault(f"{what} takes {size} bytes, but the file ends "
+                             f"after {self.left}")
+        data = self.file.read(size)
+        if len(data) != size:
+            raise self.fault(f"{what} takes {size} bytes, but the file was "
+                             f"cut short after {len(data)} while it was read")
+        self.left, self.at = self.left - size, self.at + size
+        return data
+
+    def numbers(self, form, what):
+        """Return the next numbers, as ``struct`` names their form."""
+        return struct.unpack("<" + form,
+                             self.take(struct.calcsize("<" + form), what))
+
+    def count(self, what, least):
+        """Return a number of things that take at least so many bytes each."""
+        [number] = self.numbers("Q", f"the number of {what}")
+        if number * least > self.left:
+            raise self.fault(f"expected at most {self.left // least} {what} "
+                             f"in what follows, found the number {number}")
+        return number
+
+    def name(self, row):
+        """Return the next name."""
+        [length] = self.numbers("Q", f"the length of name {row}")
+        data = self.take(length, f"name {row}")
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise self.fault(f"name {row} is not UTF-8") from None
+
+    def array(self, what):
+        """Return the next array."""
+        [magic] = self.numbers("I", f"the magic of {what}")
+        if magic not in (_V1, _V2, _V3):
+            raise self.fault(f"expected the start of {what}, found {magic:#x}")
+        if magic != _V1:
+            [storage] = self.numbers("i", f"the storage type of {what}")
+            if storage != _DENSE:
+                raise self.fault(f"{what} is sparse (storage type {storage})"
+                                 ", and only dense arrays are read")
+        shape = self.shape(what, empty=magic == _V3)
+        self.numbers("ii", f"the device of {what}")
+        [kind] = self.numbers("i", f"the kind of {what}")
+        if kind not in _KINDS:
+            note = " (bfloat16)" if kind == _BFLOAT16 else ""
+            raise self.fault(f"{what} has numbers of kind {kind}{note}; "
+                             f"expected one of 0 to {max(_KINDS)}")
+        return self.values(shape, np.dtype(_KINDS[kind]), what)
+
+    def shape(self, what, empty):
+        """Return the next shape; ``empty`` allows no axis, and axes of 0."""
+        [axes] = self.numbers("i", f"the number of axes of {what}")
+        least = 0 if empty else 1
+        if not least <= axes <= _MOST_AXES:
+            raise self.fault(f"{what} has {axes} axes; expected {least} to "
+                             f"{_MOST_AXES}")
+        shape = self.numbers(f"{axes}q", f"the shape of {what}")
+        if min(shape, default=1) < least or math.prod(
+                max(side, 1) for side in shape) >= 1 << 48:
+            raise self.fault(f"{what} cannot have the shape {shape}")
+        return shape
+
+    def values(self, shape, kind, what):
+        """Return the numbers of an array."""
+        data = self.take(math.prod(shape) * kind.itemsize,
+                         f"{what} of shape {shape}")
+        if kind.kind == "b" and max(data, default=0) > 1:
+            raise self.fault(f"{what} has a truth value other than 0 and 1")
+        return np.frombuffer(data, kind).reshape(shape).astype(
+            kind.newbyteorder("="))

@@ -1,0 +1,250 @@
+"""Which filters go: those with the smallest weights, layer by layer or over
+the whole network.
+
+Paper: Pruning Filters for Efficient ConvNets (arXiv:1608.08710).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+
+from ...blocks import ALIGNED
+from ...models.widths import trace
+from ...weights import parameter_arrays
+
+SCOPES = ("layer", "global")
+
+
+class Group(NamedTuple):
+    """Layers that can only lose their filters together; mostly a single one.
+
+    layers: their names.
+    roots: (n,) numbers of the channels that they make, see ``Channels``.
+    scores: (n,) mean absolute weight of each filter, over the mean of its
+        layer; where layers are added, the mean over them.
+    """
+
+    layers: tuple
+    roots: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def name(self):
+        """Name of the first layer."""
+        return self.layers[0]
+
+
+class PruningPlan(NamedTuple):
+    """What is to be removed.
+
+    channels: ``Channels`` of the network.
+    gone: roots of the channels that go.
+    widths: layer -> (filters before, filters after), where they differ.
+    """
+
+    channels: object
+    gone: np.ndarray
+    widths: dict
+
+    def keeps(self, ids):
+        """Return (n,) bool, True for the channels that stay."""
+        return ~np.isin(self.channels.root[ids], self.gone)
+
+
+def filter_groups(net, layers=("*",), protect=(), shortcuts=False,
+                  channels=None):
+    """Find what can be pruned, and how much each filter weighs.
+
+    What the outputs need in number, the heads, is never among it.
+
+    Args:
+        net: an initialised ``Network``.
+        layers: patterns such as "to_first.*"; only these layers.
+        protect: patterns of layers that stay whole.
+        shortcuts: whether layers tied by an addition may lose filters, all
+            of them the same ones; else residual widths stay as they are.
+        channels: ``Channels`` of the network, if already at hand.
+
+    Returns:
+        List of ``Group``, in the order of the graph.
+
+    Raises:
+        ValueError: a pattern fits no layer, or is given outside a list.
+    """
+    found = channels or trace(net)
+    for name, patterns in (("layers", layers), ("protect", protect)):
+        if isinstance(patterns, str):
+            raise ValueError(f"{name} must be a list of patterns, found "
+                             f"{patterns!r}")
+    for pattern in (*layers, *protect):
+        if not any(fnmatchcase(name, pattern) for name in found.layers):
+            raise ValueError(f"{net.config.name} has no layer {pattern!r}; "
+                             f"they are called {_examples(found.layers)}")
+    weights = _filter_weights(net, found)
+    groups = []
+    for names, roots in _tied(found):
+        if (found.fixed.isdisjoint(roots)
+                and (shortcuts or found.added.isdisjoint(roots))
+                and _fits(names, layers) and not _fits(names, protect)):
+            roots = np.array(sorted(roots))
+            groups.append(Group(tuple(names), roots, _scores(
+                [(found.root[found.layers[name]], weights[name])
+                 for name in names], roots)))
+    return groups
+
+
+def plan_pruning(net, ratio, layers=("*",), protect=(), scope="layer",
+              shortcuts=False, multiple=ALIGNED):
+    """Choose the filters that are to go.
+
+    Args:
+        net: an initialised ``Network``.
+        ratio: share of the filters to remove, 0 to below 1: of each layer,
+            or of all together. For each layer also {pattern: ratio}, where
+            the first pattern that fits counts.
+        layers, protect, shortcuts: see ``filter_groups``.
+        scope: "layer", or "global": the smallest of all, each compared with
+            the mean of its layer.
+        multiple: the number of filters left is rounded to a multiple of
+            this. oneDNN pads maps to 16 channels and is slow where parts of
+            a concatenation start elsewhere; 1: not rounded.
+
+    Returns:
+        ``Plan``.
+
+    Raises:
+        ValueError: the ratio would empty a layer or removes nothing, or a
+            pattern fits no layer.
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, found "
+                         f"{scope!r}")
+    if not isinstance(multiple, Integral) or multiple < 1:
+        raise ValueError("multiple must be a whole number of at least 1, "
+                         f"found {multiple!r}")
+    for one in ratio.values() if isinstance(ratio, Mapping) else [ratio]:
+        if not isinstance(one, Real):
+            raise ValueError("ratio must be a number from 0 to below 1, or "
+                             f"{{pattern: number}}, found {ratio!r}")
+    if isinstance(ratio, Mapping):
+        layers = tuple(ratio)
+    channels = trace(net)
+    groups = filter_groups(net, layers, protect, shortcuts, channels)
+    if not groups:
+        raise ValueError(f"{net.config.name}: no layer is left to prune")
+    counts = (_over_all(groups, ratio) if scope == "global" else
+              [_in_layer(group, _ratio_of(group, ratio)) for group in groups])
+    gone = [group.roots[np.argsort(group.scores, kind="stable")[
+        :_rounded(len(group.roots), count, multiple)]]
+        for group, count in zip(groups, counts)]
+    plan = PruningPlan(channels, np.concatenate(gone), {})
+    plan.widths.update(_widths(plan))
+    if not plan.widths:
+        most = max(len(group.roots) for group in groups)
+        raise ValueError(f"ratio {ratio} removes no filter: the widest of "
+                         f"the {len(groups)} layers has {most}, and what is "
+                         f"left is rounded to multiples of {multiple}")
+    return plan
+
+
+def _examples(names):
+    names = list(names)
+    return f"{', '.join(map(repr, names[:3]))} to {names[-1]!r}"
+
+
+def _fits(names, patterns):
+    return any(fnmatchcase(name, pattern) for name in names
+               for pattern in patterns)
+
+
+def _filter_weights(net, found):
+    """Return {layer: mean absolute weight of each filter}."""
+    arrays = parameter_arrays(net)
+    parameters = net._collect_params_with_prefix()
+    weights = {}
+    for name in found.layers:
+        array, own = (values[f"{name}.weight"]
+                      for values in (arrays, parameters))
+        axis = 0 if (own.name, 0) in found.filters else 1
+        others = tuple(k for k in range(array.ndim) if k != axis)
+        weights[name] = np.abs(array).mean(axis=others)
+    return weights
+
+
+def _tied(found):
+    """Return [(names of layers, set of roots)] of those that share some."""
+    parts = []
+    for name, ids in found.layers.items():
+        if name in found.gates:
+            continue
+        names, roots = [name], set(found.root[ids].tolist())
+        for part in [part for part in parts if part[1] & roots]:
+            names, roots = part[0] + names, part[1] | roots
+            parts.remove(part)
+        parts.append((names, roots))
+    return parts
+
+
+def _scores(members, roots):
+    """Return the score of every root; members are (roots, weights)."""
+    total, count = np.zeros(len(roots)), np.zeros(len(roots))
+    for mine, weights in members:
+        place = np.searchsorted(roots, mine)
+        np.add.at(total, place, weights / max(weights.mean(), 1e-30))
+        np.add.at(count, place, 1)
+    return total / count
+
+
+def _ratio_of(group, ratio):
+    if not isinstance(ratio, Mapping):
+        return ratio
+    return next(value for pattern, value in ratio.items()
+                if _fits(group.layers, [pattern]))
+
+
+def _in_layer(group, ratio):
+    """Return how many filters of a layer go."""
+    total = len(group.roots)
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"ratio must be from 0 to below 1, found {ratio}")
+    if ratio == 1:
+        raise ValueError(f"ratio {ratio:g} would empty layer {group.name}, "
+                         f"which has {total} filters")
+    return int(ratio * total)
+
+
+def _over_all(groups, ratio):
+    """Return how many filters of each layer go, the smallest of all first.
+
+    The best filter of each layer stays.
+    """
+    if isinstance(ratio, Mapping) or not 0 <= ratio <= 1:
+        raise ValueError("ratio must be a number from 0 to below 1 where the "
+                         f"scope is global, found {ratio}")
+    scores = np.concatenate([np.sort(group.scores)[:-1] for group in groups])
+    owner = np.repeat(range(len(groups)),
+                      [len(group.roots) - 1 for group in groups])
+    count = int(ratio * (len(scores) + len(groups)))
+    if count > len(scores):
+        raise ValueError(f"ratio {ratio:g} would empty a layer: of "
+                         f"{len(scores) + len(groups)} filters in "
+                         f"{len(groups)} layers, {count} are to go")
+    smallest = owner[np.argsort(scores, kind="stable")[:count]]
+    return np.bincount(smallest, minlength=len(groups)).tolist()
+
+
+def _rounded(total, count, multiple):
+    """Return how many go so that a multiple is left, of at least one."""
+    left = int((total - count) / multiple + 0.5) * multiple
+    return total - min(total, max(multiple, left))
+
+
+def _widths(plan):
+    found = {name: (len(ids), int(plan.keeps(ids).sum()))
+             for name, ids in plan.channels.layers.items()}
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}

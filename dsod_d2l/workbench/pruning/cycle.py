@@ -1,0 +1,253 @@
+"""Cut filters out, see which layers need theirs, and train on what is left."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from ... import models, weights
+from ...config import DetectConfig
+from ...detection import Detector
+from ...evaluation import class_numbers, evaluate_dataset
+from ..runs import fitting
+from .choosing import filter_groups, plan_pruning
+
+
+def cut(net, plan):
+    """Return a network without the filters of a plan.
+
+    Everything else is kept, the running statistics of normalisations too.
+
+    Args:
+        net: an initialised ``Network``.
+        plan: ``Plan`` of ``make_plan`` for this network.
+
+    Returns:
+        A new ``Network`` on the same device. Its configuration holds the new
+        widths, so that it is saved and loaded like any other.
+    """
+    after = {name: left for name, (_, left) in plan.widths.items()}
+    config = dataclasses.replace(net.config, widths={
+        **dict(net.config.widths), **after})
+    tensors = weights.parameter_arrays(net)
+    for name, parameter in net._collect_params_with_prefix().items():
+        for axis, ids in plan.channels.axes.get(parameter.name, {}).items():
+            tensors[name] = np.compress(plan.keeps(ids), tensors[name], axis)
+    return _filled(net, config, tensors)
+
+
+def masked(net, plan):
+    """Return a network of the same shape, with the filters at zero.
+
+    With a filter go its bias and the factors of the normalisations that its
+    channel passes: the channel is zero wherever it is read.
+
+    Args:
+        net, plan: see ``cut``.
+
+    Returns:
+        A new ``Network``, whose outputs are those of ``cut``.
+    """
+    tensors = weights.parameter_arrays(net)
+    for name, parameter in net._collect_params_with_prefix().items():
+        if name.rpartition(".")[2].startswith("running_"):
+            continue
+        for axis, ids in plan.channels.axes.get(parameter.name, {}).items():
+            if (parameter.name, axis) in plan.channels.filters:
+                shape = [1] * tensors[name].ndim
+                shape[axis] = -1
+                tensors[name] = (tensors[name]
+                                 * plan.keeps(ids).reshape(shape))
+    return _filled(net, net.config, tensors)
+
+
+def _filled(net, config, tensors):
+    """Return a new network with these numbers, where the old one is."""
+    device = next(iter(net.collect_params().values())).list_ctx()[0]
+    new = models.build(config)
+    weights.fill(new, tensors, "the pruned weights", device)
+    return new
+
+
+RATIOS = (0.25, 0.5, 0.75)
+
+
+class Sensitivity(NamedTuple):
+    """What a layer costs: AP with a share of its filters at zero.
+
+    layer: its name.
+    filters: how many it has.
+    ratio: share of them at zero, the smallest first.
+    AP: on the images the network is judged on.
+    """
+
+    layer: str
+    filters: int
+    ratio: float
+    AP: float
+
+
+def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
+         **wishes):
+    """Judge a network with each layer pruned by itself, and nothing trained.
+
+    Args:
+        net, classes: an initialised ``Network``, and its classes.
+        judged: the images it is judged on, once for each layer and ratio.
+        ratios: shares of the filters.
+        note: called with each ``Sensitivity`` as it is there.
+        letter_box: whether images are fitted in undistorted.
+        wishes: ``layers``, ``protect`` and ``shortcuts`` of ``make_plan``.
+
+    Returns:
+        List of ``Sensitivity``: for each layer one of each ratio that takes
+        out a filter of it.
+
+    Raises:
+        ValueError: a ratio is not between 0 and 1, none takes out a filter,
+            or a pattern fits no layer.
+    """
+    for ratio in ratios:
+        if not 0 < ratio < 1:
+            raise ValueError("ratios of a scan must be between 0 and 1, "
+                             f"found {ratio:g}")
+    tasks = [(group, ratio) for group in filter_groups(net, **wishes)
+             for ratio in ratios if int(ratio * len(group.roots)) >= 1]
+    if not tasks:
+        raise ValueError(f"{net.config.name}: no layer may lose filters, or "
+                         f"none has enough for ratio {max(ratios):g}")
+    rows = []
+    for group, ratio in tasks:
+        plan = plan_pruning(net, ratio, [group.name], multiple=1,
+                         shortcuts=wishes.get("shortcuts", False))
+        zeroed = masked(net, plan)
+        detector = Detector(zeroed, zeroed.config, classes,
+                            DetectConfig(letter_box=letter_box))
+        result = evaluate_dataset(detector, judged)
+        rows.append(Sensitivity(group.name, len(group.roots), ratio,
+                                result.AP))
+        if note:
+            note(rows[-1])
+    return rows
+
+
+class Row(NamedTuple):
+    """A network at one point of the cycle.
+
+    stage: what was done last, in words.
+    parameters: trainable numbers.
+    multiply_adds: of one image.
+    latency: forward pass of one image, in milliseconds.
+    AP, AP50: on the images it is judged on.
+    """
+
+    stage: str
+    parameters: int
+    multiply_adds: int
+    latency: float
+    AP: float
+    AP50: float
+
+
+def measure(net, classes, dataset, stage="", letter_box=False, latency=None):
+    """Say what a network costs and what it is worth.
+
+    Args:
+        net: an initialised ``Network``.
+        classes: names of its classes.
+        dataset: the images it is judged on.
+        stage: what to call it.
+        letter_box: whether images are fitted in undistorted.
+        latency: milliseconds, if they are known; None: measured.
+
+    Returns:
+        ``Row``.
+    """
+    detector = Detector(net, net.config, classes,
+                        DetectConfig(letter_box=letter_box))
+    if latency is None:
+        latency = models.forward_time(net.config, detector.ctx)
+    result = evaluate_dataset(detector, dataset)
+    return Row(stage, models.count_parameters(net),
+               models.multiply_adds(net), latency, result.AP, result.AP50)
+
+
+def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
+                    steps=1, folder=None, note=None, progress=False,
+                    **wishes):
+    """Prune a network and train what is left, as often as asked for.
+
+    Args:
+        net: an initialised ``Network``; it stays as it is.
+        classes: names of its classes.
+        dataset: what to train on.
+        judged: what to judge on; no image of it should be in ``dataset``.
+        ratio: share of the filters that each step removes of what is there.
+        settings: ``TrainConfig`` of the training after each step, all of
+            ``dataset`` being trained on; None: no training.
+        steps: how often to prune.
+        folder: where the network is saved after each step, as
+            step-1.safetensors and so on, and model.safetensors; or None.
+        note: called with each ``Row`` as it is there.
+        progress: whether training shows a bar.
+        wishes: further arguments of ``make_plan``.
+
+    Returns:
+        (net, rows): the last network, and its ``Row``s, the whole first.
+
+    Raises:
+        ValueError: see ``plan_pruning``, which a later step may find little
+            left for; the data to train on have other classes, or have them
+            in another order; steps is below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, found {steps}")
+    numbers = class_numbers(classes, dataset.classes)
+    if settings is not None and list(numbers) != sorted(numbers):
+        raise ValueError("the data to train on must have the classes in the "
+                         f"order {','.join(classes)}, found "
+                         f"{','.join(dataset.classes)}; only= changes it")
+    rows = []
+    boxed = settings is not None and settings.augment == "letter-box"
+
+    def look(stage, latency=None):
+        rows.append(measure(net, classes, judged, stage, boxed, latency))
+        if note:
+            note(rows[-1])
+    plan = plan_pruning(net, ratio, **wishes)      # a wrong wish fails early
+    look("whole")
+    for step in range(1, steps + 1):
+        if step > 1:
+            plan = _next_plan(net, ratio, step, steps, folder, wishes)
+        net = cut(net, plan)
+        look(f"pruned {step}")
+        if settings is not None:
+            net = fitting.fit(net, dataset, settings, progress=progress,
+                               ctx=_device(net)).net
+            look(f"trained {step}", rows[-1].latency)
+        if folder:
+            _save(folder, step, net, classes, rows)
+    return net, rows
+
+
+def _next_plan(net, ratio, step, steps, folder, wishes):
+    """Return the plan of a later step, or say what there is without it."""
+    try:
+        return plan_pruning(net, ratio, **wishes)
+    except ValueError as error:
+        kept = (f"; {folder}/model.safetensors is the network after step "
+                f"{step - 1}" if folder else "")
+        raise ValueError(f"step {step} of {steps}: {error}{kept}") from error
+
+
+def _device(net):
+    return next(iter(net.collect_params().values())).list_ctx()[0]
+
+
+def _save(folder, step, net, classes, rows):
+    """Save a network under the number of its step, and as the last one."""
+    for name in (f"step-{step}", "model"):
+        weights.save_weights(f"{folder}/{name}.safetensors", net, classes,
+                                 pruning=[row._asdict() for row in rows])

@@ -1,0 +1,255 @@
+"""What kind of mistakes a detector makes, and what each kind costs.
+
+The idea and the thresholds are TIDE's. A detection is looked at with the
+objects that are asked for in its image, and judged as COCO does at an IoU of
+.5. What is not right is, the first that holds:
+
+- duplicate: it overlaps an object of its class by .5 or more. A better
+  detection has that object.
+- class: it overlaps an object of another class by .5 or more.
+- localisation: it overlaps an object of its class by .1 or more.
+- both: it overlaps an object of another class by .1 or more.
+- background: none of these; there is nothing.
+
+An object is missed if no detection has it, and none that is wrong by class
+or by localisation points to it. Difficult objects and crowds are never asked
+for, and a detection that has one, or lies half in a crowd, is not looked at.
+
+Paper: TIDE (arXiv:2008.08115), with the duplicate before the others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...boxes import iou
+from ...evaluation.matching import (average_precision, match_coco,
+                                    precision_recall)
+from ...evaluation.measure import NAN, mean_of
+from ...evaluation.tables import Truth, area_of
+
+KINDS = ("localisation", "class", "both", "duplicate", "background")
+MISTAKE_NAMES = (*KINDS, "missed")
+NEAR, FAR = 0.5, 0.1
+
+
+class Mistakes(NamedTuple):
+    """Every detection and object of a data set, judged.
+
+    image, labels, scores, kind, target: a row per detection, images in
+        order, best first; kind is "right", "ignored" or one of ``KINDS``;
+        target is the row of the object that it has or points to, or -1.
+    object_image, object_labels, state: a row per object; state is
+        "found", "pointed to", "missed" or "ignored".
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    kind: np.ndarray
+    target: np.ndarray
+    object_image: np.ndarray
+    object_labels: np.ndarray
+    state: np.ndarray
+
+
+def find_mistakes(detections, truths, threshold=0.0):
+    """Say of every detection and every object how it was judged.
+
+    Args:
+        detections, truths: as for ``evaluate_detections``.
+        threshold: detections with a lower score are left out.
+
+    Returns:
+        ``Mistakes``.
+    """
+    rows, objects, before = [], [], 0
+    for image, (one, truth) in enumerate(zip(detections, truths)):
+        truth = Truth(*truth).whole()
+        order = np.argsort(-np.asarray(one.scores), kind="stable")
+        order = order[np.asarray(one.scores)[order] >= threshold]
+        one = type(one)(*(np.asarray(column)[order] for column in one))
+        kind, target = _judge_image(one, truth)
+        state = _states(kind, target, truth)
+        rows.append((np.full(len(kind), image), one.labels, one.scores, kind,
+                     np.where(target < 0, -1, target + before)))
+        objects.append((np.full(len(state), image), truth.labels, state))
+        before += len(state)
+    return Mistakes(*(np.concatenate(column) for column in
+                      (*zip(*rows), *zip(*objects))))
+
+
+def _judge_image(one, truth):
+    """Return kind (D,) and target (D,) of the detections of one image."""
+    kind = np.full(len(one.scores), "background", dtype="<U12")
+    target = np.full(len(kind), -1)
+    out = truth.difficult | truth.crowd
+    boxes = np.asarray(one.boxes, dtype=float).reshape(-1, 4)
+    overlaps = iou(boxes, truth.boxes)
+    same = np.asarray(one.labels)[:, None] == truth.labels
+    asked = np.where(out, -1, overlaps)
+    for name, where, least in (("both", ~same, FAR), ("localisation", same,
+                                                      FAR),
+                               ("class", ~same, NEAR), ("duplicate", same,
+                                                        NEAR)):
+        value = np.where(where, asked, -1)
+        hit = value.max(axis=1, initial=-1) >= least
+        kind[hit] = name
+        target[hit] = value[hit].argmax(axis=1) if hit.any() else -1
+    for label in np.unique(truth.labels):
+        mine = np.flatnonzero(np.asarray(one.labels) == label)
+        theirs = np.flatnonzero(truth.labels == label)
+        table = overlaps[np.ix_(mine, theirs)]
+        right, ignored = (part[0] for part in match_coco(
+            table, out[theirs], [NEAR]))
+        kind[mine[right]] = "right"
+        target[mine[right]] = theirs[_taken(table[right], ~out[theirs])]
+        ignored |= ~right & _in_crowd(boxes[mine], truth, theirs)
+        kind[mine[ignored]], target[mine[ignored]] = "ignored", -1
+    return kind, target
+
+
+def _taken(overlaps, free):
+    """Return the column that each of the right detections has."""
+    taken = []
+    for row in overlaps:
+        liking = np.where(free, row, -1)[::-1]     # of equals the last
+        taken.append(len(free) - 1 - liking.argmax())
+        free[taken[-1]] = False
+    return np.array(taken, dtype=int)
+
+
+def _in_crowd(boxes, truth, theirs):
+    """Say which boxes lie by half in a crowd of their class."""
+    crowds = truth.boxes[theirs][truth.crowd[theirs]]
+    low = np.maximum(boxes[:, None, :2], crowds[:, :2])
+    high = np.minimum(boxes[:, None, 2:], crowds[:, 2:])
+    inner = np.maximum(high - low, 0).prod(axis=2)
+    return (inner >= NEAR * area_of(boxes)[:, None]).any(axis=1)
+
+
+def _states(kind, target, truth):
+    """Return the state of each object of one image."""
+    state = np.full(len(truth.labels), "missed", dtype="<U10")
+    pointing = np.isin(kind, ("class", "localisation"))
+    state[target[pointing]] = "pointed to"
+    state[target[kind == "right"]] = "found"
+    state[truth.difficult | truth.crowd] = "ignored"
+    return state
+
+
+def count_mistakes(mistakes):
+    """Return how many there are of each kind, by name.
+
+    Args:
+        mistakes: of ``find_mistakes``, at the threshold at which the
+            detector is to be used.
+
+    Returns:
+        {name: int} for "right" and each of ``NAMES``.
+    """
+    counts = {name: int((mistakes.kind == name).sum())
+              for name in ("right", *KINDS)}
+    return {**counts, "missed": int((mistakes.state == "missed").sum())}
+
+
+def cost_of_mistakes(mistakes, num_classes):
+    """Return by how much AP50 would rise without each kind of mistake.
+
+    A wrong class or place is put right where nobody else has the object, and
+    the best of several is the one that is; other detections are taken away.
+    Missed objects are not asked for any more.
+
+    Args:
+        mistakes: of ``find_mistakes`` with all detections.
+        num_classes: number of foreground classes.
+
+    Returns:
+        {name: float} for each of ``NAMES``; nan where there is no object.
+    """
+    asked = mistakes.state != "ignored"
+    objects = np.bincount(mistakes.object_labels[asked],
+                          minlength=num_classes)
+    counts = mistakes.kind != "ignored"
+    right = mistakes.kind == "right"
+    before = _ap50(mistakes.labels, mistakes.scores, right, counts, objects)
+    cost = {}
+    for name in KINDS:
+        labels, mended, kept = _without(mistakes, name)
+        cost[name] = _ap50(labels, mistakes.scores, right | mended,
+                           counts & kept, objects) - before
+    missed = np.bincount(mistakes.object_labels[mistakes.state == "missed"],
+                         minlength=num_classes)
+    cost["missed"] = _ap50(mistakes.labels, mistakes.scores, right, counts,
+                           objects - missed) - before
+    return cost
+
+
+def _without(mistakes, name):
+    """Return labels, which rows are mended, and which stay."""
+    labels, rows = mistakes.labels.copy(), mistakes.kind == name
+    mended = np.zeros(len(rows), dtype=bool)
+    if name in ("class", "localisation"):
+        free = mistakes.state[mistakes.target] == "pointed to"
+        able = np.flatnonzero(rows & free)
+        able = able[np.argsort(-mistakes.scores[able], kind="stable")]
+        _, first = np.unique(mistakes.target[able], return_index=True)
+        mended[able[first]] = True
+        labels[mended] = mistakes.object_labels[mistakes.target[mended]]
+    return labels, mended, ~rows | mended
+
+
+def _ap50(labels, scores, right, counts, objects):
+    values = []
+    for label in np.flatnonzero(objects):
+        rows = counts & (labels == label)
+        values.append(average_precision(*precision_recall(
+            scores[rows], right[rows], objects[label])))
+    return mean_of(values) if values else NAN
+
+
+def best_threshold(mistakes):
+    """Return the score at which most is right: that of the highest F1.
+
+    Args:
+        mistakes: of ``find_mistakes`` with all detections.
+
+    Returns:
+        A score; 0 where nothing is right. All classes count together.
+    """
+    counts = mistakes.kind != "ignored"
+    objects = (mistakes.state != "ignored").sum()
+    scores, right = mistakes.scores[counts], mistakes.kind[counts] == "right"
+    if not right.any():
+        return 0.0
+    curve = precision_recall(scores, right, objects)
+    # F1 = 2 p r / (p + r) = 2 right / (detections + objects)
+    f1 = curve.recall * objects / (np.arange(1, len(right) + 1) + objects)
+    ordered = -np.sort(-scores)
+    last = np.append(ordered[1:] != ordered[:-1], True)   # of equal scores
+    return float(ordered[np.where(last, f1, -1).argmax()])
+
+
+def worst_images(mistakes, count=12):
+    """Return the images with most mistakes.
+
+    Args:
+        mistakes: of ``find_mistakes``, at the threshold at which the
+            detector is to be used.
+        count: how many images at most.
+
+    Returns:
+        List of (image, number of mistakes), the worst first; a wrong
+        detection and an object that is not found count one each. Images
+        without a mistake are left out.
+    """
+    wrong = ~np.isin(mistakes.kind, ("right", "ignored"))
+    lost = np.isin(mistakes.state, ("missed", "pointed to"))
+    images = np.concatenate([mistakes.image[wrong],
+                             mistakes.object_image[lost]]).astype(int)
+    numbers = np.bincount(images)
+    order = np.argsort(-numbers, kind="stable")[:count]
+    return [(int(image), int(numbers[image])) for image in order
+            if numbers[image]]

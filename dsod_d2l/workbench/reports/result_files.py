@@ -1,0 +1,199 @@
+"""Detections in the files that other programs judge: VOC's and COCO's.
+
+VOC wants a text file per class, ``comp4_det_SET_CLASS.txt``, with a line per
+detection: image, score, xmin, ymin, xmax, ymax; the first pixel is number 1,
+and the last one belongs to the box. COCO wants one JSON list, with x, y,
+width and height in pixels. Enough digits are written for nothing to be lost.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ...detection import Detections, in_pixels
+from ..formats.reading import read_text
+
+COMPETITION = "comp4_det"     # VOC: detection, trained on any data
+
+
+def write_voc(folder, detections, names, sizes, classes, image_set="test"):
+    """Write VOC's result files.
+
+    Args:
+        folder: where to; it is made.
+        detections: one ``Detections`` per image, boxes as fractions.
+        names: of the images, such as "000001": without blanks.
+        sizes: (height, width) of each image in pixels.
+        classes: names of the classes; each gets a file, maybe an empty one.
+        image_set: what was judged, for the names of the files.
+
+    Returns:
+        List of the paths.
+
+    Raises:
+        ValueError: the numbers of images differ, or a name is twice there,
+            empty or has a blank.
+    """
+    _check(detections, names, sizes)
+    for name in names:
+        if not str(name) or any(map(str.isspace, str(name))):
+            raise ValueError("a name of an image in a VOC file must hold no "
+                             f"blank, found {name!r}")
+    lines = [[] for _ in classes]
+    for one, name, size in zip(detections, names, sizes):
+        boxes = in_pixels(one, size).boxes + np.array([1, 1, 0, 0])
+        for label, score, box in zip(one.labels, one.scores, boxes):
+            sides = " ".join(f"{side:.9g}" for side in box)
+            lines[label].append(f"{name} {score:.9g} {sides}\n")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = [_voc_path(folder, image_set, name) for name in classes]
+    for path, rows in zip(paths, lines):
+        path.write_text("".join(rows), encoding="utf-8")
+    return paths
+
+
+def read_voc(folder, names, sizes, classes, image_set="test"):
+    """Read VOC's result files.
+
+    Args:
+        folder, names, sizes, classes, image_set: as for ``write_voc``.
+
+    Returns:
+        One ``Detections`` per name, boxes as fractions.
+
+    Raises:
+        FileNotFoundError: the file of a class is not there.
+        ValueError: a line is not as it should be; file and row are named.
+    """
+    places = {str(name): place for place, name in enumerate(names)}
+    rows = [[] for _ in names]
+    for label, name in enumerate(classes):
+        path = _voc_path(folder, image_set, name)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no result file of "
+                                    f"class {name}")
+        lines = read_text(path).splitlines()
+        for number, line in enumerate(lines, 1):
+            where, score, *box = _voc_line(line, f"{path}, line {number}",
+                                           places)
+            rows[places[where]].append(
+                (label, score, box - np.array([1, 1, 0, 0])))
+    return [_collect(part, size) for part, size in zip(rows, sizes)]
+
+
+def _voc_path(folder, image_set, name):
+    return Path(folder) / f"{COMPETITION}_{image_set}_{name}.txt"
+
+
+def _voc_line(line, source, places):
+    """Return image, score and four sides of a line."""
+    words = line.split()
+    try:
+        numbers = [float(word) for word in words[1:]]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 5 or not np.isfinite(numbers).all():
+        raise ValueError(f"{source}: expected an image, a score and four "
+                         f"sides, found {line!r:.80}")
+    if words[0] not in places:
+        raise ValueError(f"{source}: {words[0]!r:.80} is no image of the set")
+    return [words[0], *numbers]
+
+
+def write_coco(path, detections, image_ids, sizes, category_ids):
+    """Write COCO's result file.
+
+    Args:
+        path: of a .json file; its folder is made.
+        detections: one ``Detections`` per image, boxes as fractions.
+        image_ids: COCO's number of each image.
+        sizes: (height, width) of each image in pixels.
+        category_ids: COCO's number of each class.
+
+    Raises:
+        ValueError: the numbers of images differ, or an id is twice there.
+    """
+    _check(detections, image_ids, sizes)
+    rows = []
+    for one, image, size in zip(detections, image_ids, sizes):
+        boxes = in_pixels(one, size).boxes.astype(float)
+        boxes[:, 2:] -= boxes[:, :2]
+        rows += [{"image_id": image, "category_id": category_ids[label],
+                  "bbox": box.tolist(), "score": float(score)}
+                 for label, score, box in zip(one.labels, one.scores, boxes)]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
+
+
+def read_coco(path, image_ids, sizes, category_ids):
+    """Read COCO's result file.
+
+    Args:
+        path, image_ids, sizes, category_ids: as for ``write_coco``.
+
+    Returns:
+        One ``Detections`` per image, boxes as fractions.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no JSON list, or an entry is not as it should be.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such result file")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected JSON, {error}") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: expected a list of detections, found "
+                         f"{type(entries).__name__}")
+    places = {image: place for place, image in enumerate(image_ids)}
+    labels = {category: label for label, category in enumerate(category_ids)}
+    rows = [[] for _ in image_ids]
+    for number, entry in enumerate(entries):
+        source = f"{path}, entry {number}"
+        image, category, score, box = _coco_entry(entry, source)
+        if image not in places or category not in labels:
+            raise ValueError(f"{source}: image {image!r:.60} or category "
+                             f"{category!r:.60} does not belong to the set")
+        rows[places[image]].append((labels[category], score, box))
+    return [_collect(part, size) for part, size in zip(rows, sizes)]
+
+
+def _coco_entry(entry, source):
+    """Return image, category, score and corner box of an entry."""
+    try:
+        box = np.array(entry["bbox"], dtype=float)
+        values = entry["image_id"], entry["category_id"]
+        score = float(entry["score"])
+        hash(values)
+        good = box.shape == (4,) and np.isfinite([*box, score]).all()
+    except (KeyError, TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(f"{source}: expected image_id, category_id, score "
+                         f"and a bbox of four numbers, found {entry!r:.80}")
+    return *values, score, np.append(box[:2], box[:2] + box[2:])
+
+
+def _collect(rows, size):
+    """Return the ``Detections`` of (label, score, box in pixels) rows."""
+    rows = sorted(rows, key=lambda row: -row[1])
+    unit = np.array([size[1], size[0]] * 2, dtype=float)
+    boxes = np.array([row[2] for row in rows]).reshape(-1, 4) / unit
+    return Detections(np.array([row[0] for row in rows], dtype=np.int64),
+                      np.array([row[1] for row in rows], dtype=np.float32),
+                      boxes.astype(np.float32))
+
+
+def _check(detections, names, sizes):
+    if not len(detections) == len(names) == len(sizes):
+        raise ValueError(f"expected names and sizes of {len(detections)} "
+                         f"images, found {len(names)} and {len(sizes)}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise ValueError(f"two images are called {twice!r}")

@@ -1,0 +1,1 @@
+"""Runs: folders, checkpoints, resuming, several devices around the loop."""

@@ -1,0 +1,139 @@
+"""Training states on disk: the weights, the optimiser and the facts of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...weights import fill, load_tensors, parameter_arrays, save_tensors
+
+NAME = re.compile(r"step-(\d+)\.safetensors")
+
+
+def _flat(state):
+    """Return an optimiser state as a list of arrays."""
+    if state is None:
+        return []
+    return list(state) if isinstance(state, (list, tuple)) else [state]
+
+
+def save_checkpoint(folder, step, net, trainer, facts, keep=2, extra=None):
+    """Write everything a run needs to go on, and drop the oldest files.
+
+    Args:
+        folder: the run's checkpoint folder.
+        step: optimiser steps done.
+        net, trainer: the network and its ``gluon.Trainer``.
+        facts: JSON-ready dictionary of the run.
+        keep: how many checkpoints stay.
+        extra: name -> array, whatever else the run needs.
+
+    Returns:
+        Path of the new file.
+    """
+    tensors = {f"net/{name}": array
+               for name, array in parameter_arrays(net).items()}
+    tensors.update(extra or {})
+    for index, state in trainer._updaters[0].states.items():
+        for part, array in enumerate(_flat(state)):
+            tensors[f"optimiser/{index}/{part}"] = array.asnumpy()
+    # As a tensor: a header, with all metadata, may not exceed 100 MB.
+    tensors["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    counts = trainer._optimizer._index_update_count
+    path = Path(folder) / f"step-{step:07d}.safetensors"
+    save_tensors(path, tensors, {"step": step, "counts": dict(counts)})
+    _drop(list_checkpoints(folder), path, keep)
+    return path
+
+
+def _drop(paths, newest, keep):
+    """Delete all but the ``keep`` files up to the newest.
+
+    Those with a higher step are damaged: the run has come from an earlier
+    one, and would otherwise trip over them again.
+    """
+    last = paths.index(newest) + 1
+    for path in paths[:max(last - keep, 0)] + paths[last:]:
+        path.unlink(missing_ok=True)
+
+
+def list_checkpoints(folder):
+    """Return the checkpoint files of a folder, oldest first."""
+    found = [path for path in Path(folder).glob("step-*.safetensors")
+             if NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(NAME.fullmatch(path.name)[1]))
+
+
+class Checkpoint(NamedTuple):
+    """What ``read_checkpoint`` found; step and facts as they were saved."""
+
+    path: Path
+    step: int
+    facts: dict
+    counts: dict
+    tensors: dict
+
+
+def read_checkpoint(path):
+    """Read a file of ``save_checkpoint``; return a ``Checkpoint``.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``load_tensors``; or it is no
+            checkpoint.
+    """
+    tensors, metadata = load_tensors(path)
+    step, counts = metadata.get("step"), metadata.get("counts")
+    try:
+        facts = json.loads(tensors.pop("facts").tobytes())
+    except (KeyError, ValueError, RecursionError):
+        facts = None
+    if not (type(step) is int and isinstance(counts, dict)
+            and isinstance(facts, dict)
+            and all(key.isdecimal() and len(key) < 10 and type(value) is int
+                    for key, value in counts.items())):
+        raise ValueError(f"{path} is no training checkpoint")
+    counts = {int(key): value for key, value in counts.items()}
+    return Checkpoint(Path(path), step, facts, counts, tensors)
+
+
+def restore_checkpoint(checkpoint, net, trainer):
+    """Put a network and its trainer back to where a run was saved.
+
+    Raises:
+        ValueError: see ``fill``; or the optimiser's state does not fit.
+    """
+    weights = {name[4:]: array for name, array in checkpoint.tensors.items()
+               if name.startswith("net/")}
+    fill(net, weights, str(checkpoint.path))
+    optimiser = trainer._optimizer
+    for index, parameter in enumerate(trainer._params):
+        parts = [checkpoint.tensors[key] for key in
+                 sorted(key for key in checkpoint.tensors
+                        if key.startswith(f"optimiser/{index}/"))]
+        if not parts:
+            continue
+        for updater, data in zip(trainer._updaters, parameter.list_data()):
+            state = optimiser.create_state_multi_precision(index, data)
+            _fill_state(state, parts, f"{checkpoint.path} does not fit this "
+                        f"run: the optimiser's state of {parameter.name}")
+            updater.states[index] = state
+            updater.states_synced[index] = True
+    for context in trainer._contexts:
+        optimiser._set_current_context(context.device_id)
+        optimiser._index_update_count.update(checkpoint.counts)
+    optimiser.num_update = max(checkpoint.counts.values(), default=0)
+
+
+def _fill_state(state, parts, source):
+    """Copy arrays into an optimiser's state of the same form."""
+    arrays = _flat(state)
+    if [(array.shape, "f") for array in arrays] != [
+            (part.shape, part.dtype.kind) for part in parts]:
+        raise ValueError(f"{source} has another form")
+    for array, value in zip(arrays, parts):
+        array[:] = value

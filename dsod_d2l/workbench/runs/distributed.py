@@ -1,0 +1,174 @@
+"""Several processes that train one network, on MXNet's parameter servers.
+
+Every worker holds the whole network and takes its rows of each batch. The
+servers add up the gradients; each worker then does the same step with the
+same sum. So every worker has the whole state of the optimiser, the first one
+can save it as a single process does, and a run may go on with another number
+of workers. (Servers that did the step would hold that state themselves.)
+
+The environment says who is who: MXNet reads DMLC_ROLE and its companions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+import mxnet as mx
+import numpy as np
+from mxnet.base import _LIB, check_call
+
+from .fitting import Stopped
+
+ROLE = "DMLC_ROLE"
+KEYS = 1_000_000         # of the sums; the gradients have 0, 1, 2 ...
+GAVE_UP = 3              # exit code of a worker that waited too long
+
+
+class Team:
+    """This process as one of several workers.
+
+    Args:
+        store: a distributed key-value store; None makes one, and waits for
+            all other processes to come.
+
+    Attributes: ``rank``, from 0; the first worker judges and writes.
+    ``workers``, how many there are. ``store``.
+    """
+
+    def __init__(self, store=None):
+        self.store = store or mx.kv.create("dist_sync")
+        self.rank, self.workers = self.store.rank, self.store.num_workers
+        self.heard_at, self._keys = time.monotonic(), set()
+
+    def total(self, values):
+        """Return the sum of an array of float32 over all workers."""
+        values = np.asarray(values, np.float32)
+        array = mx.nd.array(values.ravel())
+        key = KEYS + array.size
+        if key not in self._keys:
+            self._keys.add(key)
+            self.store.init(key, mx.nd.zeros(array.shape))
+        self.store.pushpull(key, array)
+        found = array.asnumpy().reshape(values.shape)
+        self.heard_at = time.monotonic()
+        return found
+
+    def told(self, heard):
+        """Return the signal to stop at, if any worker has heard one."""
+        if not self.total([len(heard)])[0]:
+            return None
+        return heard[0] if heard else signal.SIGTERM
+
+    def align(self, run):
+        """Bring all workers to where the first one is."""
+        # The store starts with the weights of the first and hands them out.
+        # Left to the first step, that could still be under way when the
+        # gradients arrive, which the store keeps under the same keys: a
+        # worker would take a gradient for its weights.
+        run.trainer._init_kvstore()
+        run.trainer._init_params()
+        mx.nd.waitall()
+        run.step = int(self._of_first([run.step])[0])
+        if not run.step:
+            return
+        trainer, optimiser = run.trainer, run.trainer._optimizer
+        for index, parameter in enumerate(trainer._params):
+            for states in self._states(trainer, index, parameter):
+                value = mx.nd.array(self._of_first(states[0].asnumpy()))
+                for state in states:
+                    state[:] = value
+        for context in trainer._contexts:
+            optimiser._set_current_context(context.device_id)
+            optimiser._index_update_count.update(
+                dict.fromkeys(range(len(trainer._params)), run.step))
+        optimiser.num_update = run.step
+
+    def _of_first(self, values):
+        """Return what the first worker has for these values."""
+        values = np.asarray(values, np.float32)
+        return self.total(values if self.rank == 0 else 0 * values)
+
+    @staticmethod
+    def _states(trainer, index, parameter):
+        """Yield each of the optimiser's arrays, as a list over the devices."""
+        for updater, data in zip(trainer._updaters, parameter.list_data()):
+            if index not in updater.states:
+                optimiser = trainer._optimizer
+                updater.states[index] = (
+                    optimiser.create_state_multi_precision(index, data))
+                updater.states_synced[index] = True
+        rows = [updater.states[index] for updater in trainer._updaters]
+        if rows[0] is None:
+            return
+        yield from zip(*(row if isinstance(row, (list, tuple)) else [row]
+                         for row in rows))
+
+
+def is_worker():
+    """Say whether this process was started as one of several workers."""
+    return os.environ.get(ROLE) == "worker"
+
+
+@contextlib.contextmanager
+def joined(patience):
+    """Be one of the workers.
+
+    A worker that fails leaves at once: the others, who wait for its
+    gradients, are ended by who started them, or by their patience.
+
+    Args:
+        patience: seconds without a word of the others, after which this
+            process ends. The others are silent while the first evaluates.
+
+    Yields:
+        ``Team``.
+    """
+    team = []
+    _watch(team, time.monotonic(), patience)
+    team.append(Team())
+    try:
+        yield team[0]
+    except Stopped as stop:
+        _leave(team[0])
+        if team[0].rank:
+            raise SystemExit(128 + stop.signum) from None
+        raise
+    except BaseException:
+        check_call(_LIB.MXKVStoreSetBarrierBeforeExit(
+            team[0].store.handle, ctypes.c_int(0)))
+        _leave(team[0])
+        raise
+    else:
+        _leave(team[0])
+
+
+def _leave(team):
+    """Free the store now: its threads must not outlive the interpreter.
+
+    MXNet waits for the other workers there, unless it was told not to.
+    """
+    store, empty = team.store, ctypes.c_void_p()
+    check_call(_LIB.MXKVStoreFree(store.handle))
+    store.handle = empty                # freed again when Python ends: nothing
+    team.heard_at = float("inf")
+
+
+def _watch(team, start, patience):
+    """End this process when the others have been silent for too long."""
+    def look():
+        while True:
+            heard = team[0].heard_at if team else start
+            silent = time.monotonic() - heard
+            if silent > patience:
+                print(f"The other workers have been silent for {silent:.0f} "
+                      "seconds: this one ends. Go on with --resume when all "
+                      "are there again.", file=sys.stderr, flush=True)
+                os._exit(GAVE_UP)
+            time.sleep(min(1, patience / 4))
+    threading.Thread(target=look, daemon=True).start()

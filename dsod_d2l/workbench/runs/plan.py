@@ -1,0 +1,136 @@
+"""The plan of a run, before it is run: steps, rates, images, memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...training import learning_rate
+
+FLOAT = 4                      # bytes
+
+
+def plan_run(net, images, settings):
+    """Say what a run will do.
+
+    Args:
+        net: a ``models.Network``; it need not be initialised.
+        images: of the training set, before anything is held back.
+        settings: ``TrainConfig``.
+
+    Returns:
+        JSON-ready dictionary: "steps"; "batch_size", "accumulate" and
+        "images_per_step"; "images" that are trained on and "held_back";
+        "images_seen" and "epochs"; "rates", a list of [step, learning
+        rate] where it changes, steps counted from 0; "memory", see
+        ``estimate_memory``.
+    """
+    trained, held = split_sizes(images, settings)
+    per_step = settings.batch_size * settings.accumulate
+    seen = settings.steps * per_step
+    return {"steps": settings.steps, "batch_size": settings.batch_size,
+            "accumulate": settings.accumulate, "images_per_step": per_step,
+            "images": trained, "held_back": held, "images_seen": seen,
+            "epochs": round(seen / max(trained, 1), 2),
+            "rates": rate_table(settings),
+            "memory": estimate_memory(net, settings)}
+
+
+def split_sizes(images, settings):
+    """Return how many images are trained on, and how many held back.
+
+    >>> from dsod_d2l.config import TrainConfig
+    >>> split_sizes(25, TrainConfig(held_back=0.1))
+    (23, 2)
+    """
+    held = 0
+    if settings.held_back:                 # as ``datasets.split`` does
+        held = min(max(round(images * settings.held_back), 1), images - 1)
+    return images - held, held
+
+
+def rate_table(settings):
+    """Return [step, learning rate] where the rate changes its course.
+
+    The first step, the end of the warm-up, every drop or every quarter of a
+    cosine, and the last step; the rates are those of ``learning_rate``.
+
+    >>> from dsod_d2l.config import TrainConfig
+    >>> rate_table(TrainConfig(steps=100, warmup=0, schedule="multistep",
+    ...                        learning_rate=1.0, milestones=(0.5,)))
+    [[0, 1.0], [50, 0.1], [99, 0.1]]
+    """
+    last, warmup = settings.steps - 1, settings.warmup
+    steps = {0, min(max(warmup - 1, 0), last), min(warmup, last), last}
+    if settings.schedule == "multistep":
+        steps |= {round(share * settings.steps)
+                  for share in settings.milestones}
+    if settings.schedule == "cosine":
+        steps |= {warmup + round((last - warmup) * quarter / 4)
+                  for quarter in (1, 2, 3)}
+    rows = [[step, float(f"{learning_rate(step, settings):.6g}")]
+            for step in sorted(steps) if 0 <= step <= last]
+    return [row for place, row in enumerate(rows)
+            if place in (0, len(rows) - 1) or row[1] != rows[place - 1][1]]
+
+
+def estimate_memory(net, settings):
+    """Estimate the bytes that training holds at once.
+
+    Counted are 4 bytes for: each trainable number with its gradient and
+    what the optimiser keeps of it (SGD with momentum one number, Adam two);
+    the average of the weights; and every value that the network computes
+    for the images of one pass, kept for the backward pass. Values that MXNet
+    writes in place are counted too often, gradients under way not at all:
+    four networks of the book took from a fifth less to a fourteenth more.
+    Data workers, the loss and the library itself come on top.
+
+    Args:
+        net: a ``models.Network``.
+        settings: ``TrainConfig``.
+
+    Returns:
+        {"parameters", "values", "total"}, in bytes.
+    """
+    parameters = list(net.collect_params().values())
+    learned = sum(int(np.prod(one.shape)) for one in parameters
+                  if one.grad_req != "null")
+    every = sum(int(np.prod(one.shape)) for one in parameters)
+    kept = {"sgd": int(settings.momentum > 0), "adam": 2}[settings.optimiser]
+    numbers = every + learned * (1 + kept)
+    if settings.average:
+        numbers += every
+    values = _values(net) * settings.batch_size
+    return {"parameters": FLOAT * numbers, "values": FLOAT * values,
+            "total": FLOAT * (numbers + values)}
+
+
+def _values(net):
+    """Return how many numbers the network computes for one image."""
+    import mxnet as mx
+    inside = mx.sym.Group(list(net(mx.sym.var("data")))).get_internals()
+    known = set(inside.list_arguments()) | set(
+        inside.list_auxiliary_states())
+    _, shapes, _ = inside.infer_shape(data=(1, 3, *net.config.input_size))
+    return sum(int(np.prod(shape)) for name, shape
+               in zip(inside.list_outputs(), shapes)
+               if name not in known or name == "data")
+
+
+def plan_text(plan):
+    """Return a plan as a text to read."""
+    def size(number):
+        return f"{number / 2 ** 20:,.0f} MiB"
+    memory = plan["memory"]
+    rows = [f"{plan['steps']:,} steps of {plan['images_per_step']} images "
+            f"({plan['accumulate']} passes of {plan['batch_size']})",
+            f"{plan['images']:,} images to train on, {plan['held_back']:,} "
+            f"held back; {plan['images_seen']:,} seen, "
+            f"{plan['epochs']:,.1f} epochs",
+            "learning rate from step (counted from 0): "
+            + ", ".join(f"{step:,}: {rate:g}" for step, rate
+                        in plan["rates"]),
+            f"memory about {size(memory['total'])}: {size(memory['values'])} "
+            "for what the network computes on one pass, "
+            f"{size(memory['parameters'])} for weights, gradients and the "
+            "optimiser"]
+    return "\n".join(rows)

@@ -1,0 +1,268 @@
+"""The folder of a run: held by one process, saved to, gone on from."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from ... import weights
+from ...training import History
+from ...weights import write_atomically
+from .. import machine
+from . import checkpoints
+
+_log = logging.getLogger(__name__)
+_HELD = set()
+
+
+def _let_go():
+    """Close the locks in a child: one that lives on would keep them."""
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+@contextlib.contextmanager
+def hold(folder, resume):
+    """Hold the folder of a run, so that no other process trains there.
+
+    The lock is the system's: it ends with the process, however that ends.
+
+    Args:
+        folder: is made for a new run.
+        resume: whether a run is to be there.
+
+    Yields:
+        Path of the folder.
+
+    Raises:
+        ValueError: another run holds it, or there is none to go on with.
+    """
+    folder = Path(folder)
+    if resume and not folder.is_dir():
+        raise ValueError(f"there is no run in {folder} to resume: leave out "
+                         "--resume to start one")
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    _HELD.add(handle)
+    try:
+        _lock(folder, handle)
+        for part in (folder, folder / "checkpoints"):
+            for partial in part.glob("*.partial"):
+                partial.unlink()          # of a run that was killed
+        yield folder
+    finally:
+        _HELD.discard(handle)
+        os.close(handle)
+
+
+def _lock(folder, handle):
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 20).decode(errors="replace") or "unknown"
+        raise ValueError(f"another run, process {holder}, is training in "
+                         f"{folder}: wait for its end, or name another "
+                         "folder") from None
+    except OSError as error:
+        _log.warning("%s cannot be locked (%s): make sure that no other run "
+                    "is training there.", folder, error.strerror)
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+
+
+def refuse_earlier(folder):
+    """Raise ValueError if a new run would overwrite an earlier one."""
+    found = checkpoints.list_checkpoints(folder / "checkpoints")[-1:] + [
+        folder / name for name in ("model.safetensors", "best.safetensors")
+        if (folder / name).exists()]
+    if found:
+        raise ValueError(
+            f"{folder} holds a run already ({found[0].relative_to(folder)}): "
+            "go on with it by --resume (in Python resume=True), or name "
+            "another folder")
+
+
+def read_description(folder):
+    """Return what ``describe`` wrote, {} if there is nothing readable."""
+    try:
+        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def describe_run(folder, facts, step):
+    """Write run.json: the run, and each start with command and versions.
+
+    Args:
+        folder: of the run.
+        facts: JSON-ready dictionary on the run.
+        step: 0, or the step from which a run goes on.
+    """
+    earlier = read_description(folder).get("starts") if step else []
+    earlier = earlier if isinstance(earlier, list) else []
+    start = {"date": _now(), "step": step,
+             "command": shlex.join(sys.orig_argv),
+             "versions": machine.describe_machine()}
+    text = json.dumps({**facts, "starts": [*earlier, start]}, indent=1)
+    write_atomically(folder / "run.json", (text + "\n").encode())
+
+
+def _now():
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+BEST = "best/"
+
+
+def begin(run, resume):
+    """Start a run in its folder, or bring it to where it was saved.
+
+    Args:
+        run: a new ``Run``.
+        resume: True to go on from the newest checkpoint that is whole. A
+            run without one starts from its beginning, and says so.
+
+    Raises:
+        ValueError: there is nothing to resume, or other settings or data;
+            or a new run would overwrite an earlier one.
+    """
+    if run.folder is None:
+        if resume:
+            raise ValueError("to resume a run, name its folder")
+        return
+    if resume:
+        _resume(run)
+    else:
+        refuse_earlier(run.folder)
+    describe_run(run.folder, _identity(run), run.step)
+
+
+def save(run):
+    """Write a checkpoint and the history, unless this step has one."""
+    if run.folder is None or run.saved == run.step:
+        return
+    facts = {**_identity(run), "best": run.best, "seconds": run.seconds,
+             "scale": run.devices.scale.state(), "history": list(run.history)}
+    extra = dict(run.average.state() if run.average else {})
+    if run.best:
+        extra.update({BEST + name: array
+                      for name, array in run.best_arrays.items()})
+    checkpoints.save_checkpoint(run.folder / "checkpoints", run.step, run.net,
+                                run.trainer, facts,
+                                run.settings.keep_checkpoints, extra)
+    run.saved = run.step
+    run.history.write(run.folder)
+
+
+def save_best(run):
+    """Write the best model so far for whoever wants it before the end."""
+    path = run.folder / "best.safetensors"
+    if run.best is None:
+        path.unlink(missing_ok=True)
+        return
+    weights.save_tensors(path, run.best_arrays, {
+        "model": run.net.config.to_dict(), "classes": list(run.classes),
+        "best": run.best})
+
+
+@contextlib.contextmanager
+def forgiving(run):
+    """Turn a full disk into a warning: the run itself is worth more.
+
+    At the last step it stays an error, as there is no later chance.
+    """
+    try:
+        yield
+    except OSError as error:
+        if run.step == run.settings.steps:
+            raise
+        _log.warning("Step %d: %s. Training goes on.", run.step, error)
+
+
+def _identity(run):
+    """Return what has to be the same for a run to go on, JSON-ready."""
+    facts = {"model": run.net.config.to_dict(),
+             "train": run.settings.to_dict(), "classes": run.classes,
+             "images": {"train": len(run.train),
+                        "held back": len(run.held or ())}}
+    return json.loads(json.dumps(facts))
+
+
+def _resume(run):
+    found = _newest(run.folder / "checkpoints")
+    stored = found.facts if found else read_description(run.folder)
+    if not stored:
+        raise ValueError(f"there is no run in {run.folder} to resume: leave "
+                         "out --resume to start one")
+    for name, value in _identity(run).items():
+        if stored.get(name) != value:
+            what = {"train": "settings", "model": "network"}.get(name, name)
+            raise ValueError(f"{run.folder} belongs to a run with other "
+                             f"{what}; resume with the same ones")
+    if found:
+        _restore(run, found)
+        run.history.write(run.folder)
+    else:
+        _log.warning("%s has no checkpoint yet: the run starts from its "
+                    "beginning.", run.folder)
+    save_best(run)
+
+
+def _newest(folder):
+    """Return the newest whole ``Checkpoint`` of a folder, None if empty."""
+    faults = []
+    for path in reversed(checkpoints.list_checkpoints(folder)):
+        try:
+            found = checkpoints.read_checkpoint(path)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+            continue
+        for fault in faults:
+            _log.warning("%s; the run goes on from %s.", fault, path.name)
+        return found
+    if faults:
+        raise ValueError(f"no checkpoint in {folder} can be read: "
+                         + "; ".join(faults))
+    return None
+
+
+def _restore(run, found):
+    """Bring a run to the state of a ``Checkpoint``."""
+    facts = found.facts
+    if not _sound(facts):
+        raise ValueError(f"{found.path} lacks the history, the time or the "
+                         "best model of its run")
+    checkpoints.restore_checkpoint(found, run.net, run.trainer)
+    run.devices.scale.restore(facts.get("scale"), found.path)
+    run.step = run.saved = found.step
+    run.best, run.seconds = facts["best"], facts["seconds"]
+    run.history = History(facts["history"])
+    if run.average:
+        run.average.restore(found.tensors, str(found.path))
+    if run.best:
+        run.best_arrays = {name[len(BEST):]: array
+                           for name, array in found.tensors.items()
+                           if name.startswith(BEST)}
+
+
+def _sound(facts):
+    """Return whether the facts of a checkpoint are of the right kinds."""
+    best, history = facts.get("best"), facts.get("history")
+    return (isinstance(facts.get("seconds"), (int, float))
+            and isinstance(history, list)
+            and all(isinstance(row, dict) for row in history)
+            and (best is None or isinstance(best, dict) and all(
+                isinstance(best.get(name), (int, float))
+                for name in ("step", "AP", "AP50"))))

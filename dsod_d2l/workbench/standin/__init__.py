@@ -1,0 +1,1 @@
+"""The stand-in: rendered pictures of a small yellow creature."""

@@ -1,0 +1,173 @@
+"""Brushes for painted scenes: materials, noise, polygons, blots.
+
+Pictures are float32 (rows, cols, 3), RGB 0..255, and are painted in place.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Colours by material, as (RGB, RGB) ranges between which a colour is drawn.
+PAINTS = {
+    "sky": ((70, 120, 190), (190, 220, 250)),
+    "haze": ((170, 180, 190), (250, 250, 250)),
+    "dusk": ((60, 40, 90), (255, 180, 110)),
+    "grass": ((50, 80, 20), (150, 180, 70)),
+    "leaf": ((20, 40, 12), (110, 140, 60)),
+    "autumn": ((120, 40, 8), (250, 190, 40)),
+    "crop": ((150, 100, 10), (250, 210, 60)),
+    "earth": ((70, 50, 30), (200, 170, 130)),
+    "rock": ((60, 60, 64), (190, 185, 175)),
+    "asphalt": ((50, 52, 56), (150, 148, 145)),
+    "brick": ((90, 40, 30), (190, 100, 75)),
+    "plaster": ((170, 150, 120), (250, 245, 235)),
+    "wood": ((70, 38, 18), (215, 165, 105)),
+    "glass": ((20, 30, 45), (150, 185, 215)),
+    "dark": ((5, 5, 10), (60, 58, 62)),
+    "white": ((205, 205, 205), (255, 255, 255)),
+    "water": ((20, 50, 70), (140, 170, 190)),
+}
+WALLS = ("brick", "plaster", "plaster", "rock", "white", "wood", "asphalt",
+         "any")
+TREES = ("leaf", "leaf", "grass", "autumn", "dark")
+
+
+def tint(rng, name):
+    """Return one colour of a material, or any colour for the name 'any'."""
+    if name == "any":
+        return rng.uniform(10, 250, 3)
+    low, high = np.array(PAINTS[name], float)
+    common = rng.uniform()      # bright and dark together, hue a little apart
+    return low + (high - low) * np.clip(common + rng.normal(0, .12, 3), 0, 1)
+
+
+def pick(rng, names):
+    """Return one of the names."""
+    return names[int(rng.integers(len(names)))]
+
+
+def noise(rng, shape, rough=.6, coarsest=2, stretch=1.):
+    """Return fractal noise in 0..1: each finer octave `rough` times weaker."""
+    rows, cols = shape
+    total, weight, cells = np.zeros(shape, np.float32), 1., coarsest
+    while cells < min(rows, cols):
+        grid = rng.random((max(2, int(cells * stretch)), max(2, cells)),
+                          dtype=np.float32)
+        total += weight * cv2.resize(grid, (cols, rows),
+                                     interpolation=cv2.INTER_LINEAR)
+        weight, cells = weight * rough, cells * 2
+    low, high = float(total.min()), float(total.max())
+    return (total - low) / (high - low + 1e-6)
+
+
+def texture(rng, shape, name, contrast=None):
+    """Return a patch of a material: two of its colours mixed by noise."""
+    field = noise(rng, shape, rng.uniform(.5, 1.05), int(rng.integers(2, 9)),
+                  stretch=float(np.exp(rng.normal(0, .6))))
+    if contrast is None:
+        contrast = rng.uniform(.2, 1.)
+    one = tint(rng, name)
+    other = one + (tint(rng, name) - one) * contrast
+    patch = field[..., None] * (other - one).astype(np.float32)
+    return patch + one.astype(np.float32)
+
+
+def quad(image, corners, colour, alpha=1.):
+    """Fill a polygon, (n, 2) x and y in pixels, with a colour."""
+    points = np.round(np.asarray(corners, float) * 16).astype(np.int32)
+    colour = tuple(float(c) for c in colour)
+    if alpha >= 1:
+        cv2.fillPoly(image, [points], colour, cv2.LINE_AA, 4)
+        return
+    layer = image.copy()
+    cv2.fillPoly(layer, [points], colour, cv2.LINE_AA, 4)
+    image += np.float32(alpha) * (layer - image)
+
+
+def box(image, x0, y0, x1, y1, colour):
+    """Fill an upright rectangle."""
+    quad(image, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
+
+
+def lay(image, patch, corners):
+    """Warp a patch onto four corners (clockwise from its top left)."""
+    rows, cols = patch.shape[:2]
+    source = np.array([(0, 0), (cols, 0), (cols, rows), (0, rows)], np.float32)
+    move = cv2.getPerspectiveTransform(source, np.asarray(corners, np.float32))
+    size = image.shape[1::-1]
+    warped = cv2.warpPerspective(patch, move, size, flags=cv2.INTER_LINEAR,
+                                 borderMode=cv2.BORDER_REPLICATE)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    points = np.round(np.asarray(corners, float) * 16).astype(np.int32)
+    cv2.fillConvexPoly(mask, points, 1, cv2.LINE_8, 4)
+    np.copyto(image, warped, where=mask[..., None] > 0)
+
+
+def dabs(rng, image, name, count, low, high, size, left=0., right=1.):
+    """Strew blots of a material between two heights: leaves, flowers, stones.
+
+    low, high, left, right are fractions of the picture; size of its height.
+    """
+    rows, cols = image.shape[:2]
+    middles = rng.uniform((left * cols, low * rows),
+                          (right * cols, high * rows), (count, 2)).tolist()
+    axes = (rows * size * np.exp(rng.normal(0, .4, (count, 2))) + 1).tolist()
+    turns = rng.uniform(0, 180, count).tolist()
+    shades = [tint(rng, name).tolist() for _ in range(12)]
+    for k in range(count):
+        cv2.ellipse(image, (middles[k], axes[k], turns[k]), shades[k % 12], -1)
+
+
+def _mirrored(rng, small, shape):
+    """Return a small picture continued in mirrors to a shape, often turned."""
+    angle = rng.normal(0, .3) if rng.uniform() < .6 else 0.
+    c, s = float(np.cos(angle)), float(np.sin(angle))
+    dx, dy = rng.uniform(0, 1, 2) * small.shape[1::-1]
+    way = np.array([[c, -s, dx], [s, c, dy]])
+    return cv2.warpAffine(small, way, shape[::-1],
+                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REFLECT)
+
+
+def enrich(rng, image):
+    """Return the picture with finer structure: its own, shrunk and mirrored.
+
+    Photographs look alike at every scale; painted scenes are smooth within
+    their shapes. Where a patchy mask says so, the detail of a small mirrored
+    tiling of the picture is added to it, or takes its place.
+    """
+    rows, cols = shape = image.shape[:2]
+    for _ in range(int(rng.integers(1, 4))):
+        times = int(rng.integers(2, 8))
+        small = cv2.resize(image, (cols // times + 1, rows // times + 1),
+                           interpolation=cv2.INTER_AREA)
+        tiled = _mirrored(rng, small, shape)
+        mask = noise(rng, shape, rng.uniform(.4, .9), int(rng.integers(2, 8)))
+        sharp = rng.uniform(2, 30)
+        mask = np.clip((mask - rng.uniform(.3, .7)) * sharp, 0, 1)[..., None]
+        if rng.uniform() < .15:
+            image = image + mask * (tiled - image)
+        else:
+            detail = tiled - cv2.blur(tiled, (15, 15))
+            image = image + np.float32(rng.uniform(.3, 1.5)) * mask * detail
+    return np.clip(image, 0, 255)
+
+
+def develop(rng, image):
+    """Return the picture as a camera might have taken it; the same shape.
+
+    Grain of the surfaces, uneven light, colour cast, contrast, soft focus.
+    """
+    shape = image.shape[:2]
+    grain, light = noise(rng, shape, .9, 16) - .5, noise(rng, shape, .5) - .5
+    gain = 1 + rng.uniform(0, .4) * grain + rng.uniform(0, .8) * light
+    cast = np.exp(rng.normal(0, .06, 3)) * np.exp(rng.normal(0, .15))
+    image = image * gain[..., None] * cast.astype(np.float32)
+    grey = image.mean(axis=2, keepdims=True)
+    image = grey + np.float32(rng.uniform(.3, 1.2)) * (image - grey)
+    image = 128 + (image - 128) * np.float32(rng.uniform(.75, 1.25))
+    if rng.uniform() < .3:
+        sigma = rng.uniform(.3, .9) * min(shape) / 256 + .1
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    return np.clip(image, 0, 255)

@@ -1,0 +1,218 @@
+"""Videos and cameras: frames in, detections out, painted and written."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from ..visualisation import class_colour, text_colour
+
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg",
+                  ".mpeg")
+VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v",
+          ".mkv": "mp4v", ".webm": "VP80"}
+ANY_FPS = 25.0            # of a source that does not tell its own
+
+
+class Frame(NamedTuple):
+    """One frame: its number from 0, its pixels, and what was found.
+
+    image: uint8 (H, W, 3), red, green, blue.
+    detections: ``Detections`` with boxes in pixels.
+    """
+
+    number: int
+    image: np.ndarray
+    detections: object
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keep OpenCV from printing what an error of ours says better."""
+    logging = getattr(cv2.utils, "logging", cv2)      # older ones: cv2 itself
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+
+
+class VideoReader:
+    """The frames of a video file or a camera, as an iterable.
+
+    Args:
+        source: path of a video, or the number of a camera.
+
+    Attributes: ``fps``; ``size`` (height, width).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no video that OpenCV can read, or the camera does
+            not answer.
+    """
+
+    def __init__(self, source):
+        self.source = source
+        camera = isinstance(source, int)
+        if not camera and not Path(source).is_file():
+            raise FileNotFoundError(f"There is no video file {source}.")
+        with _quiet():
+            self._capture = cv2.VideoCapture(source if camera
+                                             else str(source))
+            self._first = self._read() if self._capture.isOpened() else None
+        if self._first is None:
+            self.close()
+            raise ValueError(
+                f"camera {source} does not answer" if camera else
+                f"{source}: expected a video that OpenCV can read, found "
+                "none: it is damaged, or of a format whose codec is missing")
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps < 1000 else ANY_FPS
+        self.size = self._first.shape[:2]
+
+    def __iter__(self):
+        """Yield the frames, uint8 (H, W, 3) RGB."""
+        image, self._first = self._first, None
+        while image is not None:
+            yield image
+            image = self._read()
+
+    def _read(self):
+        good, image = self._capture.read()
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if good else None
+
+    def close(self):
+        """Let go of the file or the camera."""
+        self._capture.release()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class VideoWriter:
+    """A video file that frames are added to.
+
+    Args:
+        path: its suffix, a key of ``CODECS``, chooses the codec; the folder
+            is made.
+        fps: frames per second.
+        size: (height, width) of the frames.
+
+    Raises:
+        ValueError: the suffix is not known, or its codec is missing here.
+    """
+
+    def __init__(self, path, fps, size):
+        path, (height, width) = Path(path), size
+        codec = VIDEO_CODECS.get(path.suffix.lower())
+        if codec is None:
+            raise ValueError(f"{path}: expected a video name that ends in "
+                             f"{', '.join(VIDEO_CODECS)}, found "
+                             f"{path.suffix or 'no ending'}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.size = height, width
+        with _quiet():
+            self._writer = cv2.VideoWriter(
+                str(path), cv2.VideoWriter_fourcc(*codec), fps,
+                (width, height))
+        if not self._writer.isOpened():
+            raise ValueError(f"{path} cannot be written: OpenCV has no codec "
+                             f"{codec} here, or the folder is not writable; "
+                             "a name that ends in .avi always has its codec")
+
+    def write(self, image):
+        """Add a uint8 (H, W, 3) RGB frame."""
+        if image.shape[:2] != self.size:
+            raise ValueError(f"expected frames of {self.size}, found "
+                             f"{image.shape[:2]}")
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    def close(self):
+        """Finish the file."""
+        self._writer.release()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def detect_frames(detector, frames, batch_size=None):
+    """Find the objects in every frame.
+
+    Args:
+        detector: ``Detector``.
+        frames: iterable of uint8 (H, W, 3) RGB images.
+        batch_size: frames that go through the network together, default
+            that of the detector; 1 for the least delay.
+
+    Yields:
+        ``Frame``, in order.
+    """
+    number, batch = 0, []
+    batch_size = batch_size or detector.batch_size
+
+    def finish():
+        for place, found in enumerate(detector.detect(batch, pixels=True)):
+            yield Frame(number + place, batch[place], found)
+    for image in frames:
+        batch.append(image)
+        if len(batch) == batch_size:
+            yield from finish()
+            number, batch = number + len(batch), []
+    if batch:
+        yield from finish()
+
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def paint_detections(image, detections, classes, note=None):
+    """Return an image with its detections painted in.
+
+    Args:
+        image: uint8 (H, W, 3) RGB; it stays as it is.
+        detections: ``Detections`` with boxes in pixels.
+        classes: names of the classes.
+        note: text for the upper left corner.
+
+    Returns:
+        uint8 (H, W, 3) array.
+    """
+    painted = np.ascontiguousarray(image).copy()
+    scale = max(min(image.shape[:2]) / 600, 0.35)
+    width = max(round(2 * scale), 1)
+    for label, score, box in list(zip(*detections))[::-1]:   # best on top
+        colour = class_colour(label)
+        low, high = (tuple(int(side) for side in np.round(part))
+                     for part in (box[:2], box[2:]))
+        cv2.rectangle(painted, low, high, _bytes(colour), width)
+        _write(painted, f"{classes[label]} {score:.0%}", low, colour, scale)
+    if note:
+        _write(painted, note, (0, 0), "#222222", scale)
+    return painted
+
+
+def _write(image, words, corner, back, scale):
+    """Write on a ground of a colour, above a corner but in the image."""
+    (width, height), under = cv2.getTextSize(words, FONT, scale, 1)
+    x = max(min(corner[0], image.shape[1] - width - 2), 0)
+    y = max(corner[1] - under, height + 2)
+    cv2.rectangle(image, (x, y - height - 2), (x + width + 2, y + under),
+                  _bytes(back), cv2.FILLED)
+    cv2.putText(image, words, (x + 1, y), FONT, scale,
+                _bytes(text_colour(back)), 1, cv2.LINE_AA)
+
+
+def _bytes(colour):
+    return tuple(round(255 * part) for part in to_rgb(colour))
