@@ -1,4 +1,8 @@
-"""What the tests of the pages share: the built book, its address, and a browser."""
+"""What the tests share: the built book, its address, a browser; and little memory."""
+import ctypes
+import gc
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -8,12 +12,46 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+# MXNet keeps what it has prepared for every shape of every layer, for ever: gigabytes in a
+# process that builds hundreds of networks. No single one has this many different layers.
+os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "200")
+
 import dsod_d2l  # noqa: F401  (prepares MXNet, in whatever order the tests are read)
 from browsing import CHROMIUM, ROOT, Visit
+
+MOST_MEMORY = 2.5 * 1024    # MiB
 
 # What a shell runs in the background ignores Ctrl-C, and so does all that it starts; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_memory():
+    """Give back what the tests of a file have used: freed memory stays in the process else."""
+    yield
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much memory this process took; above the limit is a failure of the whole run."""
+    peak = most_memory()
+    terminalreporter.write_line(f"memory of the main process: {peak / 1024:.2f} GiB at most")
+    if peak > MOST_MEMORY:
+        terminalreporter.write_line(f"that is above {MOST_MEMORY / 1024} GiB", red=True)
+
+
+def pytest_sessionfinish(session):
+    if most_memory() > MOST_MEMORY:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def most_memory():
+    """Return the most memory that this process has held, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 @pytest.fixture(scope="session")
