@@ -12,7 +12,7 @@ from ..boxes import iou
 from .resizing import _sides, _stretch
 
 FILL = (124, 117, 104)    # R, G, B outside the image: the mean of ImageNet
-_TWICE = [0, 1, 0, 1]    # x, y -> x, y, x, y
+XYXY = [0, 1, 0, 1]    # x, y -> x, y, x, y
 
 
 def crop(sample, window, size=None, interpolation=None):
@@ -107,7 +107,7 @@ def _cut(image, window, seen, size, interpolation):
     # than the other way round. Whole pixels of the result move the window by
     # a part of a pixel; the boxes follow.
     scale = size[::-1] / (window[2:] - window[:2])
-    place = np.rint((seen - window[_TWICE]) * scale[_TWICE]).astype(int)
+    place = np.rint((seen - window[XYXY]) * scale[XYXY]).astype(int)
     left, top = np.minimum(place[:2], size[::-1] - 1)
     right, bottom = np.maximum(place[2:], (left + 1, top + 1))
     part = _stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
@@ -125,7 +125,7 @@ def _moved(sample, window):
     height, width = sample.image.shape[:2]
     corners = sample.boxes * np.array([width, height, width, height])
     sides = window[2:] - window[:2]
-    moved = (corners - window[_TWICE]) / sides[_TWICE]
+    moved = (corners - window[XYXY]) / sides[XYXY]
     centre = (moved[:, :2] + moved[:, 2:]) / 2
     moved = np.clip(moved, 0, 1).astype(np.float32)
     # A speck may have no area left in float32.
@@ -191,9 +191,9 @@ def undo_letter_box(boxes, shape, size):
     [[0.5, 0.0, 1.0, 0.5]]
     """
     window = _seen_by_box(shape, size)
-    sides = (window[2:] - window[:2])[_TWICE]
-    pixels = np.reshape(boxes, (-1, 4)) * sides + window[_TWICE]
-    return np.clip(pixels / np.array(shape[1::-1])[_TWICE], 0, 1).astype(
+    sides = (window[2:] - window[:2])[XYXY]
+    pixels = np.reshape(boxes, (-1, 4)) * sides + window[XYXY]
+    return np.clip(pixels / np.array(shape[1::-1])[XYXY], 0, 1).astype(
         np.float32)
 
 

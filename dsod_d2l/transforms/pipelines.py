@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import boxes as box_tools
 from .colours import distort, photometric
-from .cropping import (_TWICE, FILL, _moved, crop, draw_expansion, draw_patch,
+from .cropping import (XYXY, FILL, _moved, crop, draw_expansion, draw_patch,
                        letter_box, patch_window, random_crop)
 from .resizing import INTERPOLATIONS, _sides, resize
 
@@ -97,7 +97,7 @@ def ssd_window(sample, rng, rule="any"):
     boxes, _ = _moved(sample, canvas)
     patch = draw_patch(boxes, rng, rule=rule)
     shape = (canvas[2:] - canvas[:2])[::-1]
-    return patch_window(patch, shape) + canvas[_TWICE]
+    return patch_window(patch, shape) + canvas[XYXY]
 
 
 def ssd(sample, size, rng, rule="any"):
