@@ -41,7 +41,7 @@ def crop(sample, window, size=None, interpolation=None):
         raise ValueError("window must have x0 < x1 and y0 < y1 and meet the "
                          f"image, found {window.tolist()}.")
     size = (window[2:] - window[:2])[::-1] if size is None else _sides(size)
-    image, window = _cut(sample.image, window, seen, size, interpolation)
+    image, window = cut_out(sample.image, window, seen, size, interpolation)
     moved, kept = _moved(sample, window)
     return sample._replace(image=image, boxes=moved[kept],
                            labels=sample.labels[kept],
@@ -98,7 +98,7 @@ def _logs(name, bounds):
     return np.log(low), np.log(high)
 
 
-def _cut(image, window, seen, size, interpolation):
+def cut_out(image, window, seen, size, interpolation):
     """Return the stretched window, and where exactly it lies, in pixels."""
     x0, y0, x1, y1 = seen
     if (seen == window).all():
