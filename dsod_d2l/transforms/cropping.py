@@ -71,7 +71,7 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
     """
     shape = np.array(sample.image.shape[1::-1])                # width, height
     count = len(sample.boxes)
-    low, high = np.transpose([_logs("scale", scale), _logs("aspect", aspect)])
+    low, high = np.transpose([log_range("scale", scale), log_range("aspect", aspect)])
     for side, ratio, *place in rng.uniform(size=(tries, 4)):
         side, ratio = np.exp(low + (high - low) * (side, ratio))
         sides = np.rint(shape * (side * ratio**.5, side / ratio**.5))
@@ -90,7 +90,7 @@ def random_crop(sample, rng, size=None, **options):
     return crop(sample, draw_window(sample, rng, **options), size)
 
 
-def _logs(name, bounds):
+def log_range(name, bounds):
     low, high = bounds
     if not 0 < low <= high < np.inf:
         raise ValueError(f"{name} must be two positive numbers, the smaller "
