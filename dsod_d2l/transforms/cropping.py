@@ -42,7 +42,7 @@ def crop(sample, window, size=None, interpolation=None):
                          f"image, found {window.tolist()}.")
     size = (window[2:] - window[:2])[::-1] if size is None else _sides(size)
     image, window = cut_out(sample.image, window, seen, size, interpolation)
-    moved, kept = _moved(sample, window)
+    moved, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=moved[kept],
                            labels=sample.labels[kept],
                            difficult=sample.difficult[kept])
@@ -79,7 +79,7 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
         spare = shape - sides          # below 0 where the window is larger
         start = np.minimum(spare, 0) + np.floor(place * (abs(spare) + 1))
         window = np.concatenate([start, start + sides]).astype(int)
-        kept = _moved(sample, window)[1].sum()
+        kept = boxes_in_window(sample, window)[1].sum()
         if not count or kept >= max(1, keep * count):
             return window
     return np.concatenate([[0, 0], shape])
@@ -120,7 +120,7 @@ def cut_out(image, window, seen, size, interpolation):
     return filled, np.concatenate([start, start + size[::-1] / scale])
 
 
-def _moved(sample, window):
+def boxes_in_window(sample, window):
     """Return the boxes in a window, clipped (M, 4), and which stay (M,)."""
     height, width = sample.image.shape[:2]
     corners = sample.boxes * np.array([width, height, width, height])
@@ -169,7 +169,7 @@ def letter_box(sample, size, interpolation=None):
                                columns - right, cv2.BORDER_CONSTANT,
                                value=FILL)
     window = _seen_by_box(sample.image.shape, size)
-    boxes, kept = _moved(sample, window)
+    boxes, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=boxes[kept],
                            labels=sample.labels[kept],
                            difficult=sample.difficult[kept])

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import boxes as box_tools
 from .colours import distort, photometric
-from .cropping import (XYXY, FILL, _moved, crop, draw_expansion, draw_patch,
+from .cropping import (XYXY, FILL, boxes_in_window, crop, draw_expansion, draw_patch,
                        letter_box, patch_window, random_crop)
 from .resizing import INTERPOLATIONS, _sides, resize
 
@@ -94,7 +94,7 @@ def ssd_window(sample, rng, rule="any"):
     canvas = np.array([0, 0, width, height])
     if rng.uniform() < 0.5:
         canvas = draw_expansion(sample.image.shape, rng)
-    boxes, _ = _moved(sample, canvas)
+    boxes, _ = boxes_in_window(sample, canvas)
     patch = draw_patch(boxes, rng, rule=rule)
     shape = (canvas[2:] - canvas[:2])[::-1]
     return patch_window(patch, shape) + canvas[XYXY]
