@@ -168,7 +168,7 @@ def letter_box(sample, size, interpolation=None):
     image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
                                columns - right, cv2.BORDER_CONSTANT,
                                value=FILL)
-    window = _seen_by_box(sample.image.shape, size)
+    window = letter_box_window(sample.image.shape, size)
     boxes, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=boxes[kept],
                            labels=sample.labels[kept],
@@ -190,14 +190,14 @@ def undo_letter_box(boxes, shape, size):
     >>> undo_letter_box([[0.5, 0.25, 1.0, 0.5]], (100, 200), 300).tolist()
     [[0.5, 0.0, 1.0, 0.5]]
     """
-    window = _seen_by_box(shape, size)
+    window = letter_box_window(shape, size)
     sides = (window[2:] - window[:2])[XYXY]
     pixels = np.reshape(boxes, (-1, 4)) * sides + window[XYXY]
     return np.clip(pixels / np.array(shape[1::-1])[XYXY], 0, 1).astype(
         np.float32)
 
 
-def _seen_by_box(shape, size):
+def letter_box_window(shape, size):
     """Return the whole letter-box as a window, in pixels of the picture."""
     frame = letter_box_frame(shape, size)
     scale = (frame[2:] - frame[:2]) / shape[1::-1]
