@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..boxes import iou
-from .resizing import _sides, _stretch
+from .resizing import height_width, _stretch
 
 FILL = (124, 117, 104)    # R, G, B outside the image: the mean of ImageNet
 XYXY = [0, 1, 0, 1]    # x, y -> x, y, x, y
@@ -40,7 +40,7 @@ def crop(sample, window, size=None, interpolation=None):
     if (seen[:2] >= seen[2:]).any():
         raise ValueError("window must have x0 < x1 and y0 < y1 and meet the "
                          f"image, found {window.tolist()}.")
-    size = (window[2:] - window[:2])[::-1] if size is None else _sides(size)
+    size = (window[2:] - window[:2])[::-1] if size is None else height_width(size)
     image, window = cut_out(sample.image, window, seen, size, interpolation)
     moved, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=moved[kept],
@@ -147,7 +147,7 @@ def letter_box_frame(shape, size):
     >>> letter_box_frame((100, 200), 300).tolist()
     [0, 75, 300, 225]
     """
-    outer, sides = _sides(size)[::-1], np.array([shape[1], shape[0]])
+    outer, sides = height_width(size)[::-1], np.array([shape[1], shape[0]])
     inner = np.maximum(np.rint(sides * (outer / sides).min()), 1)
     start = (outer - inner) // 2
     return np.concatenate([start, start + inner]).astype(int)
@@ -162,7 +162,7 @@ def letter_box(sample, size, interpolation=None):
         interpolation: as in ``resize``.
     """
     left, top, right, bottom = letter_box_frame(sample.image.shape, size)
-    rows, columns = _sides(size)
+    rows, columns = height_width(size)
     inner = _stretch(sample.image, (bottom - top, right - left),
                      interpolation)
     image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
@@ -202,7 +202,7 @@ def letter_box_window(shape, size):
     frame = letter_box_frame(shape, size)
     scale = (frame[2:] - frame[:2]) / shape[1::-1]
     start = -frame[:2] / scale
-    return np.concatenate([start, start + _sides(size)[::-1] / scale])
+    return np.concatenate([start, start + height_width(size)[::-1] / scale])
 
 
 def draw_expansion(shape, rng, ratio=(1.0, 4.0)):

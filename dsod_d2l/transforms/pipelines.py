@@ -9,7 +9,7 @@ from .. import boxes as box_tools
 from .colours import distort, photometric
 from .cropping import (XYXY, FILL, boxes_in_window, crop, draw_expansion, draw_patch,
                        letter_box, patch_window, random_crop)
-from .resizing import INTERPOLATIONS, _sides, resize
+from .resizing import INTERPOLATIONS, height_width, resize
 
 
 def mirror(sample):
@@ -68,7 +68,7 @@ def shifted(sample, size, rng, reach=0.125):
     For boxes that are exact, or drawn with a habit that a mirror would turn
     round. The centres of all objects stay in the picture.
     """
-    sample, (height, width) = resize(sample, size), _sides(size)
+    sample, (height, width) = resize(sample, size), height_width(size)
     sides = np.array([width, height])
     limit = (reach * sides).astype(int)
     centres = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2 * sides
@@ -116,7 +116,7 @@ def ssd(sample, size, rng, rule="any"):
         sample = crop(sample, window, size, interpolation)
     else:                       # a free patch may see only the filling
         sample = sample._replace(
-            image=np.full((*_sides(size), 3), FILL, np.uint8),
+            image=np.full((*height_width(size), 3), FILL, np.uint8),
             boxes=sample.boxes[:0], labels=sample.labels[:0],
             difficult=sample.difficult[:0])
     return random_mirror(sample, rng)

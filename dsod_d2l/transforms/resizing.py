@@ -22,7 +22,7 @@ def resize(sample, size, interpolation=None):
     return sample._replace(image=_stretch(sample.image, size, interpolation))
 
 
-def _sides(size):
+def height_width(size):
     height, width = (size, size) if np.ndim(size) == 0 else size
     if min(height, width) < 1:
         raise ValueError("size must be at least 1 pixel high and wide, found "
@@ -31,7 +31,7 @@ def _sides(size):
 
 
 def _stretch(image, size, interpolation):
-    (height, width), (rows, cols) = _sides(size).tolist(), image.shape[:2]
+    (height, width), (rows, cols) = height_width(size).tolist(), image.shape[:2]
     if interpolation is None:
         halved = 2 * height <= rows and 2 * width <= cols
         interpolation = "area" if halved else "linear"
