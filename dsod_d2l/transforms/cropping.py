@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..boxes import iou
-from .resizing import height_width, _stretch
+from .resizing import height_width, stretch
 
 FILL = (124, 117, 104)    # R, G, B outside the image: the mean of ImageNet
 XYXY = [0, 1, 0, 1]    # x, y -> x, y, x, y
@@ -102,7 +102,7 @@ def cut_out(image, window, seen, size, interpolation):
     """Return the stretched window, and where exactly it lies, in pixels."""
     x0, y0, x1, y1 = seen
     if (seen == window).all():
-        return _stretch(image[y0:y1, x0:x1], size, interpolation), window
+        return stretch(image[y0:y1, x0:x1], size, interpolation), window
     # Scale what is seen of the image alone, then fill up around it: cheaper
     # than the other way round. Whole pixels of the result move the window by
     # a part of a pixel; the boxes follow.
@@ -110,7 +110,7 @@ def cut_out(image, window, seen, size, interpolation):
     place = np.rint((seen - window[XYXY]) * scale[XYXY]).astype(int)
     left, top = np.minimum(place[:2], size[::-1] - 1)
     right, bottom = np.maximum(place[2:], (left + 1, top + 1))
-    part = _stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
+    part = stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
                     interpolation)
     filled = cv2.copyMakeBorder(part, top, size[0] - bottom, left,
                                 size[1] - right, cv2.BORDER_CONSTANT,
@@ -163,7 +163,7 @@ def letter_box(sample, size, interpolation=None):
     """
     left, top, right, bottom = letter_box_frame(sample.image.shape, size)
     rows, columns = height_width(size)
-    inner = _stretch(sample.image, (bottom - top, right - left),
+    inner = stretch(sample.image, (bottom - top, right - left),
                      interpolation)
     image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
                                columns - right, cv2.BORDER_CONSTANT,

@@ -19,7 +19,7 @@ def resize(sample, size, interpolation=None):
         interpolation: "nearest", "linear", "area" or "cubic". Default: area
             where both sides shrink to a half or less, else linear.
     """
-    return sample._replace(image=_stretch(sample.image, size, interpolation))
+    return sample._replace(image=stretch(sample.image, size, interpolation))
 
 
 def height_width(size):
@@ -30,7 +30,7 @@ def height_width(size):
     return np.array([height, width], dtype=int)
 
 
-def _stretch(image, size, interpolation):
+def stretch(image, size, interpolation):
     (height, width), (rows, cols) = height_width(size).tolist(), image.shape[:2]
     if interpolation is None:
         halved = 2 * height <= rows and 2 * width <= cols
