@@ -147,7 +147,7 @@ def detections_from_outputs(class_scores, offsets, anchors, config=None,
     Paper: SSD, section 3.7 (arXiv:1512.02325).
     """
     config = config or DetectConfig()
-    _check_outputs(class_scores, offsets, anchors)
+    check_outputs(class_scores, offsets, anchors)
     scores = softmax(class_scores)[:, 1:]
     likely = np.flatnonzero((scores >= config.score_threshold).any(axis=1))
     with np.errstate(over="ignore"):      # an endless box is cut below
@@ -170,7 +170,7 @@ def _one_class(boxes, scores, config):
     return rows[nms(boxes[rows], scores[rows], config.nms_threshold)]
 
 
-def _check_outputs(class_scores, offsets, anchors):
+def check_outputs(class_scores, offsets, anchors):
     rows = {len(class_scores), len(offsets), len(anchors)}
     if len(rows) > 1 or class_scores.ndim != 2 or offsets.shape[1:] != (4,):
         raise ValueError("expected class_scores (N, K + 1) and offsets "
