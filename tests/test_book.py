@@ -59,7 +59,7 @@ REQUIRED = {
     "16_refinedet": {"refinement.refine", "refinement.easy_negatives", "refinement.second_targets",
                      "models.refinedet.transfer_unit", "models.refinedet.doubling_unit",
                      "models.refinedet.TransferBlock"},
-    "17_pruning": {"workbench.pruning.cycle.cut", "workbench.pruning.cycle.masked", "workbench.pruning.choosing._rounded"},
+    "17_pruning": {"workbench.pruning.cycle.cut", "workbench.pruning.cycle.masked", "workbench.pruning.choosing.round_removed"},
 }
 
 
