@@ -210,6 +210,7 @@ AUTHORS = {      # steps, fields, and whether sizes are cut to whole pixels
 
 
 def with_steps(config, steps):
+    """Return the configuration with another anchor step for each map."""
     rows = [dataclasses.replace(row, step=step)
             for row, step in zip(config.anchors, steps)]
     return dataclasses.replace(config, anchors=tuple(rows))

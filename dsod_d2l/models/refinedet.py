@@ -34,6 +34,7 @@ def doubling_unit(channels, norm):
 
 
 def finish_unit(unit, channels, norm, relu):
+    """Return a unit with the BN and the ReLU that it is to have."""
     if norm:
         unit.add(nn.BatchNorm(in_channels=channels, epsilon=1e-5))
     if relu:

@@ -134,4 +134,5 @@ def distort(sample, rng, probability=0.5, brightness=32.0, contrast=(0.5, 1.5),
 
 
 def as_bytes(values):
+    """Round values, and let them end at 0 and 255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

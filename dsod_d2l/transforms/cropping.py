@@ -40,7 +40,8 @@ def crop(sample, window, size=None, interpolation=None):
     if (seen[:2] >= seen[2:]).any():
         raise ValueError("window must have x0 < x1 and y0 < y1 and meet the "
                          f"image, found {window.tolist()}.")
-    size = (window[2:] - window[:2])[::-1] if size is None else height_width(size)
+    size = height_width((window[2:] - window[:2])[::-1] if size is None
+                        else size)
     image, window = cut_out(sample.image, window, seen, size, interpolation)
     moved, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=moved[kept],
@@ -71,7 +72,8 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
     """
     shape = np.array(sample.image.shape[1::-1])                # width, height
     count = len(sample.boxes)
-    low, high = np.transpose([log_range("scale", scale), log_range("aspect", aspect)])
+    low, high = np.transpose([log_range("scale", scale),
+                              log_range("aspect", aspect)])
     for side, ratio, *place in rng.uniform(size=(tries, 4)):
         side, ratio = np.exp(low + (high - low) * (side, ratio))
         sides = np.rint(shape * (side * ratio**.5, side / ratio**.5))
@@ -91,6 +93,7 @@ def random_crop(sample, rng, size=None, **options):
 
 
 def log_range(name, bounds):
+    """Return the logarithms of the two ends of a range."""
     low, high = bounds
     if not 0 < low <= high < np.inf:
         raise ValueError(f"{name} must be two positive numbers, the smaller "

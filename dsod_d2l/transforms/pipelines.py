@@ -7,8 +7,8 @@ import numpy as np
 
 from .. import boxes as box_tools
 from .colours import distort, photometric
-from .cropping import (XYXY, FILL, boxes_in_window, crop, draw_expansion, draw_patch,
-                       letter_box, patch_window, random_crop)
+from .cropping import (FILL, XYXY, boxes_in_window, crop, draw_expansion,
+                       draw_patch, letter_box, patch_window, random_crop)
 from .resizing import INTERPOLATIONS, height_width, resize
 
 

@@ -23,6 +23,7 @@ def resize(sample, size, interpolation=None):
 
 
 def height_width(size):
+    """Return (height, width) in pixels of a size, one number or two."""
     height, width = (size, size) if np.ndim(size) == 0 else size
     if min(height, width) < 1:
         raise ValueError("size must be at least 1 pixel high and wide, found "
@@ -31,7 +32,8 @@ def height_width(size):
 
 
 def stretch(image, size, interpolation):
-    (height, width), (rows, cols) = height_width(size).tolist(), image.shape[:2]
+    """Return the image in another size; see ``resize``."""
+    (height, width), (rows, cols) = height_width(size), image.shape[:2]
     if interpolation is None:
         halved = 2 * height <= rows and 2 * width <= cols
         interpolation = "area" if halved else "linear"

@@ -53,6 +53,7 @@ def box_fault(box, low=0, width=1, height=1):
 
 
 def unit_hint(box, low, width, height):
+    """Say which unit a box that leaves the image seems to be in."""
     if (width, height) == (1, 1) and max(box) > 2:
         return "; these look like pixels"
     if low == 1 and min(box) >= 0 and box[2] <= width and box[3] <= height:
