@@ -9,6 +9,7 @@ what is stored; these rules see to it that enough is stored, and only what is wa
 import argparse
 import ast
 import base64
+import copy
 import io
 import re
 import sys
@@ -308,24 +309,41 @@ class Bare(ast.NodeTransformer):
         return ast.Assign(targets=[node.target], value=node.value)
 
 
-def definition(source, name):
-    """Return the bare syntax tree, as text, of the function or class of that name."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
+def named(source, name):
+    """Return the node that defines a function, a class or a constant of that name, or None."""
     for node in parse(source).body:
-        if isinstance(node, kinds) and node.name == name:
-            return ast.dump(Bare().visit(node))
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
-            return ast.dump(node.value)
+        target = getattr(node, "targets", [getattr(node, "target", None)])[0]
+        if name in (getattr(node, "name", None), getattr(target, "id", None)):
+            return node
     return None
+
+
+def bare(node):
+    """Return a definition's syntax tree as text, without docstrings and annotations."""
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return ast.dump(node.value)
+    return ast.dump(Bare().visit(copy.deepcopy(node)))
+
+
+def definition(source, name):
+    """Return the bare syntax tree, as text, of what defines that name, or None."""
+    node = named(source, name)
+    return None if node is None else bare(node)
+
+
+def library_source(name, root=ROOT):
+    """Return the source of the file that defines `module.name` in the library, or None."""
+    module, _, name = name.rpartition(".")
+    path = root / "dsod_d2l" / Path(*module.split("."))
+    files = [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else path.glob("*.py")
+    sources = (file.read_text() for file in files)
+    return next((source for source in sources if named(source, name) is not None), None)
 
 
 def library_tree(name, root=ROOT):
     """Return the bare syntax tree of `module.name` in the library, or None."""
-    module, _, name = name.rpartition(".")
-    path = root / "dsod_d2l" / Path(*module.split("."))
-    files = [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else path.glob("*.py")
-    trees = [definition(file.read_text(), name) for file in files]
-    return next((tree for tree in trees if tree is not None), None)
+    source = library_source(name, root)
+    return None if source is None else definition(source, name.rpartition(".")[2])
 
 
 RULES = (cells_are_short, tags_are_known, everything_is_run, outputs_can_be_compared,
