@@ -77,11 +77,12 @@ def test_annotations_are_left_out(tmp_path, signature, bare):
     assert new == f'def {bare}:\n    """Do."""\n    return 1'
 
 
-def test_a_long_signature_is_broken_as_the_module_breaks_its_own(tmp_path):
-    names = [f"argument_{number}" for number in range(9)]
-    module = f"def f({', '.join(f'{name}: int' for name in names)}):\n    return 1\n"
+def test_a_long_signature_is_broken_between_two_arguments(tmp_path):
+    names = [f"number_{number}: tuple[int, int] = (1, 2)" for number in range(9)]
+    module = f"def f({', '.join(names)}):\n    return 1\n"
     lines = written(tmp_path, module, "def f():\n    pass").splitlines()
-    assert len(lines) == 3 and max(map(len, lines)) <= 79 and lines[1].startswith("      argument")
+    assert len(lines) == 4 and max(map(len, lines)) <= 79 and lines[1].startswith("      number")
+    assert [line[-3:] for line in lines[:3]] == ["2),", "2),", ")):"]
     assert rules.definition("\n".join(lines), "f") == rules.definition(module, "f")
 
 
