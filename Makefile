@@ -66,12 +66,14 @@ serve:  ## show the built book in a browser (PORT=8000)
 lab: data  ## open the notebooks in JupyterLab
 	@PYTHONPATH="$(CURDIR)" $(BIN) -m jupyterlab --notebook-dir=book
 
-notebooks: data  ## run every notebook anew and store its outputs
+notebooks: data  ## write the library cells, run every notebook anew and store its outputs
+	$(BIN) tools/write_library_cells.py --all
 	$(BIN) tools/run_notebooks.py --all
 
 check: env  ## check outputs, notebook rules, spelling and links, and run nothing
 	$(BIN) tools/run_notebooks.py --all --check
 	$(BIN) tools/notebook_rules.py --all
+	$(BIN) tools/write_library_cells.py --all --check
 	$(BIN) tools/check_numbers.py --all
 	$(BIN) tools/check_spelling.py
 	$(BIN) tools/check_links.py

@@ -147,14 +147,14 @@ def detections_from_outputs(class_scores, offsets, anchors, config=None,
     Paper: SSD, section 3.7 (arXiv:1512.02325).
     """
     config = config or DetectConfig()
-    _check_outputs(class_scores, offsets, anchors)
+    check_outputs(class_scores, offsets, anchors)
     scores = softmax(class_scores)[:, 1:]
     likely = np.flatnonzero((scores >= config.score_threshold).any(axis=1))
     with np.errstate(over="ignore"):      # an endless box is cut below
         boxes = clip(decode(offsets[likely], anchors[likely], variances))
     inside = area(boxes) > 0
     boxes, scores = boxes[inside], scores[likely[inside]]
-    found = [_one_class(boxes, column, config) for column in scores.T.copy()]
+    found = [class_rows(boxes, column, config) for column in scores.T.copy()]
     rows = np.concatenate(found)
     labels = np.repeat(np.arange(scores.shape[1]), [len(f) for f in found])
     best = best_first(scores[rows, labels], config.keep)
@@ -163,14 +163,15 @@ def detections_from_outputs(class_scores, offsets, anchors, config=None,
                       boxes[rows].astype(np.float32))
 
 
-def _one_class(boxes, scores, config):
+def class_rows(boxes, scores, config):
     """Return the rows that are detections of one class."""
     rows = np.flatnonzero(scores >= config.score_threshold)
     rows = rows[best_first(scores[rows], config.candidates)]
     return rows[nms(boxes[rows], scores[rows], config.nms_threshold)]
 
 
-def _check_outputs(class_scores, offsets, anchors):
+def check_outputs(class_scores, offsets, anchors):
+    """Raise ValueError unless the rows fit and all numbers are finite."""
     rows = {len(class_scores), len(offsets), len(anchors)}
     if len(rows) > 1 or class_scores.ndim != 2 or offsets.shape[1:] != (4,):
         raise ValueError("expected class_scores (N, K + 1) and offsets "

@@ -1,4 +1,4 @@
-"""transforms.distortion: SSD's changes of colour, their ranges and chances."""
+"""transforms.colours: SSD's changes of colour, their ranges and chances."""
 
 import colorsys
 

@@ -1,4 +1,4 @@
-"""transforms.letterbox: nothing is distorted, and boxes come back."""
+"""transforms.cropping, the letter-box: nothing is distorted, and boxes come back."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""transforms.patches and .expansion, and the recipe that they make up."""
+"""transforms.cropping: expansion and patches, and the pipeline that they make up."""
 
 import numpy as np
 import pytest
@@ -168,7 +168,7 @@ def test_random_patches_keep_boxes_on_their_objects(sample, rule):
     assert max(counts) == len(sample.boxes)
 
 
-# ---- the recipe ------------------------------------------------------------
+# ---- the pipeline ----------------------------------------------------------
 
 @pytest.fixture
 def plain_colours(monkeypatch):

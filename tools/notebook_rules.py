@@ -9,8 +9,12 @@ what is stored; these rules see to it that enough is stored, and only what is wa
 import argparse
 import ast
 import base64
+import builtins
+import copy
 import io
+import itertools
 import re
+import symtable
 import sys
 from pathlib import Path
 
@@ -20,7 +24,7 @@ from PIL import Image
 if __package__ in (None, ""):  # started as a program
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.run_notebooks import ROOT, arguments, parse
+from tools.run_notebooks import PACKAGE, ROOT, arguments, parse, without_magics
 from tools.stamp_repository import setup_cell
 
 MAX_LINES, MAX_COLUMNS, MAX_BYTES = 20, 79, 1_000_000
@@ -28,6 +32,9 @@ PAGE_TAGS = {"hide-input", "hide-output", "hide-cell", "remove-cell", "remove-in
              "remove-output"}
 TAGS = PAGE_TAGS | {"raises-exception", "nbval-ignore-output"}
 IGNORED_SHARE, COMPARED_SHARE = 0.1, 0.6
+# What these teach stands in the workbench.
+TEACH_WORKBENCH = {"08b_full", "13_your_data", "17_pruning", "18_ship_it"}
+IMPORTS = (ast.Import, ast.ImportFrom)
 PHOTO_COLOURS = 0.05  # colours in each pixel of a picture: a drawing has one in a hundred
 MIME_TYPES = {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
 # A home, a temporary or a drive's folder; "/9" in a sum or a URL's path is none.
@@ -247,11 +254,94 @@ def library_cells_are_the_library(nb, root=ROOT):
                 yield f"cell {number} and the library define {name} differently"
 
 
+def library_cells_run_where_they_stand(nb):
+    """What the code of a library: cell uses is there by then, and is no value of the chapter's own."""
+    places = dict.fromkeys(dir(builtins))      # where a name's value was made; None: as the library's
+    for number, cell in code_cells(nb):
+        names = library_names(cell)
+        top = symtable.symtable(without_magics(cell.source), f"cell {number}", "exec")
+        for symbol in top.get_symbols():
+            if symbol.is_imported() or symbol.is_assigned():
+                own = symbol.is_assigned() and not names
+                places[symbol.get_name()] = number if own else None
+        for name in sorted(global_names(top) if names else ()):
+            if name not in places:
+                yield f"cell {number} uses {name} in {names[0]}, and no cell up to it has that name"
+            elif places[name]:
+                yield (f"cell {number} uses {name} in {names[0]}, "
+                       f"which cell {places[name]} has made something else")
+
+
+def nothing_private_is_used(nb):
+    """No chapter imports or teaches a name that starts with an underscore."""
+    for number, cell in code_cells(nb):
+        names = [alias.name for node in imports(cell) for alias in node.names] + library_names(cell)
+        for name in names:
+            if re.search(r"(^|\.)_", name):
+                yield f"cell {number} uses {name}, which is private: give it a public name"
+
+
+def imports_are_tidy(nb):
+    """Imports are sorted, by kind and by letter; none is made twice, no package named twice."""
+    seen = {}
+    for number, cell in code_cells(nb):
+        for block in import_blocks(cell):
+            if block != sorted(block, key=import_key):
+                yield (f"cell {number}: sort the imports: standard library, others, dsod_d2l, "
+                       "and `import` before `from`")
+        modules = [node.module for node in imports(cell) if isinstance(node, ast.ImportFrom)]
+        for module in sorted({one for one in modules if modules.count(one) > 1}):
+            yield f"cell {number} imports from {module} in two lines"
+        for node in imports(cell):
+            names = [alias.name for alias in node.names]
+            if names != sorted(names, key=str.lower):
+                yield f"cell {number}: sort the names: {', '.join(sorted(names, key=str.lower))}"
+            for one in node.names:
+                key = getattr(node, "module", None), one.name, one.asname
+                if seen.setdefault(key, number) != number:
+                    yield f"cell {number} imports {one.name} again, as cell {seen[key]} does"
+
+
+def workbench_stays_outside(nb, stem=""):
+    """Only the chapters that teach the workbench import from it; others see what the face shows."""
+    for number, cell in code_cells(nb):
+        if stem not in TEACH_WORKBENCH and f"{PACKAGE}.workbench" in cell.source:
+            yield f"cell {number} uses the workbench; {PACKAGE} itself gives what a chapter needs"
+
+
 # ---- what the rules ask -----------------------------------------------------
 
 def is_setup(cell):
     """Tell whether a code cell is the set-up cell."""
     return "google.colab" in cell.source
+
+
+def imports(cell):
+    """Return the import statements of a cell, inside functions too."""
+    return [node for node in ast.walk(parse(cell.source)) if isinstance(node, IMPORTS)]
+
+
+def import_blocks(cell):
+    """Return the runs of imports at the top of a cell's code, as lists of statements."""
+    runs = itertools.groupby(parse(cell.source).body, lambda node: isinstance(node, IMPORTS))
+    return [list(run) for imported, run in runs if imported]
+
+
+def import_key(node):
+    """Return what imports are sorted by: kind of package, kind of statement, name."""
+    module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+    first = module.partition(".")[0]
+    kind = 0 if first in sys.stdlib_module_names else 2 if first == PACKAGE else 1
+    return kind, isinstance(node, ast.ImportFrom), module.lower()
+
+
+def global_names(table):
+    """Return the global names that the functions and classes of a cell use."""
+    found = set()
+    for inner in table.get_children():
+        found |= {symbol.get_name() for symbol in inner.get_symbols()
+                  if symbol.is_global() and symbol.is_referenced()} | global_names(inner)
+    return found
 
 
 def images(cell):
@@ -308,42 +398,61 @@ class Bare(ast.NodeTransformer):
         return ast.Assign(targets=[node.target], value=node.value)
 
 
-def definition(source, name):
-    """Return the bare syntax tree, as text, of the function or class of that name."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
+def named(source, name):
+    """Return the node that defines a function, a class or a constant of that name, or None."""
     for node in parse(source).body:
-        if isinstance(node, kinds) and node.name == name:
-            return ast.dump(Bare().visit(node))
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
-            return ast.dump(node.value)
+        target = getattr(node, "targets", [getattr(node, "target", None)])[0]
+        if name in (getattr(node, "name", None), getattr(target, "id", None)):
+            return node
     return None
+
+
+def bare(node):
+    """Return a definition's syntax tree as text, without docstrings and annotations."""
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return ast.dump(node.value)
+    return ast.dump(Bare().visit(copy.deepcopy(node)))
+
+
+def definition(source, name):
+    """Return the bare syntax tree, as text, of what defines that name, or None."""
+    node = named(source, name)
+    return None if node is None else bare(node)
+
+
+def library_source(name, root=ROOT):
+    """Return the source of the file that defines `module.name` in the library, or None."""
+    module, _, name = name.rpartition(".")
+    path = root / "dsod_d2l" / Path(*module.split("."))
+    files = [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else path.glob("*.py")
+    sources = (file.read_text() for file in files)
+    return next((source for source in sources if named(source, name) is not None), None)
 
 
 def library_tree(name, root=ROOT):
     """Return the bare syntax tree of `module.name` in the library, or None."""
-    module, _, name = name.rpartition(".")
-    path = root / "dsod_d2l" / Path(*module.split("."))
-    files = [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else path.glob("*.py")
-    trees = [definition(file.read_text(), name) for file in files]
-    return next((tree for tree in trees if tree is not None), None)
+    source = library_source(name, root)
+    return None if source is None else definition(source, name.rpartition(".")[2])
 
 
 RULES = (cells_are_short, tags_are_known, everything_is_run, outputs_can_be_compared,
          cells_end_well, pictures_are_described, pictures_are_whole, little_is_ignored,
          enough_is_compared, visible_cells_are_no_tests, paths_are_relative,
          markdown_is_plain, links_lead_somewhere, setup_is_the_same, notebook_is_small,
-         library_cells_are_the_library)
+         library_cells_are_the_library, library_cells_run_where_they_stand,
+         nothing_private_is_used, imports_are_tidy, workbench_stays_outside)
 
 
-def problems(nb):
-    """Return a sentence for each place where a notebook breaks a rule."""
-    return [sentence for rule in RULES for sentence in rule(nb)]
+def problems(nb, stem=""):
+    """Return a sentence for each place where a notebook, a file of that stem, breaks a rule."""
+    given = {workbench_stays_outside: (stem,)}
+    return [sentence for rule in RULES for sentence in rule(nb, *given.get(rule, ()))]
 
 
 def main():
     args = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
     found = [f"{path.name}: {sentence}" for path in args.files
-             for sentence in problems(nbformat.read(path, 4))]
+             for sentence in problems(nbformat.read(path, 4), path.stem)]
     print("\n".join(found) or f"{len(args.files)} notebooks keep all {len(RULES)} rules.")
     sys.exit(1 if found else 0)
 

@@ -35,9 +35,14 @@ def code_of(nb):
     return [ADDRESS.sub(r'\1""', cell.source) for cell in nb.cells if cell.cell_type == "code"]
 
 
+def without_magics(source):
+    """Return a cell's source with lines for the shell and magics left blank."""
+    return re.sub(r"^[ \t]*[%!].*$", "", source, flags=re.M)
+
+
 def parse(source):
     """Parse a cell or a module; lines for the shell and magics count as blank."""
-    return ast.parse(re.sub(r"^[ \t]*[%!].*$", "", source, flags=re.M))
+    return ast.parse(without_magics(source))
 
 
 def module_file(name, root):

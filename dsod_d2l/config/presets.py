@@ -209,7 +209,8 @@ AUTHORS = {      # steps, fields, and whether sizes are cut to whole pixels
                     ((None,) * 4, REFINEDET_PARTS, False))}
 
 
-def _with_steps(config, steps):
+def with_steps(config, steps):
+    """Return the configuration with another anchor step for each map."""
     rows = [dataclasses.replace(row, step=step)
             for row, step in zip(config.anchors, steps)]
     return dataclasses.replace(config, anchors=tuple(rows))
@@ -221,7 +222,7 @@ def even_steps(config):
     The authors' step of 300 pixels on the 2 x 2 map of DSOD300 puts 12 of
     its 8744 anchors outside the image.
     """
-    return _with_steps(config, [None] * len(config.anchors))
+    return with_steps(config, [None] * len(config.anchors))
 
 
 def distinct(config):
@@ -270,7 +271,7 @@ def authors(config):
     require(config.name in AUTHORS, f"{config.name} has no form of the "
             f"authors' own, which exists for {', '.join(AUTHORS)}")
     steps, fields, cut = AUTHORS[config.name]
-    config = _with_steps(dataclasses.replace(config, **fields), steps)
+    config = with_steps(dataclasses.replace(config, **fields), steps)
     return whole_pixels(config) if cut else config
 
 

@@ -57,7 +57,8 @@ class TrainConfig:
     localisation_weight: weight of the smooth L1 loss.
     average: decay of the moving average of the weights, which is what is
         evaluated and saved; 0: none, the weights themselves are.
-    augment: name of the augmentation, a key of ``transforms.RECIPES``.
+    augment: name of the augmentation, one of
+        ``transforms.AUGMENTATIONS``.
     held_back: fraction of the training set on which the best model is
         chosen; 0: the last model is kept.
     evaluate_every: epochs between evaluations, on what was held back; 0:

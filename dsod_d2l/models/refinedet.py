@@ -21,7 +21,7 @@ def transfer_unit(in_channels, channels, norm, relu):
     """Return a 3 x 3 convolution, with BN instead of a bias, and a ReLU."""
     unit = nn.HybridSequential()
     unit.add(convolution(in_channels, channels, 3, bias=not norm))
-    return _finished(unit, channels, norm, relu)
+    return finish_unit(unit, channels, norm, relu)
 
 
 def doubling_unit(channels, norm):
@@ -30,10 +30,11 @@ def doubling_unit(channels, norm):
     unit.add(nn.Conv2DTranspose(channels, 2, 2, in_channels=channels,
                                 use_bias=not norm,
                                 weight_initializer=BODY_INIT))
-    return _finished(unit, channels, norm, relu=False)
+    return finish_unit(unit, channels, norm, relu=False)
 
 
-def _finished(unit, channels, norm, relu):
+def finish_unit(unit, channels, norm, relu):
+    """Return a unit with the BN and the ReLU that it is to have."""
     if norm:
         unit.add(nn.BatchNorm(in_channels=channels, epsilon=1e-5))
     if relu:

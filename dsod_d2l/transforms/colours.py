@@ -52,7 +52,7 @@ def photometric(sample, rng, brightness=0.125, contrast=0.25, saturation=0.25,
                                                colour_matrix(*drawn)))
 
 
-_BYTES = np.arange(256)
+BYTES = np.arange(256)
 HUES = 180           # OpenCV counts half degrees, for they fit in a byte
 
 
@@ -63,7 +63,7 @@ def change_brightness(image, amount):
     >>> change_brightness(grey, 20)[0, 0].tolist()
     [255, 255, 255]
     """
-    return cv2.LUT(image, _table(_BYTES + amount)) if amount else image
+    return cv2.LUT(image, to_bytes(BYTES + amount)) if amount else image
 
 
 def change_contrast(image, factor):
@@ -73,7 +73,7 @@ def change_contrast(image, factor):
     >>> change_contrast(grey, 1.5)[0, 0].tolist()
     [150, 150, 150]
     """
-    return cv2.LUT(image, _table(_BYTES * factor)) if factor != 1 else image
+    return cv2.LUT(image, to_bytes(BYTES * factor)) if factor != 1 else image
 
 
 def change_hsv(image, saturation=1.0, hue=0.0):
@@ -92,8 +92,8 @@ def change_hsv(image, saturation=1.0, hue=0.0):
     if saturation == 1 and hue == 0:
         return image
     # Hues are on a circle: what leaves it on one side comes in on the other.
-    tables = [_table(np.rint(_BYTES + hue) % HUES),
-              _table(_BYTES * saturation), _table(_BYTES)]
+    tables = [to_bytes(np.rint(BYTES + hue) % HUES),
+              to_bytes(BYTES * saturation), to_bytes(BYTES)]
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     cv2.LUT(hsv, np.stack(tables, axis=-1)[None], dst=hsv)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv)
@@ -133,5 +133,6 @@ def distort(sample, rng, probability=0.5, brightness=32.0, contrast=(0.5, 1.5),
     return sample._replace(image=image)
 
 
-def _table(values):
+def to_bytes(values):
+    """Round values, and let them end at 0 and 255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

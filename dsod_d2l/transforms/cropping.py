@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from ..boxes import iou
-from .resizing import _sides, _stretch
+from .resizing import height_width, stretch
 
 FILL = (124, 117, 104)    # R, G, B outside the image: the mean of ImageNet
-_TWICE = [0, 1, 0, 1]    # x, y -> x, y, x, y
+XYXY = [0, 1, 0, 1]    # x, y -> x, y, x, y
 
 
 def crop(sample, window, size=None, interpolation=None):
@@ -40,9 +40,10 @@ def crop(sample, window, size=None, interpolation=None):
     if (seen[:2] >= seen[2:]).any():
         raise ValueError("window must have x0 < x1 and y0 < y1 and meet the "
                          f"image, found {window.tolist()}.")
-    size = (window[2:] - window[:2])[::-1] if size is None else _sides(size)
-    image, window = _cut(sample.image, window, seen, size, interpolation)
-    moved, kept = _moved(sample, window)
+    size = height_width((window[2:] - window[:2])[::-1] if size is None
+                        else size)
+    image, window = cut_out(sample.image, window, seen, size, interpolation)
+    moved, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=moved[kept],
                            labels=sample.labels[kept],
                            difficult=sample.difficult[kept])
@@ -71,7 +72,8 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
     """
     shape = np.array(sample.image.shape[1::-1])                # width, height
     count = len(sample.boxes)
-    low, high = np.transpose([_logs("scale", scale), _logs("aspect", aspect)])
+    low, high = np.transpose([log_range("scale", scale),
+                              log_range("aspect", aspect)])
     for side, ratio, *place in rng.uniform(size=(tries, 4)):
         side, ratio = np.exp(low + (high - low) * (side, ratio))
         sides = np.rint(shape * (side * ratio**.5, side / ratio**.5))
@@ -79,7 +81,7 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
         spare = shape - sides          # below 0 where the window is larger
         start = np.minimum(spare, 0) + np.floor(place * (abs(spare) + 1))
         window = np.concatenate([start, start + sides]).astype(int)
-        kept = _moved(sample, window)[1].sum()
+        kept = boxes_in_window(sample, window)[1].sum()
         if not count or kept >= max(1, keep * count):
             return window
     return np.concatenate([[0, 0], shape])
@@ -90,7 +92,8 @@ def random_crop(sample, rng, size=None, **options):
     return crop(sample, draw_window(sample, rng, **options), size)
 
 
-def _logs(name, bounds):
+def log_range(name, bounds):
+    """Return the logarithms of the two ends of a range."""
     low, high = bounds
     if not 0 < low <= high < np.inf:
         raise ValueError(f"{name} must be two positive numbers, the smaller "
@@ -98,19 +101,19 @@ def _logs(name, bounds):
     return np.log(low), np.log(high)
 
 
-def _cut(image, window, seen, size, interpolation):
+def cut_out(image, window, seen, size, interpolation):
     """Return the stretched window, and where exactly it lies, in pixels."""
     x0, y0, x1, y1 = seen
     if (seen == window).all():
-        return _stretch(image[y0:y1, x0:x1], size, interpolation), window
+        return stretch(image[y0:y1, x0:x1], size, interpolation), window
     # Scale what is seen of the image alone, then fill up around it: cheaper
     # than the other way round. Whole pixels of the result move the window by
     # a part of a pixel; the boxes follow.
     scale = size[::-1] / (window[2:] - window[:2])
-    place = np.rint((seen - window[_TWICE]) * scale[_TWICE]).astype(int)
+    place = np.rint((seen - window[XYXY]) * scale[XYXY]).astype(int)
     left, top = np.minimum(place[:2], size[::-1] - 1)
     right, bottom = np.maximum(place[2:], (left + 1, top + 1))
-    part = _stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
+    part = stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
                     interpolation)
     filled = cv2.copyMakeBorder(part, top, size[0] - bottom, left,
                                 size[1] - right, cv2.BORDER_CONSTANT,
@@ -120,12 +123,12 @@ def _cut(image, window, seen, size, interpolation):
     return filled, np.concatenate([start, start + size[::-1] / scale])
 
 
-def _moved(sample, window):
+def boxes_in_window(sample, window):
     """Return the boxes in a window, clipped (M, 4), and which stay (M,)."""
     height, width = sample.image.shape[:2]
     corners = sample.boxes * np.array([width, height, width, height])
     sides = window[2:] - window[:2]
-    moved = (corners - window[_TWICE]) / sides[_TWICE]
+    moved = (corners - window[XYXY]) / sides[XYXY]
     centre = (moved[:, :2] + moved[:, 2:]) / 2
     moved = np.clip(moved, 0, 1).astype(np.float32)
     # A speck may have no area left in float32.
@@ -147,7 +150,7 @@ def letter_box_frame(shape, size):
     >>> letter_box_frame((100, 200), 300).tolist()
     [0, 75, 300, 225]
     """
-    outer, sides = _sides(size)[::-1], np.array([shape[1], shape[0]])
+    outer, sides = height_width(size)[::-1], np.array([shape[1], shape[0]])
     inner = np.maximum(np.rint(sides * (outer / sides).min()), 1)
     start = (outer - inner) // 2
     return np.concatenate([start, start + inner]).astype(int)
@@ -162,14 +165,14 @@ def letter_box(sample, size, interpolation=None):
         interpolation: as in ``resize``.
     """
     left, top, right, bottom = letter_box_frame(sample.image.shape, size)
-    rows, columns = _sides(size)
-    inner = _stretch(sample.image, (bottom - top, right - left),
+    rows, columns = height_width(size)
+    inner = stretch(sample.image, (bottom - top, right - left),
                      interpolation)
     image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
                                columns - right, cv2.BORDER_CONSTANT,
                                value=FILL)
-    window = _seen_by_box(sample.image.shape, size)
-    boxes, kept = _moved(sample, window)
+    window = letter_box_window(sample.image.shape, size)
+    boxes, kept = boxes_in_window(sample, window)
     return sample._replace(image=image, boxes=boxes[kept],
                            labels=sample.labels[kept],
                            difficult=sample.difficult[kept])
@@ -190,19 +193,19 @@ def undo_letter_box(boxes, shape, size):
     >>> undo_letter_box([[0.5, 0.25, 1.0, 0.5]], (100, 200), 300).tolist()
     [[0.5, 0.0, 1.0, 0.5]]
     """
-    window = _seen_by_box(shape, size)
-    sides = (window[2:] - window[:2])[_TWICE]
-    pixels = np.reshape(boxes, (-1, 4)) * sides + window[_TWICE]
-    return np.clip(pixels / np.array(shape[1::-1])[_TWICE], 0, 1).astype(
+    window = letter_box_window(shape, size)
+    sides = (window[2:] - window[:2])[XYXY]
+    pixels = np.reshape(boxes, (-1, 4)) * sides + window[XYXY]
+    return np.clip(pixels / np.array(shape[1::-1])[XYXY], 0, 1).astype(
         np.float32)
 
 
-def _seen_by_box(shape, size):
+def letter_box_window(shape, size):
     """Return the whole letter-box as a window, in pixels of the picture."""
     frame = letter_box_frame(shape, size)
     scale = (frame[2:] - frame[:2]) / shape[1::-1]
     start = -frame[:2] / scale
-    return np.concatenate([start, start + _sides(size)[::-1] / scale])
+    return np.concatenate([start, start + height_width(size)[::-1] / scale])
 
 
 def draw_expansion(shape, rng, ratio=(1.0, 4.0)):

@@ -7,9 +7,9 @@ import numpy as np
 
 from .. import boxes as box_tools
 from .colours import distort, photometric
-from .cropping import (_TWICE, FILL, _moved, crop, draw_expansion, draw_patch,
-                       letter_box, patch_window, random_crop)
-from .resizing import INTERPOLATIONS, _sides, resize
+from .cropping import (FILL, XYXY, boxes_in_window, crop, draw_expansion,
+                       draw_patch, letter_box, patch_window, random_crop)
+from .resizing import INTERPOLATIONS, height_width, resize
 
 
 def mirror(sample):
@@ -68,7 +68,7 @@ def shifted(sample, size, rng, reach=0.125):
     For boxes that are exact, or drawn with a habit that a mirror would turn
     round. The centres of all objects stay in the picture.
     """
-    sample, (height, width) = resize(sample, size), _sides(size)
+    sample, (height, width) = resize(sample, size), height_width(size)
     sides = np.array([width, height])
     limit = (reach * sides).astype(int)
     centres = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2 * sides
@@ -94,10 +94,10 @@ def ssd_window(sample, rng, rule="any"):
     canvas = np.array([0, 0, width, height])
     if rng.uniform() < 0.5:
         canvas = draw_expansion(sample.image.shape, rng)
-    boxes, _ = _moved(sample, canvas)
+    boxes, _ = boxes_in_window(sample, canvas)
     patch = draw_patch(boxes, rng, rule=rule)
     shape = (canvas[2:] - canvas[:2])[::-1]
-    return patch_window(patch, shape) + canvas[_TWICE]
+    return patch_window(patch, shape) + canvas[XYXY]
 
 
 def ssd(sample, size, rng, rule="any"):
@@ -116,7 +116,7 @@ def ssd(sample, size, rng, rule="any"):
         sample = crop(sample, window, size, interpolation)
     else:                       # a free patch may see only the filling
         sample = sample._replace(
-            image=np.full((*_sides(size), 3), FILL, np.uint8),
+            image=np.full((*height_width(size), 3), FILL, np.uint8),
             boxes=sample.boxes[:0], labels=sample.labels[:0],
             difficult=sample.difficult[:0])
     return random_mirror(sample, rng)

@@ -19,10 +19,11 @@ def resize(sample, size, interpolation=None):
         interpolation: "nearest", "linear", "area" or "cubic". Default: area
             where both sides shrink to a half or less, else linear.
     """
-    return sample._replace(image=_stretch(sample.image, size, interpolation))
+    return sample._replace(image=stretch(sample.image, size, interpolation))
 
 
-def _sides(size):
+def height_width(size):
+    """Return (height, width) in pixels of a size, one number or two."""
     height, width = (size, size) if np.ndim(size) == 0 else size
     if min(height, width) < 1:
         raise ValueError("size must be at least 1 pixel high and wide, found "
@@ -30,8 +31,9 @@ def _sides(size):
     return np.array([height, width], dtype=int)
 
 
-def _stretch(image, size, interpolation):
-    (height, width), (rows, cols) = _sides(size).tolist(), image.shape[:2]
+def stretch(image, size, interpolation):
+    """Return the image in another size; see ``resize``."""
+    (height, width), (rows, cols) = height_width(size), image.shape[:2]
     if interpolation is None:
         halved = 2 * height <= rows and 2 * width <= cols
         interpolation = "area" if halved else "linear"

@@ -35,7 +35,7 @@ def draw_network(ax, summary, config):
 
     Args:
         ax: Axes, about 5 inches wide and 0.44 inches high for each stage.
-        summary: ``models.Summary`` of the network.
+        summary: ``models.summary.Summary`` of the network.
         config: its ``ModelConfig``.
     """
     image = ("image", (3, *config.input_size), None)

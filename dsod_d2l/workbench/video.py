@@ -102,8 +102,8 @@ class VideoWriter:
     """A video file that frames are added to.
 
     Args:
-        path: its suffix, a key of ``CODECS``, chooses the codec; the folder
-            is made.
+        path: its suffix, a key of ``VIDEO_CODECS``, chooses the codec; the
+            folder is made.
         fps: frames per second.
         size: (height, width) of the frames.
 

@@ -198,9 +198,9 @@ def open_dataset(spec, split=None, **options):
     """Open the data set that a short text names.
 
     Args:
-        spec: ``KIND:PATH`` with options after a ``?``; ``specs.describe()``
-            lists all forms. Several, joined by ``" + "``, are one data set;
-            their classes must agree.
+        spec: ``KIND:PATH`` with options after a ``?``;
+            ``describe_addresses()`` lists all forms. Several, joined by
+            ``" + "``, are one data set; their classes must agree.
         split: "train" or "val", for a spec that does not say; default
             "train" where there are splits of that name.
         options: passed on, such as ``bad`` and ``cache``.

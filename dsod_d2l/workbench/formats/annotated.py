@@ -49,10 +49,11 @@ def box_fault(box, low=0, width=1, height=1):
                     f"{name}max {last:.10g}")
     return ("box outside", f"it leaves the image: found {text}, expected x "
             f"from {low:g} to {width:g} and y from {low:g} to {height:g}"
-            + _unit_hint(box, low, width, height))
+            + unit_hint(box, low, width, height))
 
 
-def _unit_hint(box, low, width, height):
+def unit_hint(box, low, width, height):
+    """Say which unit a box that leaves the image seems to be in."""
     if (width, height) == (1, 1) and max(box) > 2:
         return "; these look like pixels"
     if low == 1 and min(box) >= 0 and box[2] <= width and box[3] <= height:

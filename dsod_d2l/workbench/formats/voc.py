@@ -263,7 +263,7 @@ def make_entry(notes, name, source, folder, files, index, origin, outside):
     """Return the Entry of an Annotation.
 
     Args:
-        notes: ``voc_xml.Annotation``.
+        notes: ``Annotation``.
         name: of the image, without its suffix or with it.
         source: name for messages.
         folder: of the images.

@@ -140,7 +140,7 @@ def plan_pruning(net, ratio, layers=("*",), protect=(), scope="layer",
     counts = (_over_all(groups, ratio) if scope == "global" else
               [_in_layer(group, _ratio_of(group, ratio)) for group in groups])
     gone = [group.roots[np.argsort(group.scores, kind="stable")[
-        :_rounded(len(group.roots), count, multiple)]]
+        :round_removed(len(group.roots), count, multiple)]]
         for group, count in zip(groups, counts)]
     plan = PruningPlan(channels, np.concatenate(gone), {})
     plan.widths.update(_widths(plan))
@@ -238,7 +238,7 @@ def _over_all(groups, ratio):
     return np.bincount(smallest, minlength=len(groups)).tolist()
 
 
-def _rounded(total, count, multiple):
+def round_removed(total, count, multiple):
     """Return how many go so that a multiple is left, of at least one."""
     left = int((total - count) / multiple + 0.5) * multiple
     return total - min(total, max(multiple, left))

@@ -35,7 +35,7 @@ def cut(net, plan):
     for name, parameter in net._collect_params_with_prefix().items():
         for axis, ids in plan.channels.axes.get(parameter.name, {}).items():
             tensors[name] = np.compress(plan.keeps(ids), tensors[name], axis)
-    return _filled(net, config, tensors)
+    return with_tensors(net, config, tensors)
 
 
 def masked(net, plan):
@@ -60,10 +60,10 @@ def masked(net, plan):
                 shape[axis] = -1
                 tensors[name] = (tensors[name]
                                  * plan.keeps(ids).reshape(shape))
-    return _filled(net, net.config, tensors)
+    return with_tensors(net, net.config, tensors)
 
 
-def _filled(net, config, tensors):
+def with_tensors(net, config, tensors):
     """Return a new network with these numbers, where the old one is."""
     device = next(iter(net.collect_params().values())).list_ctx()[0]
     new = models.build(config)

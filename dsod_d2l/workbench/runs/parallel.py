@@ -105,7 +105,7 @@ class Devices:
         """Add the gradients of one batch on each device.
 
         Args:
-            graph: what ``steps.training_graph`` returns.
+            graph: what ``precision.training_graph`` returns.
             batch: ``datasets.loader.Batch``, the rows of this process.
             truths: those of the batch, for a network in several steps: each
                 step weighs as much as its own positives.
