@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...blocks import ALIGNED
-from ...models.widths import trace
 from ...weights import parameter_arrays
+from .channels import trace
 
 SCOPES = ("layer", "global")
 
