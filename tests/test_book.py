@@ -52,8 +52,8 @@ REQUIRED = {
     "13_your_data": {"workbench.formats.annotated.box_fault", "workbench.checking.anchor_fit.best_overlaps",
                      "workbench.checking.anchor_fit.recall", "workbench.formats.addresses.split_path",
                      "workbench.pretrained.transfer.start_from"},
-    "14_grp_dsod": {f"pyramid.{name}" for name in (
-        "norm_relu", "unit", "OneInFour", "FrozenUpSampling", "UpSampling", "Gate")},
+    "14_grp_dsod": {f"models.grp_dsod.{name}" for name in (
+        "unit", "OneInFour", "FrozenUpSampling", "UpSampling", "Gate")},
     "15_ssd": {"models.backbones.conv_unit", "models.backbones.depthwise_unit",
                "workbench.pretrained.classifier_weights.decimate", "config.base.scale_sizes"},
     "16_refinedet": {"refinement.refine", "refinement.easy_negatives", "refinement.second_targets",

@@ -130,6 +130,7 @@ class GluonDSODConfig(DenseConfig):
     """
 
     family: ClassVar[str] = "dsod_gluon"
+    prediction: ClassVar[str] = "dense"
     stem: int = 32
     bottleneck: int = 48
     l2_scale: float | None = None

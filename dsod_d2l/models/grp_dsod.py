@@ -6,7 +6,7 @@ from __future__ import annotations
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import BODY_INIT, convolution, halving_pool, is_aligned, join
+from ..blocks import BODY_INIT, conv_norm_relu, halving_pool, is_aligned, join
 from .network import Network, dense_stages
 
 EPSILON = 1e-4      # of every normalisation in the body, the authors' value
@@ -14,16 +14,8 @@ EPSILON = 1e-4      # of every normalisation in the body, the authors' value
 
 def unit(in_channels, channels, kernel=1, stride=1):
     """Return convolution, batch normalisation and ReLU."""
-    layers = nn.HybridSequential()
-    layers.add(convolution(in_channels, channels, kernel, stride),
-               *norm_relu(channels))
-    return layers
-
-
-def norm_relu(channels):
-    """Return batch normalisation and ReLU, as a pair."""
-    return (nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
-            nn.Activation("relu"))
+    return conv_norm_relu(in_channels, channels, kernel, stride,
+                          epsilon=EPSILON)
 
 
 def pooled_unit(in_channels, channels, size=2):
@@ -124,7 +116,8 @@ class FrozenUpSampling(nn.HybridBlock):
             "weight", shape=(in_channels, channels, *kernel),
             init=OneInFour(), grad_req="null")
         self.after = nn.HybridSequential()
-        self.after.add(*norm_relu(channels))
+        self.after.add(nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
+                       nn.Activation("relu"))
 
     def hybrid_forward(self, F, x, fine, weight):
         """Return the doubled map; the fine one is not looked at."""

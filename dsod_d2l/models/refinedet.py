@@ -10,8 +10,9 @@ from mxnet.gluon import nn
 
 from .. import refinement
 from ..anchors import anchors_for
-from ..blocks import BODY_INIT, ChannelNorm, Predictor, convolution
+from ..blocks import BODY_INIT, ChannelNorm, Predictor
 from ..targets import from_codec, is_plain, to_codec
+from .backbones import conv_unit
 from .dsod import DSOD
 from .network import Network
 from .ssd import SSD
@@ -19,9 +20,8 @@ from .ssd import SSD
 
 def transfer_unit(in_channels, channels, norm, relu):
     """Return a 3 x 3 convolution, with BN instead of a bias, and a ReLU."""
-    unit = nn.HybridSequential()
-    unit.add(convolution(in_channels, channels, 3, bias=not norm))
-    return _finished(unit, channels, norm, relu)
+    return conv_unit(in_channels, channels, norm=norm, bias=not norm,
+                     act="relu" if relu else None, weight=BODY_INIT)
 
 
 def doubling_unit(channels, norm):
@@ -30,14 +30,8 @@ def doubling_unit(channels, norm):
     unit.add(nn.Conv2DTranspose(channels, 2, 2, in_channels=channels,
                                 use_bias=not norm,
                                 weight_initializer=BODY_INIT))
-    return _finished(unit, channels, norm, relu=False)
-
-
-def _finished(unit, channels, norm, relu):
     if norm:
         unit.add(nn.BatchNorm(in_channels=channels, epsilon=1e-5))
-    if relu:
-        unit.add(nn.Activation("relu"))
     return unit
 
 

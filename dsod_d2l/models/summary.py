@@ -11,10 +11,9 @@ from math import prod
 from typing import NamedTuple
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import nn
 
-from .network import count_parameters, initialise
+from .network import count_parameters
 
 MULTIPLYING = ("Convolution", "Deconvolution", "FullyConnected")
 
@@ -71,7 +70,8 @@ def summarise(net):
     ('stem', (32, 32, 64))
     """
     called, outputs, maps = _trace(net)
-    shapes, nodes = graph_shapes(outputs + maps, (1, 3, *net.config.input_size))
+    shapes, nodes = graph_shapes(outputs + maps,
+                                 (1, 3, *net.config.input_size))
     finished = {_last(outputs, one): k for k, one in enumerate(maps, 1)}
     stages, seen = [], set()
     for k, ((name, block), symbol) in enumerate(zip(called, outputs)):
