@@ -202,10 +202,10 @@ class SSDConfig(ModelConfig):
     extra_norm: True for batch normalisation in the extra layers, but not
         behind the last convolution, whose map may have one cell.
     l2_scale: initial scale of the first map's normalisation, or None.
-    head: kind of the predictors, a key of ``models.heads.HEADS``.
+    head: kind of the predictors, a key of ``models.ssd.PREDICTORS``.
     clip_anchors: True for anchors that end where the image does.
     codec: how a box is said relative to its anchor, a key of
-        ``codec.CODECS``; ``variances`` are its deviations.
+        ``targets.CODECS``; ``variances`` are its deviations.
     offset_means: its means of dx, dy, dw, dh.
 
     Paper: SSD, section 2.1 and figure 2 (arXiv:1512.02325).

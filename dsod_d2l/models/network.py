@@ -6,7 +6,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, Predictor
-from ..targets import from_codec
+from ..targets import plain_offsets
 
 
 class Network(nn.HybridBlock):
@@ -83,7 +83,7 @@ class Network(nn.HybridBlock):
             that are no candidates may be left out of all three.
         """
         scores, offsets = outputs
-        return scores, from_codec(offsets, anchors, self.config), anchors
+        return scores, plain_offsets(offsets, anchors, self.config), anchors
 
     def named_heads(self):
         """Return (name, predictors, normalisation, map) of all heads."""

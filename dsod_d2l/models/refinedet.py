@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 from .. import refinement
 from ..anchors import anchors_for
 from ..blocks import BODY_INIT, ChannelNorm, Predictor
-from ..targets import from_codec, is_plain, to_codec
+from ..targets import codec_for, plain_offsets
 from .backbones import conv_unit
 from .dsod import DSOD
 from .network import Network
@@ -175,15 +175,10 @@ class Refinement(Network):
                 np.stack([one.offsets for one in second]))
 
     def _second_targets(self, objectness, moves, truth, threshold):
-        config, anchors = self.config, self.anchors
-        moves = from_codec(moves, anchors, config)
-        found = refinement.second_targets(anchors, objectness, moves, truth,
-                                       threshold, config.easy,
-                                       config.variances)
-        if is_plain(config):
-            return found
-        return to_codec(found, refinement.refine(
-            anchors, moves, config.variances), config)
+        codec = codec_for(self.config)
+        return refinement.second_targets(
+            self.anchors, objectness, moves, truth, threshold,
+            self.config.easy, codec.encode, codec.decode)
 
     def last_step(self, outputs, anchors):
         """See ``Network.last_step``: easy negatives are left out."""
@@ -192,10 +187,9 @@ class Refinement(Network):
             return super().last_step(outputs, anchors)
         kept = ~refinement.easy_negatives(outputs[0], config.easy)
         _, moves, scores, offsets = (one[kept] for one in outputs)
-        refined = refinement.refine(
-            anchors[kept], from_codec(moves, anchors[kept], config),
-            config.variances)
-        return scores, from_codec(offsets, refined, config), refined
+        refined = refinement.refine(anchors[kept], moves,
+                                    codec_for(config).decode)
+        return scores, plain_offsets(offsets, refined, config), refined
 
     def named_stages(self):
         """See ``Network.named_stages``."""
