@@ -102,18 +102,12 @@ class Refinement(Network):
         for k in self.scaled:
             self.source_norms.add(ChannelNorm(widths[k], scales[k]))
         if config.refine:
-            self._add_refinement(widths, norm, predictor)
+            self.object_heads = self.heads(widths, 2, norm, predictor)
+            self.move_heads = self.heads(widths, 4, norm, predictor)
         if config.transfer:
             self._add_transfers(widths)
             widths = [config.transfer] * len(widths)
         super().add_heads(widths, None, norm, predictor)
-
-    def _add_refinement(self, widths, norm, predictor):
-        self.object_heads = nn.HybridSequential()
-        self.move_heads = nn.HybridSequential()
-        for width, spec in zip(widths, self.config.anchors):
-            self.object_heads.add(predictor(width, spec.per_cell, 2, norm))
-            self.move_heads.add(predictor(width, spec.per_cell, 4, norm))
 
     def _add_transfers(self, widths):
         config = self.config

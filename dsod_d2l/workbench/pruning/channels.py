@@ -9,18 +9,20 @@ network, whatever its family.
 
 from __future__ import annotations
 
-import json
 from ast import literal_eval
 from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
 
+from ...models.summary import graph_shapes, output_shape
 from ...models.widths import RESIZABLE, named_blocks
 
+# What keeps channels as they are wherever it yields as many as it takes.
 KEEPING = {"Activation", "relu", "sigmoid", "tanh", "clip", "Pooling",
            "L2Normalization", "UpSampling", "Dropout", "identity", "_copy",
-           "BlockGrad", "Cast", "_mul_scalar"}
+           "BlockGrad", "Cast", "_mul_scalar", "slice_axis", "slice_like",
+           "Flatten"}
 ADDING = {"elemwise_add", "broadcast_add", "_Plus", "_plus", "add_n"}
 FILTERING = {"elemwise_mul", "broadcast_mul", "_Mul", "_mul"}
 
@@ -29,13 +31,18 @@ class Value(NamedTuple):
     """What a node of the graph yields.
 
     ids: its channels; None where they are not followed.
-    flat: whether it has a single cell, or no cells any more.
+    shape: of it.
     parameter: the Gluon parameter that the node stands for, if any.
     """
 
     ids: np.ndarray | None = None
-    flat: bool = False
+    shape: tuple = ()
     parameter: object = None
+
+    @property
+    def flat(self):
+        """Whether it has a single cell, or no cells any more."""
+        return all(side == 1 for side in self.shape[2:])
 
 
 class Tracer:
@@ -57,27 +64,25 @@ class Tracer:
         for name, one in net._collect_params_with_prefix().items():
             self.names.setdefault(one.name, name)
         self.resizable = resizable
-        self.title = net.config.name
         self.parent, self.fixed, self.added = [], set(), set()
-        self.weighing, self.joins = set(), {}
+        self.weighing = set()
         self.layers, self.axes, self.filters = {}, {}, set()
 
-    def visit(self, node, inputs):
-        """Return the ``Value`` of a node of the graph."""
-        attrs, op = node.get("attrs", {}), node["op"]
-        if op == "Concat" and all(part.ids is not None for part in inputs):
-            self.joins[node["name"]] = [len(part.ids) for part in inputs]
-        if op == "null":
-            return Value(parameter=self.parameters.get(node["name"]))
-        special = getattr(self, f"_{op.lower()}", None)
+    def visit(self, node, inputs, shape):
+        """Return the ``Value`` of a node of the graph, which has a shape."""
+        if node["op"] == "null":
+            return Value(None, shape, self.parameters.get(node["name"]))
+        return Value(self._channels(node["op"], node.get("attrs", {}), inputs,
+                                    shape), shape)
+
+    def _channels(self, op, attrs, inputs, shape):
         if op in ADDING | FILTERING:
             return self._tie(inputs, op in ADDING)
-        if op in KEEPING and len(inputs) == 1:
-            return inputs[0]._replace(
-                flat=inputs[0].flat or attrs.get("global_pool") == "True")
-        if special:
-            return special(attrs, *inputs)
-        return self._unknown(inputs)
+        first = inputs[0].ids
+        if op in KEEPING and first is not None and len(first) == shape[1]:
+            return first
+        visit = getattr(self, f"_{op.lower()}", self._unknown)
+        return visit(inputs, attrs, shape[1:2])
 
     def fix(self, value):
         """Note that channels must stay in their number."""
@@ -100,17 +105,11 @@ class Tracer:
         self.parent.extend(range(start, start + count))
         return np.arange(start, start + count)
 
-    def _unknown(self, inputs):
+    def _unknown(self, inputs, *_):
         for value in inputs:
             self.fix(value)
-        return Value()
 
     def _unite(self, first, second, added):
-        if len(first) != len(second):
-            raise ValueError(
-                f"{self.title}: maps of {len(first)} and {len(second)} "
-                "channels cannot be added or multiplied: the layers that "
-                "make them need the same width")
         for one, other in zip(map(self._find, first),
                               map(self._find, second)):
             if one != other:
@@ -143,69 +142,54 @@ class Tracer:
             self.fixed.update(ids)
         return ids
 
-    def _convolution(self, attrs, data, weight, *bias):
-        groups, count = (int(attrs.get(name, 1))
-                         for name in ("num_group", "num_filter"))
+    def _convolution(self, inputs, attrs, count):
+        data, weight, *bias = inputs
+        groups = int(attrs.get("num_group", 1))
         if groups == 1:
-            return Value(self._layer(count, data, weight, bias), data.flat)
-        if groups != count or weight.parameter.shape[1] != 1:
+            return self._layer(*count, data, weight, bias)
+        if groups != count[0] or weight.shape[1] != 1:
             return self._unknown([data])
         for one in (weight, *bias):     # a filter for each channel
             self._use(one.parameter, 0, data.ids, True)
-        return Value(data.ids, data.flat)
+        return data.ids
 
-    def _deconvolution(self, attrs, data, weight, *bias):
+    def _deconvolution(self, inputs, attrs, count):
+        data, weight, *bias = inputs
         if int(attrs.get("num_group", 1)) != 1:
             return self._unknown([data])
-        return Value(self._layer(int(attrs["num_filter"]), data, weight,
-                                  bias, axis=1))
+        return self._layer(*count, data, weight, bias, axis=1)
 
-    def _fullyconnected(self, attrs, data, weight, *bias):
+    def _fullyconnected(self, inputs, attrs, count):
+        data, weight, *bias = inputs
         if not data.flat:
             self.fix(data)
             data = Value()
-        return Value(self._layer(int(attrs["num_hidden"]), data, weight,
-                                  bias), True)
+        return self._layer(*count, data, weight, bias)
 
-    def _batchnorm(self, attrs, data, *numbers):
+    def _batchnorm(self, inputs, attrs, _):
+        data, *numbers = inputs
         if attrs.get("axis", "1") != "1":
             return self._unknown([data])
         for one in numbers:
             self._use(one.parameter, 0, data.ids, True)
-        return data
+        return data.ids
 
-    def _concat(self, attrs, *parts):
+    def _concat(self, parts, attrs, _):
         if attrs.get("dim", "1") != "1" or any(part.ids is None
                                                for part in parts):
             return self._unknown(parts)
-        return Value(np.concatenate([part.ids for part in parts]),
-                      all(part.flat for part in parts))
+        return np.concatenate([part.ids for part in parts])
 
-    def _slice_axis(self, attrs, data):
-        begin, end = (literal_eval(attrs[name]) for name in ("begin", "end"))
-        if data.ids is None or attrs["axis"] != "1" or (begin, end) == (
-                0, None):
-            return data
-        return self._unknown([data])
-
-    def _slice_like(self, attrs, data, _):
-        if {0, 1} & set(literal_eval(attrs.get("axes", "(0, 1)"))):
-            return self._unknown([data])
-        return data
-
-    def _reshape(self, attrs, data):
+    def _reshape(self, inputs, attrs, count):
+        [data] = inputs
         shape = literal_eval(attrs["shape"])
         if data.flat and shape[:2] == (0, 0):
-            return data
+            return data.ids
         self.fix(data)
-        if not data.flat or shape[1:] != (1, 1, 1):
-            return Value()
-        ids = self._fresh(1)            # one number for the whole image
-        self.fixed.update(ids)
-        return Value(ids, True)
-
-    def _flatten(self, _, data):
-        return data if data.flat else self._unknown([data])
+        if data.flat and shape[1:] == (1, 1, 1):
+            ids = self._fresh(1)        # one number for the whole image
+            self.fixed.update(ids)
+            return ids
 
     def _tie(self, inputs, added):
         """Visit an addition or a product of maps, or of maps and numbers."""
@@ -224,7 +208,7 @@ class Tracer:
                     self.weighing.update(value.ids)
         for one in numbers:
             self._use(one, 1, first.ids, True)
-        return first
+        return first.ids
 
 
 class Channels(NamedTuple):
@@ -238,7 +222,6 @@ class Channels(NamedTuple):
     fixed: roots of channels that something needs in their number.
     added: roots of channels that an addition has tied together.
     gates: layers that only weigh the channels of other ones.
-    joins: name of a concatenation's node -> widths of its parts.
     """
 
     layers: dict
@@ -248,7 +231,6 @@ class Channels(NamedTuple):
     fixed: frozenset
     added: frozenset
     gates: frozenset
-    joins: dict
 
 
 def trace(net):
@@ -263,9 +245,6 @@ def trace(net):
     Returns:
         ``Channels``.
 
-    Raises:
-        ValueError: maps of different widths are added.
-
     >>> from dsod_d2l import models
     >>> found = trace(models.build("dsod_tiny", input_size=(96, 128)))
     >>> len(found.layers["stem.convolutions.2.0"])
@@ -273,18 +252,19 @@ def trace(net):
     """
     resizable = {name for name, block in named_blocks(net).items()
                  if isinstance(block, RESIZABLE)}
-    graph = json.loads(mx.sym.Group(list(net(mx.sym.var("data")))).tojson())
-    tracer = Tracer(net, resizable)
-    values = []
-    for node in graph["nodes"]:
-        values.append(tracer.visit(
-            node, [values[source[0]] for source in node["inputs"]]))
-    for source in graph["heads"]:
-        tracer.fix(values[source[0]])
+    outputs = list(net(mx.sym.var("data")))
+    shapes, nodes = graph_shapes(outputs, (1, 3, *net.config.input_size))
+    tracer, values = Tracer(net, resizable), {}
+    for name, node in nodes.items():
+        values[name] = tracer.visit(
+            node, [values[source["name"]] for source in node["from"]],
+            output_shape(node, shapes))
+    for output in outputs:
+        tracer.fix(values[output.name])
     root = tracer.roots()
     gates = (name for name, ids in tracer.layers.items()
              if tracer.weighing.issuperset(ids))
     return Channels(tracer.layers, tracer.axes, tracer.filters, root,
                     frozenset(root[list(tracer.fixed)]),
                     frozenset(root[list(tracer.added)]),
-                    frozenset(gates), tracer.joins)
+                    frozenset(gates))
