@@ -159,14 +159,6 @@ class Gate(nn.HybridBlock):
         return x + F.broadcast_mul(kept, image)
 
 
-def stem_convolutions(channels):
-    """Return the stem's three convolutions, without its pool."""
-    stem = nn.HybridSequential()
-    stem.add(unit(3, channels, 3, 2), unit(channels, channels, 3),
-             unit(channels, 2 * channels, 3))
-    return stem
-
-
 class GRPDSOD(Network):
     """DSOD with a reverse pyramid, and a gate before each prediction.
 
@@ -199,7 +191,10 @@ class GRPDSOD(Network):
         """Create all up to the maps; return the width of each map."""
         config, stem = self.config, self.config.stem_width
         one, two, *later = config.layers
-        self.stem = stem_convolutions(config.stem)
+        self.stem = nn.HybridSequential()             # its pool comes later
+        self.stem.add(unit(3, config.stem, 3, 2),
+                      unit(config.stem, config.stem, 3),
+                      unit(config.stem, stem, 3))
         self.pools = nn.HybridSequential()
         self.pools.add(*[halving_pool() for _ in range(3)])
         self.to_one, kept = self._blocks(stem, [one])
@@ -223,7 +218,7 @@ class GRPDSOD(Network):
         config, chain = self.config, nn.HybridSequential()
         for k, count in enumerate(layers):
             chain.add(post_dense_block(width, count, config.bottleneck,
-                                  config.growth))
+                                       config.growth))
             width += count * config.growth
             ends = last and k == len(layers) - 1
             kept = last if ends else config.kept(width)

@@ -111,13 +111,12 @@ class Refinement(Network):
 
     def _add_transfers(self, widths):
         config = self.config
+        shared = config.transfer, config.transfer_norm
         self.transfers = nn.HybridSequential()
-        for width in widths[:-1]:
-            self.transfers.add(TransferBlock(width, config.transfer,
-                                             config.transfer_norm))
-        self.transfers.add(TransferBlock(
-            widths[-1], config.transfer, config.transfer_norm, top=True,
-            relu=config.top_relu))
+        self.transfers.add(
+            *[TransferBlock(width, *shared) for width in widths[:-1]],
+            TransferBlock(widths[-1], *shared, top=True,
+                          relu=config.top_relu))
 
     @property
     def steps(self):
