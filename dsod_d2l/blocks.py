@@ -15,10 +15,14 @@ HEAD_INIT = init.Normal(0.01)
 
 
 def convolution(in_channels, channels, kernel=1, stride=1, bias=False,
-                weight=BODY_INIT):
-    """Return a convolution that keeps the map's size at stride 1."""
-    return nn.Conv2D(channels, kernel, stride, kernel // 2, use_bias=bias,
-                     in_channels=in_channels, weight_initializer=weight)
+                weight=BODY_INIT, dilation=1, groups=1, padding=None):
+    """Return a convolution; without padding stated, stride 1 keeps the size.
+    """
+    if padding is None:
+        padding = dilation * (kernel // 2)
+    return nn.Conv2D(channels, kernel, stride, padding, dilation, groups,
+                     use_bias=bias, in_channels=in_channels,
+                     weight_initializer=weight)
 
 
 def halving_pool():
@@ -38,11 +42,12 @@ def norm_relu_conv(in_channels, channels, kernel=1, stride=1, bias=False):
     return unit
 
 
-def conv_norm_relu(in_channels, channels, kernel=3, stride=1, bias=False):
+def conv_norm_relu(in_channels, channels, kernel=3, stride=1, bias=False,
+                   epsilon=1e-5):
     """Return the usual unit: convolution, BN, ReLU."""
     unit = nn.HybridSequential()
     unit.add(convolution(in_channels, channels, kernel, stride, bias),
-             nn.BatchNorm(in_channels=channels, epsilon=1e-5),
+             nn.BatchNorm(in_channels=channels, epsilon=epsilon),
              nn.Activation("relu"))
     return unit
 

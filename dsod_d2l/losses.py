@@ -8,17 +8,7 @@ finite gradient.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import mxnet as mx
 from mxnet.gluon import HybridBlock
-
-
-class Losses(NamedTuple):
-    """The two parts of a detector's loss, each a scalar array."""
-
-    classification: mx.nd.NDArray
-    localisation: mx.nd.NDArray
 
 
 def cross_entropy(F, scores, classes):
@@ -108,8 +98,9 @@ class DetectionLoss(HybridBlock):
         negative_ratio: see ``hard_negatives``.
 
     Returns (forward):
-        Two arrays (1,): both sums divided by the number of positive anchors
-        in the batch, or by 1 if there is none.
+        (classification, localisation): two arrays (1,), both sums divided
+        by the number of positive anchors in the batch, or by 1 if there is
+        none.
 
     Paper: SSD, equation 1 (arXiv:1512.02325); DSOD, section 3.3.
     """

@@ -6,19 +6,19 @@ from math import log
 
 import numpy as np
 
-from .targets import VARIANCES, decode, label_anchors
+from .targets import decode, encode, label_anchors
 
 EASY = 20.0      # largest dw, dh of a refinement: 55 times as wide
 
 
-def refine(anchors, moves, variances=VARIANCES):
+def refine(anchors, moves, decode=decode):
     """Return the anchors as the first step has moved them.
 
     Args:
         anchors: (N, 4) corner boxes.
         moves: (N, 4) predicted dx, dy, dw, dh. The last two are cut to -20
             and 20, which keeps every box finite and every side above 0.
-        variances: see ``targets.encode``.
+        decode: see ``targets.codec_for``.
 
     Returns:
         (N, 4) corner boxes, not clipped to the image.
@@ -39,8 +39,7 @@ def refine(anchors, moves, variances=VARIANCES):
         raise ValueError("offsets that refine anchors must be finite, found "
                          f"{bad} values that are not")
     sizes = np.clip(moves[:, 2:], -EASY, EASY)
-    return decode(np.concatenate([moves[:, :2], sizes], axis=1), anchors,
-                  variances)
+    return decode(np.concatenate([moves[:, :2], sizes], axis=1), anchors)
 
 
 def easy_negatives(objectness, most=0.99):
@@ -66,7 +65,7 @@ def easy_negatives(objectness, most=0.99):
 
 
 def second_targets(anchors, objectness, moves, truth, threshold=0.5,
-                   most=0.99, variances=VARIANCES):
+                   most=0.99, encode=encode, decode=decode):
     """Make the targets of the second step for one image.
 
     Objects are matched with the refined anchors, and boxes are expressed
@@ -79,15 +78,15 @@ def second_targets(anchors, objectness, moves, truth, threshold=0.5,
         truth: boxes (M, 4) and labels (M,) of the objects.
         threshold: see ``targets.label_anchors``.
         most: see ``easy_negatives``.
-        variances: see ``targets.encode``.
+        encode, decode: see ``targets.codec_for``.
 
     Returns:
         ``Targets`` of N anchors.
 
     Paper: RefineDet, section 3 (arXiv:1711.06897).
     """
-    found = label_anchors(refine(anchors, moves, variances), *truth,
-                          threshold, variances=variances)
+    found = label_anchors(refine(anchors, moves, decode), *truth, threshold,
+                          encode=encode)
     easy = easy_negatives(objectness, most)
     found.classes[easy & ~found.positive] = -1
     return found

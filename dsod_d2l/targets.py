@@ -110,7 +110,7 @@ def decode(offsets, anchors, variances=VARIANCES):
 
 
 def label_anchors(anchors, boxes, labels, threshold=0.5, ignore_above=None,
-                  variances=VARIANCES):
+                  encode=encode):
     """Make the targets of one image.
 
     Args:
@@ -121,7 +121,8 @@ def label_anchors(anchors, boxes, labels, threshold=0.5, ignore_above=None,
         threshold: least IoU for a further anchor of an object.
         ignore_above: anchors that stay unmatched with an IoU of at least
             this are neither object nor background (class -1); None: none.
-        variances: see ``encode``.
+        encode: expresses boxes relative to anchors, as ``encode`` does; the
+            method of that name of a network's codec, see ``codec_for``.
 
     Returns:
         ``Targets`` of N anchors. Without objects all are background.
@@ -138,8 +139,7 @@ def label_anchors(anchors, boxes, labels, threshold=0.5, ignore_above=None,
     if ignore_above is not None and len(boxes):
         classes[overlaps.max(axis=1) >= ignore_above] = -1
     classes[positive] = labels[matched[positive]] + 1
-    offsets[positive] = encode(boxes[matched[positive]], anchors[positive],
-                               variances)
+    offsets[positive] = encode(boxes[matched[positive]], anchors[positive])
     return Targets(classes, offsets, positive)
 
 
@@ -187,28 +187,7 @@ def codec_for(config):
     return CODECS[config.codec](config.offset_means, config.variances)
 
 
-def is_plain(config):
-    """Say whether a network predicts what ``targets.encode`` makes."""
-    return config.codec == "offsets" and not any(config.offset_means)
-
-
-def to_codec(targets, anchors, config):
-    """Say the offsets of ``Targets`` in the codec of a network.
-
-    Args:
-        targets: ``Targets`` of N anchors, as ``label_anchors`` makes them.
-        anchors: (N, 4) corner boxes.
-        config: ``ModelConfig``.
-    """
-    if is_plain(config):
-        return targets
-    rows, offsets = targets.positive, np.zeros_like(targets.offsets)
-    boxes = decode(targets.offsets[rows], anchors[rows], config.variances)
-    offsets[rows] = codec_for(config).encode(boxes, anchors[rows])
-    return targets._replace(offsets=offsets)
-
-
-def from_codec(offsets, anchors, config):
+def plain_offsets(offsets, anchors, config):
     """Say what a network predicts as ``targets.encode`` would.
 
     Args:
@@ -216,7 +195,7 @@ def from_codec(offsets, anchors, config):
         anchors: (N, 4) corner boxes.
         config: ``ModelConfig``.
     """
-    if is_plain(config):
+    if config.codec == "offsets" and not any(config.offset_means):
         return offsets
     boxes = codec_for(config).decode(offsets, anchors)
     return encode(boxes, anchors, config.variances).astype(offsets.dtype)

@@ -51,7 +51,7 @@ REQUIRED = {
                      "workbench.checking.anchor_fit": "best_overlaps recall",
                      "workbench.formats.addresses": "split_path",
                      "workbench.pretrained.transfer": "start_from"},
-    "14_grp_dsod": {"models.grp_dsod": "norm_relu unit OneInFour FrozenUpSampling UpSampling Gate"},
+    "14_grp_dsod": {"models.grp_dsod": "unit OneInFour FrozenUpSampling UpSampling Gate"},
     "15_ssd": {"models.backbones": "conv_unit depthwise_unit", "config.base": "scale_sizes",
                "workbench.pretrained.classifier_weights": "decimate"},
     "16_refinedet": {"refinement": "refine easy_negatives second_targets",

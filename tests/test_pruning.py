@@ -12,9 +12,9 @@ from mxnet.gluon import nn
 from dsod_d2l import config, models, weights
 from dsod_d2l.workbench import pruning
 from dsod_d2l.workbench.pruning import cycle
+from dsod_d2l.workbench.pruning.channels import trace
 from dsod_d2l.blocks import conv_norm_relu
 from dsod_d2l.datasets.sample import make_sample
-from dsod_d2l.models.widths import trace
 from narrow import narrow
 
 SIZE = (136, 200)
@@ -358,6 +358,24 @@ def test_wrong_widths_are_one_sentence(widths, words):
 def test_layers_that_are_added_need_the_same_width(mixed):
     with pytest.raises(ValueError, match="8 and 12 channels|12 and 8"):
         models.build(mixed.config, widths={"one.0": 8})
+
+
+@pytest.mark.parametrize("widths, words", [
+    ({"gates.0.whole": 2}, "the width of gates.0.whole must stay 1, found 2"),
+    ({"gates.1.each": 40}, "maps of (40 and 160|160 and 40) channels cannot"),
+    ({"doubling.0.mix.1": 8}, "no layer 'doubling.0.mix.1' that could be "
+     "given a width; its first one is 'stem.0.0'$")])
+def test_wrong_widths_of_gates_are_one_sentence(widths, words, capsys):
+    with pytest.raises(ValueError, match=words):
+        models.build("grp_dsod_tiny", widths=widths)
+    assert capsys.readouterr() == ("", "")      # MXNet prints its arguments
+
+
+def test_layers_that_do_not_fit_in_groups_are_one_sentence(mixed):
+    with pytest.raises(ValueError, match="^mixed: layers of such widths do "
+                       "not fit .*group") as caught:
+        models.build(mixed.config, widths={"deep.3": 7})
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("wishes, words", [

@@ -213,19 +213,22 @@ def test_means_of_offsets_are_taken_off_and_put_back():
     corner = rng.uniform(0, .5, (3, 2))
     objects = np.concatenate([corner, corner + rng.uniform(.1, .5, (3, 2))],
                              axis=1)
-    plain = targets.label_anchors(found, objects, [0, 0, 0],
-                                  variances=one.variances)
-    ours = targets.to_codec(plain, found, one)
+    plain, ours = (targets.label_anchors(
+        found, objects, [0, 0, 0], encode=targets.codec_for(which).encode)
+        for which in (dataclasses.replace(one, offset_means=(0,) * 4), one))
     rows = plain.positive
     assert rows.sum() > 3 and not ours.offsets[~rows].any()
     np.testing.assert_allclose(       # (t - mean) / deviation, by hand
         ours.offsets[rows], (plain.offsets[rows] * one.variances
                              - one.offset_means) / one.variances, atol=1e-4)
-    back = targets.from_codec(ours.offsets, found, one)
+    back = targets.plain_offsets(ours.offsets, found, one)
     np.testing.assert_allclose(back[rows], plain.offsets[rows], atol=1e-4)
-    assert targets.to_codec(plain, found, config.get("dsod_tiny")) is plain
-    moves = rng.normal(size=(len(found), 4))
-    assert targets.from_codec(moves, found, config.get("dsod_tiny")) is moves
+    moves, usual = rng.normal(size=(len(found), 4)), config.get("dsod_tiny")
+    assert targets.plain_offsets(moves, found, usual) is moves
+    for mine, theirs in zip(targets.label_anchors(
+            found, objects, [0, 0, 0], encode=targets.codec_for(usual).encode),
+            targets.label_anchors(found, objects, [0, 0, 0])):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 class Corners:

@@ -43,6 +43,27 @@ def positive(config, *names):
                     f"{name} must be positive, found {value!r}")
 
 
+def true_or_false(config, *names):
+    """Require fields that are flags."""
+    for name in names:
+        require(isinstance(getattr(config, name), bool), f"{name} must be "
+                f"True or False, found {getattr(config, name)!r}")
+
+
+def one_of(config, **choices):
+    """Require fields that have one of a few values each."""
+    for name, known in choices.items():
+        require(getattr(config, name) in known, f"{name} must be one of "
+                f"{', '.join(known)}, found {getattr(config, name)!r}")
+
+
+def make_tuples(config, *names):
+    """Make tuples of fields that may be given, or come from a file, as lists.
+    """
+    for name in names:
+        object.__setattr__(config, name, tuple(getattr(config, name)))
+
+
 def _items(value):
     return value if isinstance(value, tuple) else (value,)
 
@@ -66,8 +87,8 @@ class AnchorSpec:
     step: float | None = None
 
     def __post_init__(self):
+        make_tuples(self, "sizes", "ratios")
         for name in ("sizes", "ratios"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
             require(getattr(self, name), f"{name} of an AnchorSpec needs at "
                     "least one number, found none")
         positive(self, "sizes", "ratios")
@@ -170,8 +191,8 @@ class ModelConfig:
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
+        make_tuples(self, "variances", "mean", "std")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
             require(len(getattr(self, field)) == length, f"{field} needs "
                     f"{length} numbers, found {getattr(self, field)}")
         between(self, 0, 255, "mean")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from .base import positive, require, whole
+from .base import make_tuples, positive, require, true_or_false, whole
 
 BACKBONES = {}
 
@@ -83,15 +83,13 @@ class VGG16Config(BackboneConfig):
     dilation: int = 6
 
     def __post_init__(self):
-        object.__setattr__(self, "widths", tuple(self.widths))
+        make_tuples(self, "widths")
         whole(self, 1, "widths", "dilation")
         require(len(self.widths) == 15, "widths of vgg16 needs 15 numbers, "
                 f"found {len(self.widths)}")
         require(self.pool5 in (1, 2), "pool5 must be 1 or 2, found "
                 f"{self.pool5!r}")
-        for name in ("norm", "conv5"):
-            require(isinstance(getattr(self, name), bool), f"{name} must be "
-                    f"True or False, found {getattr(self, name)!r}")
+        true_or_false(self, "norm", "conv5")
 
     @property
     def halvings(self):
@@ -125,7 +123,7 @@ class ResNet50Config(BackboneConfig):
     def __post_init__(self):
         object.__setattr__(self, "inner",
                            tuple(tuple(pair) for pair in self.inner))
-        object.__setattr__(self, "outputs", tuple(self.outputs))
+        make_tuples(self, "outputs")
         require([len(pair) for pair in self.inner] == [2] * 16, "inner of "
                 f"resnet50 needs 16 pairs, found {self.inner}")
         require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "
@@ -183,8 +181,7 @@ class MobileNetV1Config(MobileNetConfig):
     last_block: bool = True
 
     def __post_init__(self):
-        require(isinstance(self.last_block, bool), "last_block must be True "
-                f"or False, found {self.last_block!r}")
+        true_or_false(self, "last_block")
         super().__post_init__()
 
     @property
@@ -215,8 +212,7 @@ class MobileNetV2Config(MobileNetConfig):
 
     def __post_init__(self):
         whole(self, 1, "top")
-        require(isinstance(self.expand_first, bool), "expand_first must be "
-                f"True or False, found {self.expand_first!r}")
+        true_or_false(self, "expand_first")
         super().__post_init__()
 
     def like(self, convolutions):

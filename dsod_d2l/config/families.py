@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import ClassVar
 
-from .base import ModelConfig, between, positive, require, whole
+from .base import (ModelConfig, between, make_tuples, one_of, positive,
+                   require, true_or_false, whole)
 from .classifiers import VGG16Config, make_backbone
 
 
@@ -45,8 +46,7 @@ class DenseConfig(ModelConfig):
     head_norm: bool = True
 
     def __post_init__(self):
-        for field in ("layers", "predictions"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
+        make_tuples(self, "layers", "predictions")
         require(len(self.layers) >= 3 and min(self.layers) >= 1,
                 "layers needs at least three blocks of at least one layer, "
                 f"found {self.layers}")
@@ -56,8 +56,7 @@ class DenseConfig(ModelConfig):
               "predictions")
         if self.l2_scale is not None:
             positive(self, "l2_scale")
-        require(isinstance(self.head_norm, bool), "head_norm must be True or "
-                f"False, found {self.head_norm!r}")
+        true_or_false(self, "head_norm")
         between(self, 0, 1, "compression")
         require(self.compression * min(self.block_widths()) >= 1,
                 f"compression {self.compression} leaves no channel of a "
@@ -108,10 +107,8 @@ class DSODConfig(DenseConfig):
     prediction: str = "dense"
 
     def __post_init__(self):
-        for name, known in (("stem_style", ("block", "plain")),
-                            ("prediction", ("dense", "plain"))):
-            require(getattr(self, name) in known, f"{name} must be one of "
-                    f"{', '.join(known)}, found {getattr(self, name)!r}")
+        one_of(self, stem_style=("block", "plain"),
+               prediction=("dense", "plain"))
         super().__post_init__()
 
     @property
@@ -130,6 +127,7 @@ class GluonDSODConfig(DenseConfig):
     """
 
     family: ClassVar[str] = "dsod_gluon"
+    prediction: ClassVar[str] = "dense"
     stem: int = 32
     bottleneck: int = 48
     l2_scale: float | None = None
@@ -170,12 +168,9 @@ class GRPConfig(DenseConfig):
     gate_init: str = "xavier"
 
     def __post_init__(self):
-        object.__setattr__(self, "pyramid", tuple(self.pyramid))
+        make_tuples(self, "pyramid")
         whole(self, 1, "first_reuse", "pyramid", "gate_ratio")
-        for name, known in (("up", ("nearest", "frozen")),
-                            ("gate_init", ("xavier", "zero"))):
-            require(getattr(self, name) in known, f"{name} must be one of "
-                    f"{', '.join(known)}, found {getattr(self, name)!r}")
+        one_of(self, up=("nearest", "frozen"), gate_init=("xavier", "zero"))
         super().__post_init__()
         require(len(self.pyramid) == len(self.predictions) + 1,
                 f"pyramid needs {len(self.predictions) + 1} widths, one for "
@@ -230,10 +225,8 @@ class SSDConfig(ModelConfig):
                     "extras needs two widths and one of "
                     f"{', '.join(EXTRA_FORMS)}, found {row}")
         whole(self, 1, "extra_widths")
-        for name in ("extra_norm", "clip_anchors"):
-            require(isinstance(getattr(self, name), bool), f"{name} must be "
-                    f"True or False, found {getattr(self, name)!r}")
-        object.__setattr__(self, "offset_means", tuple(self.offset_means))
+        true_or_false(self, "extra_norm", "clip_anchors")
+        make_tuples(self, "offset_means")
         require(len(self.offset_means) == 4, "offset_means needs 4 numbers, "
                 f"found {self.offset_means}")
         between(self, -inf, inf, "offset_means")
@@ -296,11 +289,9 @@ class Refined:
     easy: float | None = 0.99
 
     def __post_init__(self):
-        object.__setattr__(self, "source_scales", tuple(self.source_scales))
+        make_tuples(self, "source_scales")
         positive(self, "source_scales")
-        for name in ("refine", "transfer_norm", "top_relu"):
-            require(isinstance(getattr(self, name), bool), f"{name} must be "
-                    f"True or False, found {getattr(self, name)!r}")
+        true_or_false(self, "refine", "transfer_norm", "top_relu")
         if self.transfer is not None:
             whole(self, 1, "transfer")
         if self.easy is not None:
@@ -350,7 +341,7 @@ class ToySSDConfig(ModelConfig):
     extra: int = 128
 
     def __post_init__(self):
-        object.__setattr__(self, "body", tuple(self.body))
+        make_tuples(self, "body")
         require(self.body, "body needs at least one width, found none")
         whole(self, 1, "body", "extra")
         super().__post_init__()

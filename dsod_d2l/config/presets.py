@@ -225,12 +225,16 @@ def even_steps(config):
     return with_steps(config, [None] * len(config.anchors))
 
 
+def _with_sizes(config, sizes):
+    rows = [dataclasses.replace(row, sizes=pair)
+            for row, pair in zip(config.anchors, sizes)]
+    return dataclasses.replace(config, anchors=tuple(rows))
+
+
 def distinct(config):
     """Give each map a second size that differs from its first."""
-    pairs = paired_sizes([row.sizes[0] for row in config.anchors], 1.0)
-    rows = [dataclasses.replace(row, sizes=pair) for row, pair
-            in zip(config.anchors, pairs)]
-    return dataclasses.replace(config, anchors=tuple(rows))
+    return _with_sizes(config, paired_sizes(
+        [row.sizes[0] for row in config.anchors], 1.0))
 
 
 def scale_formula(config):
@@ -240,10 +244,7 @@ def scale_formula(config):
     """
     first, second = (row.sizes[0] for row in config.anchors[:2])
     sizes = scale_sizes(len(config.anchors), second, 0.9, first)
-    pairs = paired_sizes(sizes, 2 * sizes[-1] - sizes[-2])
-    rows = [dataclasses.replace(row, sizes=pair) for row, pair
-            in zip(config.anchors, pairs)]
-    return dataclasses.replace(config, anchors=tuple(rows))
+    return _with_sizes(config, paired_sizes(sizes, 2 * sizes[-1] - sizes[-2]))
 
 
 def whole_pixels(config):
@@ -252,14 +253,13 @@ def whole_pixels(config):
     A row's two sizes are a least one and its geometric mean with a greatest
     one; Caffe keeps least and greatest as integers.
     """
-    height, rows = config.input_size[0], []
+    height, sizes = config.input_size[0], []
     for row in config.anchors:
         least, mean = (size * height for size in row.sizes)
         # The small number: 64 / 320 * 320 may come out just below 64.
         low, high = (floor(x + 1e-6) for x in (least, mean ** 2 / least))
-        sizes = (low / height, sqrt(low * high) / height)
-        rows.append(dataclasses.replace(row, sizes=sizes))
-    return dataclasses.replace(config, anchors=tuple(rows))
+        sizes.append((low / height, sqrt(low * high) / height))
+    return _with_sizes(config, sizes)
 
 
 def authors(config):

@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from math import inf
 
-from .base import between, positive, require, whole
+from .base import (between, make_tuples, one_of, positive, require,
+                   true_or_false, whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,22 +102,17 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("milestones",):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        make_tuples(self, "milestones")
         whole(self, 1, "steps", "batch_size", "accumulate",
               "keep_checkpoints")
         whole(self, 0, "warmup", "checkpoint_every", "seed")
         if self.workers is not None:
             whole(self, 0, "workers")
-        require(isinstance(self.sync_norm, bool), "sync_norm must be True or "
-                f"False, found {self.sync_norm!r}")
-        choices = {"optimiser": ("sgd", "adam"),
-                   "schedule": ("constant", "multistep", "cosine"),
-                   "classification": ("softmax", "focal"),
-                   "precision": ("float32", "bfloat16", "float16")}
-        for name, known in choices.items():
-            require(getattr(self, name) in known, f"{name} must be one of "
-                    f"{', '.join(known)}, found {getattr(self, name)!r}")
+        true_or_false(self, "sync_norm")
+        one_of(self, optimiser=("sgd", "adam"),
+               schedule=("constant", "multistep", "cosine"),
+               classification=("softmax", "focal"),
+               precision=("float32", "bfloat16", "float16"))
         positive(self, "learning_rate", "decay", "match_threshold")
         if self.clip is not None:
             positive(self, "clip")

@@ -21,7 +21,6 @@ import numpy as np
 
 from .. import anchors, targets, transforms
 from ..runtime import devices
-from ..targets import to_codec
 from .sample import without_crowds
 
 SLOTS = 3                # batches a worker may be ahead
@@ -104,8 +103,7 @@ class BatchMaker:
             wanted = targets.label_anchors(
                 self.anchors, sample.boxes, sample.labels,
                 self.settings.match_threshold,
-                variances=self.model.variances)
-            wanted = to_codec(wanted, self.anchors, self.model)
+                encode=targets.codec_for(self.model).encode)
             batch.images[row] = sample.image
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import halving_pool
+from ..blocks import convolution, halving_pool
 
 HE = init.Xavier("gaussian", "in", 2)     # keeps the size of what ReLU halves
 
@@ -55,23 +55,20 @@ class Backbone(nn.HybridBlock):
 
 
 def conv_unit(in_channels, channels, kernel=3, stride=1, *, norm=True,
-              bias=False, dilation=1, groups=1, padding=None, act="relu"):
+              act="relu", bias=False, weight=HE, **options):
     """Return a convolution, batch normalisation and an activation.
 
     Args:
         in_channels, channels: widths before and after.
         norm, bias: whether there is a normalisation, and a bias.
-        padding: default what keeps the map's size at stride 1.
         act: "relu", "relu6" or None.
+        weight, options: see ``blocks.convolution``.
 
     Paper: of the initial numbers, He et al. (arXiv:1502.01852).
     """
-    if padding is None:
-        padding = dilation * (kernel // 2)
     unit = nn.HybridSequential()
-    unit.add(nn.Conv2D(channels, kernel, stride, padding, dilation, groups,
-                       use_bias=bias, in_channels=in_channels,
-                       weight_initializer=HE))
+    unit.add(convolution(in_channels, channels, kernel, stride, bias, weight,
+                         **options))
     if norm:
         unit.add(nn.BatchNorm(in_channels=channels, epsilon=1e-5))
     if act:

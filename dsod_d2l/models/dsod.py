@@ -22,47 +22,60 @@ class DSOD(Network):
     Paper: DSOD, section 3 and table 1 (arXiv:1708.01241).
     """
 
+    bias = False            # of convolutions
+
     def __init__(self, config):
         super().__init__(config)
         self.plain = config.prediction == "plain"
-        self.stem = (Stem if config.stem_style == "block"
-                     else plain_stem)(config.stem)
-        self.to_first, first = self._blocks(
-            config.stem_width, config.layers[:2], [True, False])
-        self.pool = halving_pool()
-        later, second = config.layers[2:], 2 * config.second
-        self.to_second, _ = self._blocks(
-            first, later, [False] * len(later),
-            last=second if self.plain else config.second)
+        first, second = self._add_body(), 2 * config.second
         if not self.plain:
-            self.reuse = PooledReuse(first, config.second)
+            self.reuse = PooledReuse(first, config.second, self.bias)
         self.aligned = is_aligned(config.second, config.second)
         self.predictions = nn.HybridSequential()
-        make = plain_prediction if self.plain else DensePrediction
         widths = [first, second]
         for channels in config.predictions:
-            self.predictions.add(make(widths[-1], channels))
+            self.predictions.add(
+                plain_prediction(widths[-1], channels) if self.plain else
+                DensePrediction(widths[-1], channels, self.bias))
             widths.append(2 * channels)
         self.add_heads(widths, config.l2_scale, config.head_norm)
 
+    def _add_body(self):
+        """Create what makes the first two maps; return the first's width."""
+        config = self.config
+        self.stem = (Stem if config.stem_style == "block"
+                     else plain_stem)(config.stem)
+        self.to_first = nn.HybridSequential()
+        chain, widths = self._blocks(config.stem_width, config.layers[:2],
+                                     [True, False])
+        self.to_first.add(*chain)
+        self.pool = halving_pool()
+        self.to_second = nn.HybridSequential()
+        later = config.layers[2:]
+        self.to_second.add(*self._blocks(
+            widths[-1], later, [False] * len(later),
+            last=config.second * (2 if self.plain else 1))[0])
+        return widths[-1]
+
     def _blocks(self, width, layers, pools, last=None):
-        """Return dense blocks with their transitions, and their width."""
-        config, chain = self.config, nn.HybridSequential()
+        """Return dense blocks with their transitions, and all their widths.
+        """
+        config, chain, widths = self.config, [], []
         for k, (count, pool) in enumerate(zip(layers, pools)):
-            chain.add(dense_block(width, count, config.bottleneck,
-                                  config.growth))
-            width += count * config.growth
-            kept = config.kept(width)
+            chain.append(dense_block(width, count, config.bottleneck,
+                                     config.growth, self.bias))
+            grown = width + count * config.growth
+            width = config.kept(grown)
             if last and k == len(layers) - 1:
-                kept = last
-            chain.add(Transition(width, kept, pool))
-            width = kept
-        return chain, width
+                width = last
+            chain.append(Transition(grown, width, pool, self.bias))
+            widths += [grown, width]
+        return chain, widths
 
     def features(self, F, x):
         """Return the maps, First to Sixth in the paper's words."""
         first = self.to_first(self.stem(x))
-        deep = self.to_second(self.pool(first))
+        deep = self.to_second(self.pool(first) if self.pool else first)
         second = deep if self.plain else join(
             F, [deep, self.reuse(first)], self.aligned)
         maps = [first, second]
@@ -72,75 +85,40 @@ class DSOD(Network):
 
     def named_stages(self):
         """See ``Network.named_stages``."""
-        named = [("stem", self.stem), ("pool", self.pool),
+        named = [("stem", self.stem),
                  *dense_stages([*self.to_first, *self.to_second])]
+        if self.pool:
+            named.append(("pool", self.pool))
         if not self.plain:
             named.append(("reuse of map 1", self.reuse))
         return named + [(f"{self.config.prediction} prediction", block)
                         for block in self.predictions]
 
 
-class GluonDSOD(Network):
+class GluonDSOD(DSOD):
     """DSOD(32, 6, 48, 1, 1): biases everywhere, a stem of 1 x 1 convolutions.
+
+    The first map is taken before its transition, which halves it.
 
     Args:
         config: ``GluonDSODConfig``.
     """
 
-    def __init__(self, config):
-        super().__init__(config)
-        stem = config.stem
+    bias, pool = True, None
+
+    def _add_body(self):
+        """See ``DSOD``."""
+        config, stem = self.config, self.config.stem
         self.stem = nn.HybridSequential()
         self.stem.add(conv_norm_relu(3, stem, 3, 2, bias=True),
                       conv_norm_relu(stem, stem, 1, bias=True),
                       convolution(stem, 2 * stem, 1, bias=True),
                       halving_pool())
-        one, two, *later = config.layers
-        width = config.stem_width
+        chain, widths = self._blocks(
+            config.stem_width, config.layers,
+            [k < 2 for k in range(len(config.layers))], last=config.second)
         self.to_first = nn.HybridSequential()
-        self.to_first.add(self._block(width, one))
-        width, kept = self._grown(width, one)
-        self.to_first.add(Transition(width, kept, bias=True),
-                          self._block(kept, two))
-        first, kept = self._grown(kept, two)
+        self.to_first.add(*chain[:3])
         self.to_second = nn.HybridSequential()
-        self.to_second.add(Transition(first, kept, bias=True))
-        for k, count in enumerate(later):
-            self.to_second.add(self._block(kept, count))
-            width, kept = self._grown(kept, count)
-            if k == len(later) - 1:
-                kept = config.second
-            self.to_second.add(Transition(width, kept, pool=False, bias=True))
-        self.reuse = PooledReuse(first, config.second, bias=True)
-        self.aligned = is_aligned(config.second, config.second)
-        self.predictions = nn.HybridSequential()
-        widths = [first, 2 * config.second]
-        for channels in config.predictions:
-            self.predictions.add(
-                DensePrediction(widths[-1], channels, bias=True))
-            widths.append(2 * channels)
-        self.add_heads(widths, config.l2_scale, config.head_norm)
-
-    def _block(self, width, layers):
-        return dense_block(width, layers, self.config.bottleneck,
-                           self.config.growth, bias=True)
-
-    def _grown(self, width, layers):
-        """Return a block's width, and what a transition keeps of it."""
-        width += layers * self.config.growth
-        return width, self.config.kept(width)
-
-    def features(self, F, x):
-        """Return the six maps; the first one before its transition."""
-        first = self.to_first(self.stem(x))
-        maps = [first, join(F, [self.to_second(first), self.reuse(first)],
-                            self.aligned)]
-        for prediction in self.predictions:
-            maps.append(prediction(maps[-1]))
-        return maps
-
-    def named_stages(self):
-        """See ``Network.named_stages``."""
-        return [("stem", self.stem), ("reuse of map 1", self.reuse),
-                *dense_stages([*self.to_first, *self.to_second]),
-                *[("dense prediction", block) for block in self.predictions]]
+        self.to_second.add(*chain[3:])
+        return widths[2]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import BODY_INIT, convolution, halving_pool, is_aligned, join
+from ..blocks import BODY_INIT, conv_norm_relu, halving_pool, is_aligned, join
 from .network import Network, dense_stages
 
 EPSILON = 1e-4      # of every normalisation in the body, the authors' value
@@ -14,16 +14,8 @@ EPSILON = 1e-4      # of every normalisation in the body, the authors' value
 
 def unit(in_channels, channels, kernel=1, stride=1):
     """Return convolution, batch normalisation and ReLU."""
-    layers = nn.HybridSequential()
-    layers.add(convolution(in_channels, channels, kernel, stride),
-               *norm_relu(channels))
-    return layers
-
-
-def norm_relu(channels):
-    """Return batch normalisation and ReLU, as a pair."""
-    return (nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
-            nn.Activation("relu"))
+    return conv_norm_relu(in_channels, channels, kernel, stride,
+                          epsilon=EPSILON)
 
 
 def pooled_unit(in_channels, channels, size=2):
@@ -124,7 +116,8 @@ class FrozenUpSampling(nn.HybridBlock):
             "weight", shape=(in_channels, channels, *kernel),
             init=OneInFour(), grad_req="null")
         self.after = nn.HybridSequential()
-        self.after.add(*norm_relu(channels))
+        self.after.add(nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
+                       nn.Activation("relu"))
 
     def hybrid_forward(self, F, x, fine, weight):
         """Return the doubled map; the fine one is not looked at."""
@@ -166,14 +159,6 @@ class Gate(nn.HybridBlock):
         return x + F.broadcast_mul(kept, image)
 
 
-def stem_convolutions(channels):
-    """Return the stem's three convolutions, without its pool."""
-    stem = nn.HybridSequential()
-    stem.add(unit(3, channels, 3, 2), unit(channels, channels, 3),
-             unit(channels, 2 * channels, 3))
-    return stem
-
-
 class GRPDSOD(Network):
     """DSOD with a reverse pyramid, and a gate before each prediction.
 
@@ -206,7 +191,10 @@ class GRPDSOD(Network):
         """Create all up to the maps; return the width of each map."""
         config, stem = self.config, self.config.stem_width
         one, two, *later = config.layers
-        self.stem = stem_convolutions(config.stem)
+        self.stem = nn.HybridSequential()             # its pool comes later
+        self.stem.add(unit(3, config.stem, 3, 2),
+                      unit(config.stem, config.stem, 3),
+                      unit(config.stem, stem, 3))
         self.pools = nn.HybridSequential()
         self.pools.add(*[halving_pool() for _ in range(3)])
         self.to_one, kept = self._blocks(stem, [one])
@@ -230,7 +218,7 @@ class GRPDSOD(Network):
         config, chain = self.config, nn.HybridSequential()
         for k, count in enumerate(layers):
             chain.add(post_dense_block(width, count, config.bottleneck,
-                                  config.growth))
+                                       config.growth))
             width += count * config.growth
             ends = last and k == len(layers) - 1
             kept = last if ends else config.kept(width)

@@ -6,7 +6,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, Predictor
-from ..targets import from_codec
+from ..targets import plain_offsets
 
 
 class Network(nn.HybridBlock):
@@ -40,14 +40,19 @@ class Network(nn.HybridBlock):
             predictor: class of the predictors, called as ``Predictor`` is.
         """
         self.norms = nn.HybridSequential()
-        self.class_heads = nn.HybridSequential()
-        self.box_heads = nn.HybridSequential()
-        for width, spec in zip(widths, self.config.anchors):
-            if l2_scale is not None:
-                self.norms.add(ChannelNorm(width, l2_scale))
-            self.class_heads.add(predictor(
-                width, spec.per_cell, self.config.num_classes + 1, norm))
-            self.box_heads.add(predictor(width, spec.per_cell, 4, norm))
+        if l2_scale is not None:
+            self.norms.add(*[ChannelNorm(width, l2_scale)
+                             for width in widths])
+        self.class_heads = self.heads(widths, self.config.num_classes + 1,
+                                      norm, predictor)
+        self.box_heads = self.heads(widths, 4, norm, predictor)
+
+    def heads(self, widths, values, norm, predictor):
+        """Return a predictor of so many values an anchor for every map."""
+        found = nn.HybridSequential()
+        found.add(*[predictor(width, spec.per_cell, values, norm)
+                    for width, spec in zip(widths, self.config.anchors)])
+        return found
 
     def features(self, F, x):
         """Return the list of feature maps, finest first."""
@@ -83,7 +88,7 @@ class Network(nn.HybridBlock):
             that are no candidates may be left out of all three.
         """
         scores, offsets = outputs
-        return scores, from_codec(offsets, anchors, self.config), anchors
+        return scores, plain_offsets(offsets, anchors, self.config), anchors
 
     def named_heads(self):
         """Return (name, predictors, normalisation, map) of all heads."""

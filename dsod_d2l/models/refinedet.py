@@ -10,8 +10,9 @@ from mxnet.gluon import nn
 
 from .. import refinement
 from ..anchors import anchors_for
-from ..blocks import BODY_INIT, ChannelNorm, Predictor, convolution
-from ..targets import from_codec, is_plain, to_codec
+from ..blocks import BODY_INIT, ChannelNorm, Predictor
+from ..targets import codec_for, plain_offsets
+from .backbones import conv_unit
 from .dsod import DSOD
 from .network import Network
 from .ssd import SSD
@@ -19,9 +20,8 @@ from .ssd import SSD
 
 def transfer_unit(in_channels, channels, norm, relu):
     """Return a 3 x 3 convolution, with BN instead of a bias, and a ReLU."""
-    unit = nn.HybridSequential()
-    unit.add(convolution(in_channels, channels, 3, bias=not norm))
-    return finish_unit(unit, channels, norm, relu)
+    return conv_unit(in_channels, channels, norm=norm, bias=not norm,
+                     act="relu" if relu else None, weight=BODY_INIT)
 
 
 def doubling_unit(channels, norm):
@@ -30,15 +30,8 @@ def doubling_unit(channels, norm):
     unit.add(nn.Conv2DTranspose(channels, 2, 2, in_channels=channels,
                                 use_bias=not norm,
                                 weight_initializer=BODY_INIT))
-    return finish_unit(unit, channels, norm, relu=False)
-
-
-def finish_unit(unit, channels, norm, relu):
-    """Return a unit with the BN and the ReLU that it is to have."""
     if norm:
         unit.add(nn.BatchNorm(in_channels=channels, epsilon=1e-5))
-    if relu:
-        unit.add(nn.Activation("relu"))
     return unit
 
 
@@ -109,28 +102,21 @@ class Refinement(Network):
         for k in self.scaled:
             self.source_norms.add(ChannelNorm(widths[k], scales[k]))
         if config.refine:
-            self._add_refinement(widths, norm, predictor)
+            self.object_heads = self.heads(widths, 2, norm, predictor)
+            self.move_heads = self.heads(widths, 4, norm, predictor)
         if config.transfer:
             self._add_transfers(widths)
             widths = [config.transfer] * len(widths)
         super().add_heads(widths, None, norm, predictor)
 
-    def _add_refinement(self, widths, norm, predictor):
-        self.object_heads = nn.HybridSequential()
-        self.move_heads = nn.HybridSequential()
-        for width, spec in zip(widths, self.config.anchors):
-            self.object_heads.add(predictor(width, spec.per_cell, 2, norm))
-            self.move_heads.add(predictor(width, spec.per_cell, 4, norm))
-
     def _add_transfers(self, widths):
         config = self.config
+        shared = config.transfer, config.transfer_norm
         self.transfers = nn.HybridSequential()
-        for width in widths[:-1]:
-            self.transfers.add(TransferBlock(width, config.transfer,
-                                             config.transfer_norm))
-        self.transfers.add(TransferBlock(
-            widths[-1], config.transfer, config.transfer_norm, top=True,
-            relu=config.top_relu))
+        self.transfers.add(
+            *[TransferBlock(width, *shared) for width in widths[:-1]],
+            TransferBlock(widths[-1], *shared, top=True,
+                          relu=config.top_relu))
 
     @property
     def steps(self):
@@ -182,15 +168,10 @@ class Refinement(Network):
                 np.stack([one.offsets for one in second]))
 
     def _second_targets(self, objectness, moves, truth, threshold):
-        config, anchors = self.config, self.anchors
-        moves = from_codec(moves, anchors, config)
-        found = refinement.second_targets(anchors, objectness, moves, truth,
-                                       threshold, config.easy,
-                                       config.variances)
-        if is_plain(config):
-            return found
-        return to_codec(found, refinement.refine(
-            anchors, moves, config.variances), config)
+        codec = codec_for(self.config)
+        return refinement.second_targets(
+            self.anchors, objectness, moves, truth, threshold,
+            self.config.easy, codec.encode, codec.decode)
 
     def last_step(self, outputs, anchors):
         """See ``Network.last_step``: easy negatives are left out."""
@@ -199,10 +180,9 @@ class Refinement(Network):
             return super().last_step(outputs, anchors)
         kept = ~refinement.easy_negatives(outputs[0], config.easy)
         _, moves, scores, offsets = (one[kept] for one in outputs)
-        refined = refinement.refine(
-            anchors[kept], from_codec(moves, anchors[kept], config),
-            config.variances)
-        return scores, from_codec(offsets, refined, config), refined
+        refined = refinement.refine(anchors[kept], moves,
+                                    codec_for(config).decode)
+        return scores, plain_offsets(offsets, refined, config), refined
 
     def named_stages(self):
         """See ``Network.named_stages``."""

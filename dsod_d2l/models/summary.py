@@ -11,10 +11,9 @@ from math import prod
 from typing import NamedTuple
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import nn
 
-from .network import count_parameters, initialise
+from .network import count_parameters
 
 MULTIPLYING = ("Convolution", "Deconvolution", "FullyConnected")
 
@@ -71,7 +70,8 @@ def summarise(net):
     ('stem', (32, 32, 64))
     """
     called, outputs, maps = _trace(net)
-    shapes, nodes = _shapes(outputs + maps, (1, 3, *net.config.input_size))
+    shapes, nodes = graph_shapes(outputs + maps,
+                                 (1, 3, *net.config.input_size))
     finished = {_last(outputs, one): k for k, one in enumerate(maps, 1)}
     stages, seen = [], set()
     for k, ((name, block), symbol) in enumerate(zip(called, outputs)):
@@ -112,11 +112,24 @@ def _trace(net):
     return called, outputs, maps
 
 
-def _shapes(symbols, data_shape):
-    """Return the shape of every output by name, and every node by name."""
+def graph_shapes(symbols, data_shape):
+    """Return the shape of every output by name, and every node by name.
+
+    Args:
+        symbols: list of ``mx.sym`` outputs, made of one variable "data".
+        data_shape: of that variable.
+
+    Returns:
+        Two dictionaries in the order of the graph. A node is what
+        ``tojson`` says of it, and "from", the nodes that it reads.
+
+    Raises:
+        mx.MXNetError: what a node reads does not fit it.
+    """
     graph = mx.sym.Group(symbols)
     internals = graph.get_internals()
-    _, shapes, _ = internals.infer_shape(data=data_shape)
+    # The other function prints before it raises, and else does the same.
+    _, shapes, _ = internals.infer_shape_partial(data=data_shape)
     nodes = json.loads(graph.tojson())["nodes"]
     for node in nodes:       # inputs by the name of what comes in
         node["from"] = [nodes[where[0]] for where in node["inputs"]]
@@ -140,13 +153,15 @@ def _cost(node, shapes):
     """Return the multiply-adds of one node of the graph."""
     if node["op"] not in MULTIPLYING:
         return 0
-    data, weight = (_output(source, shapes) for source in node["from"][:2])
-    out = _output(node, shapes)
+    data, weight = (output_shape(source, shapes)
+                    for source in node["from"][:2])
+    out = output_shape(node, shapes)
     cells = data if node["op"] == "Deconvolution" else out
     return prod(weight) * prod(cells[2:])
 
 
-def _output(node, shapes):
+def output_shape(node, shapes):
+    """Return the shape of what a node yields, of ``graph_shapes``' two."""
     name = node["name"]
     return shapes[name if node["op"] == "null" else f"{name}_output"]
 
@@ -155,7 +170,7 @@ def _head(name, predictors, norms, cells):
     """Return the row of the predictors of a map of that many cells."""
     channels = _in_channels(predictors[0])
     outputs = [block(mx.sym.var("data")) for block in predictors]
-    shapes, nodes = _shapes(outputs, (1, channels, *cells))
+    shapes, nodes = graph_shapes(outputs, (1, channels, *cells))
     cost = sum(_cost(node, shapes) for node in nodes.values())
     numbers = sum(count_parameters(block) for block in [*predictors, *norms])
     values = sum(prod(shapes[one.list_outputs()[0]]) for one in outputs)

@@ -1,306 +1,31 @@
-"""Which channels of a network belong together, and networks with fewer.
+"""Networks with other widths: a pruned one is built from its configuration.
 
-Every filter of a convolution makes a channel, and the channel lives on: a
-normalisation has a factor for it, a later convolution a slice of each of its
-filters, a concatenation moves it to another place, and an addition ties it
-to another channel. ``trace`` follows all of them through the symbol of a
-network, whatever its family; ``narrow`` gives layers another width.
+A layer is told how many filters it has. What reads its map follows: MXNet
+infers all other shapes.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from ast import literal_eval
-from typing import NamedTuple
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import nn
 
-from ..blocks import is_aligned
-
-KEEPING = {"Activation", "relu", "sigmoid", "tanh", "clip", "Pooling",
-           "L2Normalization", "UpSampling", "Dropout", "identity", "_copy",
-           "BlockGrad", "Cast", "_mul_scalar"}
-ADDING = {"elemwise_add", "broadcast_add", "_Plus", "_plus", "add_n"}
-FILTERING = {"elemwise_mul", "broadcast_mul", "_Mul", "_mul"}
-
-
-class Value(NamedTuple):
-    """What a node of the graph yields.
-
-    ids: its channels; None where they are not followed.
-    flat: whether it has a single cell, or no cells any more.
-    parameter: the Gluon parameter that the node stands for, if any.
-    """
-
-    ids: np.ndarray | None = None
-    flat: bool = False
-    parameter: object = None
-
-
-class Tracer:
-    """The state of one walk through the graph.
-
-    Args:
-        net: a ``Network``.
-        resizable: names of the blocks whose number of filters can be set;
-            other layers keep theirs.
-
-    Its attributes are those of ``Channels``; tied channels are kept as a
-    forest, in which every channel knows a ``parent``.
-    """
-
-    def __init__(self, net, resizable):
-        self.parameters = {one.name: one for one
-                           in net.collect_params().values()}
-        self.names = {}
-        for name, one in net._collect_params_with_prefix().items():
-            self.names.setdefault(one.name, name)
-        self.resizable = resizable
-        self.title = net.config.name
-        self.parent, self.fixed, self.added = [], set(), set()
-        self.weighing, self.joins = set(), {}
-        self.layers, self.axes, self.filters = {}, {}, set()
-
-    def visit(self, node, inputs):
-        """Return the ``Value`` of a node of the graph."""
-        attrs, op = node.get("attrs", {}), node["op"]
-        if op == "Concat" and all(part.ids is not None for part in inputs):
-            self.joins[node["name"]] = [len(part.ids) for part in inputs]
-        if op == "null":
-            return Value(parameter=self.parameters.get(node["name"]))
-        special = getattr(self, f"_{op.lower()}", None)
-        if op in ADDING | FILTERING:
-            return self._tie(inputs, op in ADDING)
-        if op in KEEPING and len(inputs) == 1:
-            return inputs[0]._replace(
-                flat=inputs[0].flat or attrs.get("global_pool") == "True")
-        if special:
-            return special(attrs, *inputs)
-        return self._unknown(inputs)
-
-    def fix(self, value):
-        """Note that channels must stay in their number."""
-        if value.ids is not None:
-            self.fixed.update(value.ids)
-
-    def roots(self):
-        """Return, for every channel, the one that stands for those tied."""
-        return np.array([self._find(one) for one in range(len(self.parent))],
-                        dtype=int)
-
-    def _find(self, one):
-        while self.parent[one] != one:
-            self.parent[one] = self.parent[self.parent[one]]
-            one = self.parent[one]
-        return one
-
-    def _fresh(self, count):
-        start = len(self.parent)
-        self.parent.extend(range(start, start + count))
-        return np.arange(start, start + count)
-
-    def _unknown(self, inputs):
-        for value in inputs:
-            self.fix(value)
-        return Value()
-
-    def _unite(self, first, second, added):
-        if len(first) != len(second):
-            raise ValueError(
-                f"{self.title}: maps of {len(first)} and {len(second)} "
-                "channels cannot be added or multiplied: the layers that "
-                "make them need the same width")
-        for one, other in zip(map(self._find, first),
-                              map(self._find, second)):
-            if one != other:
-                self.parent[other] = one
-                if added:
-                    self.added.add(one)
-
-    def _use(self, parameter, axis, ids, makes):
-        """Note that an axis of a parameter runs along these channels."""
-        if ids is None:
-            return
-        along = self.axes.setdefault(parameter.name, {})
-        if axis in along:               # shared by two nodes
-            self._unite(along[axis], ids, False)
-        along[axis] = ids
-        if makes:
-            self.filters.add((parameter.name, axis))
-
-    def _layer(self, count, data, weight, bias, axis=0):
-        """Visit a layer of ``count`` filters, along an axis of its weight."""
-        name = self.names[weight.parameter.name].removesuffix(".weight")
-        ids = self.layers.get(name)
-        if ids is None:
-            ids = self.layers[name] = self._fresh(count)
-        self._use(weight.parameter, axis, ids, True)
-        self._use(weight.parameter, 1 - axis, data.ids, False)
-        for one in bias:
-            self._use(one.parameter, 0, ids, True)
-        if name not in self.resizable:
-            self.fixed.update(ids)
-        return ids
-
-    def _convolution(self, attrs, data, weight, *bias):
-        groups, count = (int(attrs.get(name, 1))
-                         for name in ("num_group", "num_filter"))
-        if groups == 1:
-            return Value(self._layer(count, data, weight, bias), data.flat)
-        if groups != count or weight.parameter.shape[1] != 1:
-            return self._unknown([data])
-        for one in (weight, *bias):     # a filter for each channel
-            self._use(one.parameter, 0, data.ids, True)
-        return Value(data.ids, data.flat)
-
-    def _deconvolution(self, attrs, data, weight, *bias):
-        if int(attrs.get("num_group", 1)) != 1:
-            return self._unknown([data])
-        return Value(self._layer(int(attrs["num_filter"]), data, weight,
-                                  bias, axis=1))
-
-    def _fullyconnected(self, attrs, data, weight, *bias):
-        if not data.flat:
-            self.fix(data)
-            data = Value()
-        return Value(self._layer(int(attrs["num_hidden"]), data, weight,
-                                  bias), True)
-
-    def _batchnorm(self, attrs, data, *numbers):
-        if attrs.get("axis", "1") != "1":
-            return self._unknown([data])
-        for one in numbers:
-            self._use(one.parameter, 0, data.ids, True)
-        return data
-
-    def _concat(self, attrs, *parts):
-        if attrs.get("dim", "1") != "1" or any(part.ids is None
-                                               for part in parts):
-            return self._unknown(parts)
-        return Value(np.concatenate([part.ids for part in parts]),
-                      all(part.flat for part in parts))
-
-    def _slice_axis(self, attrs, data):
-        begin, end = (literal_eval(attrs[name]) for name in ("begin", "end"))
-        if data.ids is None or attrs["axis"] != "1" or (begin, end) == (
-                0, None):
-            return data
-        return self._unknown([data])
-
-    def _slice_like(self, attrs, data, _):
-        if {0, 1} & set(literal_eval(attrs.get("axes", "(0, 1)"))):
-            return self._unknown([data])
-        return data
-
-    def _reshape(self, attrs, data):
-        shape = literal_eval(attrs["shape"])
-        if data.flat and shape[:2] == (0, 0):
-            return data
-        self.fix(data)
-        if not data.flat or shape[1:] != (1, 1, 1):
-            return Value()
-        ids = self._fresh(1)            # one number for the whole image
-        self.fixed.update(ids)
-        return Value(ids, True)
-
-    def _flatten(self, _, data):
-        return data if data.flat else self._unknown([data])
-
-    def _tie(self, inputs, added):
-        """Visit an addition or a product of maps, or of maps and numbers."""
-        maps = [value for value in inputs if value.parameter is None]
-        numbers = [value.parameter for value in inputs if value.parameter]
-        single = [value.ids is None or len(value.ids) == 1 for value in maps]
-        if any(value.ids is None for value in maps) or (
-                added and (numbers or any(single) and not all(single))):
-            return self._unknown(inputs)
-        # A product with one number per channel weighs what the map has.
-        first = min(maps, key=lambda value: (len(value.ids) == 1, value.flat))
-        for value in maps:
-            if len(value.ids) > 1 or len(first.ids) == 1:
-                self._unite(first.ids, value.ids, added)
-                if value is not first and not added:
-                    self.weighing.update(value.ids)
-        for one in numbers:
-            self._use(one, 1, first.ids, True)
-        return first
-
+from ..blocks import ChannelNorm, is_aligned
+from ..files import one_line
+from .summary import MULTIPLYING, graph_shapes, output_shape
 
 RESIZABLE = (nn.Dense, nn.Conv2D, nn.Conv2DTranspose)
 
 
-class Channels(NamedTuple):
-    """The channels of a network, numbered in the order of its graph.
-
-    layers: name of a layer -> the channels that its filters make.
-    axes: name of a Gluon parameter -> {axis: the channels along it}.
-    filters: (parameter, axis) of all that makes or scales channels, as
-        against what reads them.
-    root: of every channel, one that stands for all those tied to it.
-    fixed: roots of channels that something needs in their number.
-    added: roots of channels that an addition has tied together.
-    gates: layers that only weigh the channels of other ones.
-    joins: name of a concatenation's node -> widths of its parts.
-    """
-
-    layers: dict
-    axes: dict
-    filters: set
-    root: np.ndarray
-    fixed: frozenset
-    added: frozenset
-    gates: frozenset
-    joins: dict
-
-
-def trace(net):
-    """Follow every channel through a network.
-
-    An operation that is not known here keeps the number of its channels:
-    so do the heads, whose outputs are reshaped to anchors.
-
-    Args:
-        net: a ``Network``, initialised or not.
-
-    Returns:
-        ``Channels``.
-
-    Raises:
-        ValueError: maps of different widths are added.
-
-    >>> from dsod_d2l import models
-    >>> found = trace(models.build("dsod_tiny", input_size=(96, 128)))
-    >>> len(found.layers["stem.convolutions.2.0"])
-    32
-    """
-    resizable = {name for name, block in owners(net).items()
-                 if isinstance(block, RESIZABLE)}
-    graph = json.loads(mx.sym.Group(list(net(mx.sym.var("data")))).tojson())
-    tracer = Tracer(net, resizable)
-    values = []
-    for node in graph["nodes"]:
-        values.append(tracer.visit(
-            node, [values[source[0]] for source in node["inputs"]]))
-    for source in graph["heads"]:
-        tracer.fix(values[source[0]])
-    root = tracer.roots()
-    gates = (name for name, ids in tracer.layers.items()
-             if tracer.weighing.issuperset(ids))
-    return Channels(tracer.layers, tracer.axes, tracer.filters, root,
-                    frozenset(root[list(tracer.fixed)]),
-                    frozenset(root[list(tracer.added)]),
-                    frozenset(gates), tracer.joins)
-
-
-def owners(net):
+def named_blocks(net):
     """Return {structural name: block} of all blocks within a block."""
     found = {}
     for name, child in net._children.items():
         found[name] = child
         found.update({f"{name}.{inner}": block
-                      for inner, block in owners(child).items()})
+                      for inner, block in named_blocks(child).items()})
     return found
 
 
@@ -315,32 +40,50 @@ def narrow(net, widths):
         ValueError: the network has no such layer, or something needs the
             number of its filters, as the anchors do those of a head.
     """
-    before = trace(net)
-    blocks = owners(net)
+    title, blocks = net.config.name, named_blocks(net)
+    layers = {name: block for name, block in blocks.items()
+              if isinstance(block, RESIZABLE) and _groups(block) == 1}
+    kept = _kept(_graph(net)[1])
     for name, width in widths.items():
-        _check(net, name, width, before)
-        _resize(blocks[name], width)
-    after = trace(net)
-    for parameter in net.collect_params().values():
-        along = after.axes.get(parameter.name, {})
-        parameter._shape = tuple(
-            len(along[axis]) if axis in along else side
-            for axis, side in enumerate(parameter.shape))
-        parameter._var = None               # the symbol knew the old shape
-    for block in [net, *blocks.values()]:
-        _refresh(block)
-        _align(block, after.joins)
+        if name not in layers:
+            raise ValueError(f"{title} has no layer {name!r} that could be "
+                             f"given a width; its first one is "
+                             f"{next(iter(layers))!r}")
+        weight = layers[name].weight
+        count = weight.shape[isinstance(layers[name], nn.Conv2DTranspose)]
+        if width != count and weight.name in kept:
+            raise ValueError(f"{title}: the width of {name} must stay "
+                             f"{count}, found {width}")
+        _resize(layers[name], width)
+    try:
+        _infer(net, blocks.values())
+    except mx.MXNetError as error:
+        raise ValueError(f"{title}: {_misfit(str(error))}") from error
 
 
-def _check(net, name, width, found):
-    if name not in found.layers:
-        raise ValueError(f"{net.config.name} has no layer {name!r} that "
-                         "could be given a width; its first one is "
-                         f"{next(iter(found.layers))!r}")
-    ids = found.layers[name]
-    if width != len(ids) and found.fixed.issuperset(found.root[ids]):
-        raise ValueError(f"{net.config.name}: the width of {name} must stay "
-                         f"{len(ids)}, found {width}")
+def _groups(block):
+    return getattr(block, "_kwargs", {}).get("num_group", 1)
+
+
+def _graph(net):
+    """Return the shapes and the nodes of a network's graph, by their name."""
+    return graph_shapes(list(net(mx.sym.var("data"))),
+                        (1, 3, *net.config.input_size))
+
+
+def _kept(nodes):
+    """Return the weights of layers whose map is reshaped, to anchors mostly.
+
+    A reshape that keeps the channels is none of these.
+    """
+    kept = set()
+    for node in nodes.values():
+        if node["op"] == "Reshape" and literal_eval(
+                node["attrs"]["shape"])[:2] != (0, 0):
+            while node["op"] not in MULTIPLYING:
+                node = node["from"][0]
+            kept.add(node["from"][1]["name"])
+    return kept
 
 
 def _resize(block, width):
@@ -351,19 +94,53 @@ def _resize(block, width):
         block._channels = block._kwargs["num_filter"] = width
 
 
-def _refresh(block):
-    """Let a convolution know the widths that its weight has now."""
-    options = getattr(block, "_kwargs", {})
-    if "num_filter" not in options:
-        return
-    first, second = block.weight.shape[:2]
-    groups = options["num_group"]
-    if groups == options["num_filter"] > 1:     # a filter for each channel
-        options["num_group"] = options["num_filter"] = first
-        block._channels = block._in_channels = first
-    else:
-        deconvolution = isinstance(block, nn.Conv2DTranspose)
-        block._in_channels = first if deconvolution else second * groups
+def _infer(net, blocks):
+    """Find all shapes anew, from the numbers of filters alone."""
+    parameters = net.collect_params().values()
+    before = {one.name: one.shape for one in parameters}
+
+    def reshape(shapes):
+        for one in parameters:
+            one._shape = shapes.get(one.name)
+            one._var = None                 # the symbol knew the old shape
+
+    def follow(block, inputs):
+        """Give what keeps channels apart as many as it reads."""
+        channels = inputs[0].infer_shape_partial(
+            data=(1, 3, *net.config.input_size))[1][0][1]
+        if isinstance(block, ChannelNorm):
+            block.scale._shape = (1, channels, 1, 1)
+        else:
+            block._channels = channels
+            block._kwargs["num_group"] = block._kwargs["num_filter"] = channels
+    following = [block for block in blocks if isinstance(block, ChannelNorm)
+                 or 1 < _groups(block) == block._kwargs["num_filter"]]
+    hooks = [block.register_forward_pre_hook(follow) for block in following]
+    reshape({})
+    try:
+        shapes, nodes = _graph(net)
+    finally:
+        for hook in hooks:
+            hook.detach()
+    reshape({**before, **shapes})
+    for block in [net, *blocks]:
+        if hasattr(block, "_in_channels"):
+            first, second = block.weight.shape[:2]
+            block._in_channels = (first if isinstance(
+                block, nn.Conv2DTranspose) else second * _groups(block))
+        _align(block, [[output_shape(part, shapes)[1]
+                        for part in node["from"]] for node in nodes.values()
+                       if node["op"] == "Concat" and node["name"].startswith(
+                           f"{block.prefix}concat")])
+
+
+def _misfit(problem):
+    """Say in a sentence what MXNet says of layers that do not fit."""
+    counts = re.findall(r"\[\d+,(\d+)", problem)
+    if len(counts) != 2:
+        return f"layers of such widths do not fit ({one_line(problem)})"
+    return (f"maps of {' and '.join(counts)} channels cannot be added or "
+            "multiplied: the layers that make them need the same width")
 
 
 def _align(block, joins):
@@ -372,8 +149,7 @@ def _align(block, joins):
     A block's nodes bear its prefix, in the order in which it calls them; one
     that cannot be told for certain is not aligned, see ``blocks.join``.
     """
-    found = (is_aligned(*widths) for name, widths in joins.items()
-             if name.startswith(f"{block.prefix}concat"))
+    found = (is_aligned(*widths) for widths in joins)
     for name in ("aligned", "starts"):
         flags = getattr(block, name, None)
         if isinstance(flags, bool):

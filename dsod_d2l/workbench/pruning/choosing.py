@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...blocks import ALIGNED
-from ...models.widths import trace
 from ...weights import parameter_arrays
+from .channels import trace
 
 SCOPES = ("layer", "global")
 
@@ -99,7 +99,7 @@ def filter_groups(net, layers=("*",), protect=(), shortcuts=False,
 
 
 def plan_pruning(net, ratio, layers=("*",), protect=(), scope="layer",
-              shortcuts=False, multiple=ALIGNED):
+                 shortcuts=False, multiple=ALIGNED):
     """Choose the filters that are to go.
 
     Args:
@@ -115,7 +115,7 @@ def plan_pruning(net, ratio, layers=("*",), protect=(), scope="layer",
             a concatenation start elsewhere; 1: not rounded.
 
     Returns:
-        ``Plan``.
+        ``PruningPlan``.
 
     Raises:
         ValueError: the ratio would empty a layer or removes nothing, or a

@@ -22,7 +22,7 @@ def cut(net, plan):
 
     Args:
         net: an initialised ``Network``.
-        plan: ``Plan`` of ``make_plan`` for this network.
+        plan: ``PruningPlan`` of ``plan_pruning`` for this network.
 
     Returns:
         A new ``Network`` on the same device. Its configuration holds the new
@@ -99,7 +99,7 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
         ratios: shares of the filters.
         note: called with each ``Sensitivity`` as it is there.
         letter_box: whether images are fitted in undistorted.
-        wishes: ``layers``, ``protect`` and ``shortcuts`` of ``make_plan``.
+        wishes: ``layers``, ``protect`` and ``shortcuts`` of ``plan_pruning``.
 
     Returns:
         List of ``Sensitivity``: for each layer one of each ratio that takes
@@ -121,7 +121,7 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
     rows = []
     for group, ratio in tasks:
         plan = plan_pruning(net, ratio, [group.name], multiple=1,
-                         shortcuts=wishes.get("shortcuts", False))
+                            shortcuts=wishes.get("shortcuts", False))
         zeroed = masked(net, plan)
         detector = Detector(zeroed, zeroed.config, classes,
                             DetectConfig(letter_box=letter_box))
@@ -192,7 +192,7 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
             step-1.safetensors and so on, and model.safetensors; or None.
         note: called with each ``Row`` as it is there.
         progress: whether training shows a bar.
-        wishes: further arguments of ``make_plan``.
+        wishes: further arguments of ``plan_pruning``.
 
     Returns:
         (net, rows): the last network, and its ``Row``s, the whole first.
@@ -225,7 +225,7 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
         look(f"pruned {step}")
         if settings is not None:
             net = fitting.fit(net, dataset, settings, progress=progress,
-                               ctx=_device(net)).net
+                              ctx=_device(net)).net
             look(f"trained {step}", rows[-1].latency)
         if folder:
             _save(folder, step, net, classes, rows)
@@ -250,4 +250,4 @@ def _save(folder, step, net, classes, rows):
     """Save a network under the number of its step, and as the last one."""
     for name in (f"step-{step}", "model"):
         weights.save_weights(f"{folder}/{name}.safetensors", net, classes,
-                                 pruning=[row._asdict() for row in rows])
+                             pruning=[row._asdict() for row in rows])

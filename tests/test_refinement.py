@@ -35,7 +35,8 @@ def test_both_steps_end_at_the_object_whatever_the_first_one_says():
     anchors, boxes = (np.sort(rng.uniform(0, 1, (50, 2, 2)), axis=1)
                       .reshape(50, 4) for _ in range(2))
     moves = rng.normal(0, 3, (50, 4))
-    refined = refinement.refine(anchors, moves, (.1, .2, .3, .4))
+    codec = targets.OffsetCodec((0, 0, 0, 0), (.1, .2, .3, .4))
+    refined = refinement.refine(anchors, moves, codec.decode)
     offsets = targets.encode(boxes, refined, (.1, .2, .3, .4))
     np.testing.assert_allclose(
         targets.decode(offsets, refined, (.1, .2, .3, .4)), boxes, atol=1e-9)

@@ -1,0 +1,270 @@
+"""Which channels of a network belong together.
+
+Every filter of a convolution makes a channel, and the channel lives on: a
+normalisation has a factor for it, a later convolution a slice of each of its
+filters, a concatenation moves it to another place, and an addition ties it
+to another channel. ``trace`` follows all of them through the symbol of a
+network, whatever its family.
+"""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from typing import NamedTuple
+
+import mxnet as mx
+import numpy as np
+
+from ...models.summary import graph_shapes, output_shape
+from ...models.widths import RESIZABLE, named_blocks
+
+# What keeps channels as they are wherever it yields as many as it takes.
+KEEPING = {"Activation", "relu", "sigmoid", "tanh", "clip", "Pooling",
+           "L2Normalization", "UpSampling", "Dropout", "identity", "_copy",
+           "BlockGrad", "Cast", "_mul_scalar", "slice_axis", "slice_like",
+           "Flatten"}
+ADDING = {"elemwise_add", "broadcast_add", "_Plus", "_plus", "add_n"}
+FILTERING = {"elemwise_mul", "broadcast_mul", "_Mul", "_mul"}
+
+
+class Value(NamedTuple):
+    """What a node of the graph yields.
+
+    ids: its channels; None where they are not followed.
+    shape: of it.
+    parameter: the Gluon parameter that the node stands for, if any.
+    """
+
+    ids: np.ndarray | None = None
+    shape: tuple = ()
+    parameter: object = None
+
+    @property
+    def flat(self):
+        """Whether it has a single cell, or no cells any more."""
+        return all(side == 1 for side in self.shape[2:])
+
+
+class Tracer:
+    """The state of one walk through the graph.
+
+    Args:
+        net: a ``Network``.
+        resizable: names of the blocks whose number of filters can be set;
+            other layers keep theirs.
+
+    Its attributes are those of ``Channels``; tied channels are kept as a
+    forest, in which every channel knows a ``parent``.
+    """
+
+    def __init__(self, net, resizable):
+        self.parameters = {one.name: one for one
+                           in net.collect_params().values()}
+        self.names = {}
+        for name, one in net._collect_params_with_prefix().items():
+            self.names.setdefault(one.name, name)
+        self.resizable = resizable
+        self.parent, self.fixed, self.added = [], set(), set()
+        self.weighing = set()
+        self.layers, self.axes, self.filters = {}, {}, set()
+
+    def visit(self, node, inputs, shape):
+        """Return the ``Value`` of a node of the graph, which has a shape."""
+        if node["op"] == "null":
+            return Value(None, shape, self.parameters.get(node["name"]))
+        return Value(self._channels(node["op"], node.get("attrs", {}), inputs,
+                                    shape), shape)
+
+    def _channels(self, op, attrs, inputs, shape):
+        if op in ADDING | FILTERING:
+            return self._tie(inputs, op in ADDING)
+        first = inputs[0].ids
+        if op in KEEPING and first is not None and len(first) == shape[1]:
+            return first
+        visit = getattr(self, f"_{op.lower()}", self._unknown)
+        return visit(inputs, attrs, shape[1:2])
+
+    def fix(self, value):
+        """Note that channels must stay in their number."""
+        if value.ids is not None:
+            self.fixed.update(value.ids)
+
+    def roots(self):
+        """Return, for every channel, the one that stands for those tied."""
+        return np.array([self._find(one) for one in range(len(self.parent))],
+                        dtype=int)
+
+    def _find(self, one):
+        while self.parent[one] != one:
+            self.parent[one] = self.parent[self.parent[one]]
+            one = self.parent[one]
+        return one
+
+    def _fresh(self, count):
+        start = len(self.parent)
+        self.parent.extend(range(start, start + count))
+        return np.arange(start, start + count)
+
+    def _unknown(self, inputs, *_):
+        for value in inputs:
+            self.fix(value)
+
+    def _unite(self, first, second, added):
+        for one, other in zip(map(self._find, first),
+                              map(self._find, second)):
+            if one != other:
+                self.parent[other] = one
+                if added:
+                    self.added.add(one)
+
+    def _use(self, parameter, axis, ids, makes):
+        """Note that an axis of a parameter runs along these channels."""
+        if ids is None:
+            return
+        along = self.axes.setdefault(parameter.name, {})
+        if axis in along:               # shared by two nodes
+            self._unite(along[axis], ids, False)
+        along[axis] = ids
+        if makes:
+            self.filters.add((parameter.name, axis))
+
+    def _layer(self, count, data, weight, bias, axis=0):
+        """Visit a layer of ``count`` filters, along an axis of its weight."""
+        name = self.names[weight.parameter.name].removesuffix(".weight")
+        ids = self.layers.get(name)
+        if ids is None:
+            ids = self.layers[name] = self._fresh(count)
+        self._use(weight.parameter, axis, ids, True)
+        self._use(weight.parameter, 1 - axis, data.ids, False)
+        for one in bias:
+            self._use(one.parameter, 0, ids, True)
+        if name not in self.resizable:
+            self.fixed.update(ids)
+        return ids
+
+    def _convolution(self, inputs, attrs, count):
+        data, weight, *bias = inputs
+        groups = int(attrs.get("num_group", 1))
+        if groups == 1:
+            return self._layer(*count, data, weight, bias)
+        if groups != count[0] or weight.shape[1] != 1:
+            return self._unknown([data])
+        for one in (weight, *bias):     # a filter for each channel
+            self._use(one.parameter, 0, data.ids, True)
+        return data.ids
+
+    def _deconvolution(self, inputs, attrs, count):
+        data, weight, *bias = inputs
+        if int(attrs.get("num_group", 1)) != 1:
+            return self._unknown([data])
+        return self._layer(*count, data, weight, bias, axis=1)
+
+    def _fullyconnected(self, inputs, attrs, count):
+        data, weight, *bias = inputs
+        if not data.flat:
+            self.fix(data)
+            data = Value()
+        return self._layer(*count, data, weight, bias)
+
+    def _batchnorm(self, inputs, attrs, _):
+        data, *numbers = inputs
+        if attrs.get("axis", "1") != "1":
+            return self._unknown([data])
+        for one in numbers:
+            self._use(one.parameter, 0, data.ids, True)
+        return data.ids
+
+    def _concat(self, parts, attrs, _):
+        if attrs.get("dim", "1") != "1" or any(part.ids is None
+                                               for part in parts):
+            return self._unknown(parts)
+        return np.concatenate([part.ids for part in parts])
+
+    def _reshape(self, inputs, attrs, count):
+        [data] = inputs
+        shape = literal_eval(attrs["shape"])
+        if data.flat and shape[:2] == (0, 0):
+            return data.ids
+        self.fix(data)
+        if data.flat and shape[1:] == (1, 1, 1):
+            ids = self._fresh(1)        # one number for the whole image
+            self.fixed.update(ids)
+            return ids
+
+    def _tie(self, inputs, added):
+        """Visit an addition or a product of maps, or of maps and numbers."""
+        maps = [value for value in inputs if value.parameter is None]
+        numbers = [value.parameter for value in inputs if value.parameter]
+        single = [value.ids is None or len(value.ids) == 1 for value in maps]
+        if any(value.ids is None for value in maps) or (
+                added and (numbers or any(single) and not all(single))):
+            return self._unknown(inputs)
+        # A product with one number per channel weighs what the map has.
+        first = min(maps, key=lambda value: (len(value.ids) == 1, value.flat))
+        for value in maps:
+            if len(value.ids) > 1 or len(first.ids) == 1:
+                self._unite(first.ids, value.ids, added)
+                if value is not first and not added:
+                    self.weighing.update(value.ids)
+        for one in numbers:
+            self._use(one, 1, first.ids, True)
+        return first.ids
+
+
+class Channels(NamedTuple):
+    """The channels of a network, numbered in the order of its graph.
+
+    layers: name of a layer -> the channels that its filters make.
+    axes: name of a Gluon parameter -> {axis: the channels along it}.
+    filters: (parameter, axis) of all that makes or scales channels, as
+        against what reads them.
+    root: of every channel, one that stands for all those tied to it.
+    fixed: roots of channels that something needs in their number.
+    added: roots of channels that an addition has tied together.
+    gates: layers that only weigh the channels of other ones.
+    """
+
+    layers: dict
+    axes: dict
+    filters: set
+    root: np.ndarray
+    fixed: frozenset
+    added: frozenset
+    gates: frozenset
+
+
+def trace(net):
+    """Follow every channel through a network.
+
+    An operation that is not known here keeps the number of its channels:
+    so do the heads, whose outputs are reshaped to anchors.
+
+    Args:
+        net: a ``Network``, initialised or not.
+
+    Returns:
+        ``Channels``.
+
+    >>> from dsod_d2l import models
+    >>> found = trace(models.build("dsod_tiny", input_size=(96, 128)))
+    >>> len(found.layers["stem.convolutions.2.0"])
+    32
+    """
+    resizable = {name for name, block in named_blocks(net).items()
+                 if isinstance(block, RESIZABLE)}
+    outputs = list(net(mx.sym.var("data")))
+    shapes, nodes = graph_shapes(outputs, (1, 3, *net.config.input_size))
+    tracer, values = Tracer(net, resizable), {}
+    for name, node in nodes.items():
+        values[name] = tracer.visit(
+            node, [values[source["name"]] for source in node["from"]],
+            output_shape(node, shapes))
+    for output in outputs:
+        tracer.fix(values[output.name])
+    root = tracer.roots()
+    gates = (name for name, ids in tracer.layers.items()
+             if tracer.weighing.issuperset(ids))
+    return Channels(tracer.layers, tracer.axes, tracer.filters, root,
+                    frozenset(root[list(tracer.fixed)]),
+                    frozenset(root[list(tracer.added)]),
+                    frozenset(gates))
