@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import reprlib
 from collections import Counter
@@ -90,12 +91,21 @@ def one_line(text, most=400):
                    for one in text)
 
 
-def check_names(names, source):
+def read_json_names(path):
+    """Return the value of a JSON file that ought to list names."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON list of names, found "
+                         f"something else ({error}).") from error
+
+
+def check_names(names, source, wanted="class names"):
     """Return the names as a list, or raise if they are no class names."""
     if not (isinstance(names, list) and names
             and all(isinstance(name, str) and name for name in names)):
         # What a YAML file nests by reference would be endless as text.
-        raise ValueError(f"{source}: expected class names, found "
+        raise ValueError(f"{source}: expected {wanted}, found "
                          f"{reprlib.repr(names)[:60]}.")
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:

@@ -49,7 +49,7 @@ REQUIRED = {
         "change_brightness", "change_contrast", "change_hsv", "distort", "draw_expansion",
         "draw_patches", "meets", "collect_patches", "patch_window", "ssd_window", "ssd",
         "letter_box_frame", "letter_box", "undo_letter_box")},
-    "13_your_data": {"workbench.formats.annotated.box_fault", "workbench.checking.anchor_fit.best_overlaps",
+    "13_your_data": {"workbench.formats.image_folder.box_fault", "workbench.checking.anchor_fit.best_overlaps",
                      "workbench.checking.anchor_fit.recall", "workbench.formats.addresses.split_path",
                      "workbench.pretrained.transfer.start_from"},
     "14_grp_dsod": {f"pyramid.{name}" for name in (

@@ -702,8 +702,7 @@ def test_crowds_are_not_trained_on(small):
 
 
 def test_the_cache_has_a_limit(tmp_path, monkeypatch):
-    from dsod_d2l.workbench.formats import annotated
-    monkeypatch.setattr(annotated, "CACHE_LIMIT", 40 * 60 * 3 + 1)
+    monkeypatch.setattr(sample_module, "CACHE_LIMIT", 40 * 60 * 3 + 1)
     convert(Small(), f"yolo:{tmp_path}")
     found = addresses.open_dataset(f"yolo:{tmp_path}", cache=True)
     assert found[0].image is found[0].image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -11,8 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..datasets.records import RecordDataset
-from ..files import inside
-from .formats.reading import check_sum
+from ..files import inside, write_atomically
 
 DOWNLOAD_CHUNK = 1 << 16
 
@@ -50,6 +50,24 @@ def fetch(url, path, checksum, timeout=20, progress=None):
         raise
     os.replace(part, path)
     return path
+
+
+def check_sum(path, expected):
+    """Return the path if a file has a checksum, else raise a ValueError.
+
+    Args:
+        path: the file.
+        expected: its SHA-256, SHA-1 or MD5, as hexadecimal digits.
+    """
+    name = {64: "SHA-256", 40: "SHA-1", 32: "MD5"}[len(expected)]
+    digest = hashlib.new(name.replace("-", "").lower())
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != expected.lower():
+        raise ValueError(f"{path}: expected {name} {expected}, found "
+                         f"{digest.hexdigest()}.")
+    return Path(path)
 
 
 def _receive(url, part, timeout, progress):
@@ -220,7 +238,7 @@ def download(name, folder, keep=False, timeout=20, progress=None):
         fetch(archive.address, path, archive.sha256, timeout, tell)
         unpack_archive(path, folder)
         there.append(one)
-        done.write_text("\n".join(there) + "\n")
+        write_atomically(done, ("\n".join(there) + "\n").encode())
         if not keep:
             path.unlink()
     return list(names)

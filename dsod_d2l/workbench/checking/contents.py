@@ -10,6 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ...datasets.sample import FLAGS, Fault
+from ...datasets.wrappers import complete
 from ..formats import addresses
 from .anchor_fit import fit_anchors, recall
 
@@ -137,24 +138,13 @@ def inspect(spec, config, model, rng, **options):
             faults = getattr(error, "faults", None) or [
                 Fault(str(spec), str(error))]
             return examine((), (), faults, config, model, rng, str(spec))
-    return examine(dataset, dataset.classes, _faults(dataset), config, model,
+    return examine(dataset, dataset.classes, dataset.faults, config, model,
                    rng, str(spec))
-
-
-def _faults(dataset):
-    """Return every Fault that a data set knows of."""
-    for name in ("parts", "dataset"):
-        inner = getattr(dataset, name, None)
-        if inner is not None:
-            inner = inner if name == "parts" else [inner]
-            return [fault for one in inner for fault in _faults(one)]
-    found = getattr(dataset, "faults", getattr(dataset, "skipped", []))
-    return [fault if isinstance(fault, Fault) else Fault(*fault, "record")
-            for fault in found]
 
 
 def examine(dataset, classes, faults, config, model, rng, title):
     """Return the Report of an open data set; see ``inspect``."""
+    dataset = complete(dataset)
     entries, rows, pixels, duplicates, empty, clipped = [], [], [], [], [], 0
     for index in range(len(dataset)):
         entry = dataset.entry(index)

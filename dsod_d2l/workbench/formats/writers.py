@@ -19,7 +19,7 @@ import numpy as np
 from ...datasets.records import write_records
 from ...datasets.sample import FLAGS
 from ...files import replacing
-from .reading import read_names, write_new
+from .text_files import read_names
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
 
@@ -38,6 +38,19 @@ def pixels(entry, size):
     """Return the edges of an entry's boxes in pixels, (M, 4) float64."""
     height, width = size
     return entry.boxes * np.array([width, height, width, height], float)
+
+
+def write_new(path, data):
+    """Write bytes to a file that is not there yet, folders included.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} is there already.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 class Writer:
