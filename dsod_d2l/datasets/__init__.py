@@ -7,7 +7,7 @@ A data set is any object with ``classes`` (a tuple of names), ``len()`` and
 
 from .records import RecordDataset
 from .sample import Dataset, Sample, example, make_sample
-from .wrappers import Combined, Selected, Subset, split
+from .wrappers import Combined, Subset, split
 
-__all__ = ["Combined", "Dataset", "RecordDataset", "Sample", "Selected",
-           "Subset", "example", "make_sample", "split"]
+__all__ = ["Combined", "Dataset", "RecordDataset", "Sample", "Subset",
+           "example", "make_sample", "split"]

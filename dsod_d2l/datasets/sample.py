@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import threading
 import warnings
@@ -127,16 +126,6 @@ def crowds_in(flags):
 def few(names):
     """Return the first names as text."""
     return ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")
-
-
-def unknown_class(name, classes):
-    """Return the clause that says that a class name is not known."""
-    name = str(name)[:80]
-    near = difflib.get_close_matches(name, list(classes), 1)
-    folded = {one.casefold(): one for one in classes}
-    near = near or [one for one in [folded.get(name.casefold())] if one]
-    meant = f"; {near[0]!r} is known" if near else ""
-    return f"the class {name!r} is not one of {few(classes)}{meant}"
 
 
 class Dataset:

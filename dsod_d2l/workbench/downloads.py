@@ -257,15 +257,12 @@ def unpack_archive(path, folder):
     """
     path, folder = Path(path), Path(folder)
     try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                members = [_zipped(archive, one) for one
-                           in archive.infolist()]
-                _write_all(members, path, folder)
-        else:
-            with tarfile.open(path) as archive:
-                members = [_tarred(archive, one) for one in archive]
-                _write_all(members, path, folder)
+        zipped = path.suffix == ".zip"
+        with (zipfile.ZipFile if zipped else tarfile.open)(path) as archive:
+            members = ([_zipped(archive, one) for one in archive.infolist()]
+                       if zipped else
+                       [_tarred(archive, one) for one in archive])
+            _write_all(members, path, folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path}: expected a whole archive, found one that "
                          f"cannot be read ({error}).") from error

@@ -125,7 +125,7 @@ def open_one(text, split, options):
     dataset = _open(kind, rest, split, {**own, **options}, text)
     if not chosen:
         return dataset
-    from ...datasets.wrappers import Selected
+    from .choices import Selected
     return Selected(dataset, **chosen)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets import pictures
-from ...datasets.sample import FLAGS, Entry, Fault, FileDataset, unknown_class
+from ...datasets.sample import FLAGS, Entry, Fault, FileDataset
 from ...files import one_line
-from .text_files import whole_size
+from .text_files import unknown_class, whole_size
 
 OUTSIDE = ("error", "clip")
 SLACK = 0.011         # pixels outside that are rounding: COCO has 2 digits

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
+from ...datasets.sample import few
 from ...files import check_names, read_json_names
 
 
@@ -60,6 +62,16 @@ def filled_lines(path):
     for row, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             yield row, f"{path}, line {row}", line.strip()
+
+
+def unknown_class(name, classes):
+    """Return the clause that says that a class name is not known."""
+    name = str(name)[:80]
+    near = difflib.get_close_matches(name, list(classes), 1)
+    folded = {one.casefold(): one for one in classes}
+    near = near or [one for one in [folded.get(name.casefold())] if one]
+    meant = f"; {near[0]!r} is known" if near else ""
+    return f"the class {name!r} is not one of {few(classes)}{meant}"
 
 
 def read_names(folder):

@@ -196,7 +196,7 @@ class VOC(ImageFolder):
             raise FileNotFoundError(
                 f"There is no image set {str(image_set)!r} in {lists}; "
                 f"expected one of {', '.join([*known[:12], 'all'])}.")
-        return read_list(lists / f"{image_set}.txt")
+        return _once(_names_in(lists / f"{image_set}.txt"))
 
     def _classes(self):
         """Return the names of all classes of the folder."""
@@ -304,46 +304,36 @@ def _parts(root):
                             "JPEGImages, or with XML files and images.")
 
 
-class _Lines:
-    """What the lines of a list name: each once, in the folder, else a fault.
+def _once(rows):
+    """Return the values of rows with names that were not there, and faults.
 
-    Attributes:
-        found: list of what was taken, in order.
-        faults: list of ``Fault``.
+    Args:
+        rows: iterable of (row, where, name, value, None or what is wrong
+            with them: reason and kind).
     """
-
-    def __init__(self):
-        self.found, self.faults, self.seen = [], [], {}
-
-    def take(self, row, where, name, value, leaves):
-        """Take the value of a line, unless it leaves or the name was there.
-
-        Args:
-            leaves: the reason for a fault, or None.
-        """
-        if leaves:
-            self.faults.append(fault_at(where, leaves, "path"))
-        elif name in self.seen:
-            self.faults.append(fault_at(
-                where, f"{name!r} is listed in line {self.seen[name]} "
-                "already", "duplicate"))
+    values, faults, seen = [], [], {}
+    for row, where, name, value, problem in rows:
+        if not problem and name in seen:
+            problem = (f"{name!r} is listed in line {seen[name]} already",
+                       "duplicate")
+        if problem:
+            faults.append(fault_at(where, *problem))
         else:
-            self.seen[name] = row
-            self.found.append(value)
+            seen[name] = row
+            values.append(value)
+    return values, faults
 
 
-def read_list(path):
-    """Return the names in a list, one a line, and the faults in it."""
-    lines = _Lines()
+def _names_in(path):
+    """Yield the rows for ``_once`` of a list of names, one a line."""
     for row, where, name in filled_lines(path):
         words = name.split()
         if len(words) == 2 and words[1] in ("-1", "0", "1"):
             raise ValueError(f"{where}: expected one name, found {name!r}: a "
                              "list of the images of one class is no image "
                              "set.")
-        lines.take(row, where, name, name, None if inside(path.parent, name)
-                   else f"the name {name[:80]!r} leaves the folder")
-    return lines.found, lines.faults
+        yield row, where, name, name, None if inside(path.parent, name) else (
+            f"the name {name[:80]!r} leaves the folder", "path")
 
 
 def open_voc(folder, image_set=None, **options):
@@ -395,7 +385,7 @@ class PairList(ImageFolder):
                  bad="error", cache=False):
         path = Path(path)
         folder = path.parent
-        pairs, faults = _read_pairs(path)
+        pairs, faults = _once(_pairs_in(path))
         parsed = [_read_annotation(folder / notes, f"{where}: there is no "
                                    "file ") for _, notes, where in pairs]
         classes = tuple(classes or read_names(folder)
@@ -410,18 +400,16 @@ class PairList(ImageFolder):
                          cache)
 
 
-def _read_pairs(path):
-    """Return [(image, XML file, where)], and the faults of lines."""
-    lines = _Lines()
+def _pairs_in(path):
+    """Yield the rows for ``_once`` of a list of (image, XML file, where)."""
     for row, where, text in filled_lines(path):
         words = [word.strip().replace("\\", "/") for word
                  in text.split("\t" if "\t" in text else None)]
+        problem = None
         if len(words) != 2 or not all(words):
-            lines.faults.append(fault_at(
-                where, "expected an image and an XML file, separated by a "
-                f"tab or by spaces, found {text[:80]!r}"))
-            continue
-        stays = all(inside(path.parent, word) for word in words)
-        lines.take(row, where, words[0], (*words, where), None if stays else
-                   f"a name leaves the folder of the list: {text[:80]!r}")
-    return lines.found, lines.faults
+            problem = ("expected an image and an XML file, separated by a tab "
+                       f"or by spaces, found {text[:80]!r}", "file")
+        elif not all(inside(path.parent, word) for word in words):
+            problem = (f"a name leaves the folder of the list: {text[:80]!r}",
+                       "path")
+        yield row, where, words[0], (*words, where), problem
