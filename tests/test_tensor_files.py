@@ -174,3 +174,30 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["w"]
+
+
+def test_a_file_is_written_whole_or_not_at_all_piece_by_piece(tmp_path):
+    path = tmp_path / "new" / "folder" / "w"
+    with files.replacing(path) as file:
+        file.write(b"one ")
+        assert not path.exists()
+        file.write(b"two")
+    assert path.read_bytes() == b"one two"
+    with pytest.raises(RuntimeError), files.replacing(path) as file:
+        file.write(b"half")
+        raise RuntimeError("stopped")
+    assert path.read_bytes() == b"one two"
+    assert [one.name for one in path.parent.iterdir()] == ["w"]
+
+
+def test_a_source_that_cannot_be_read_is_not_said_to_be_the_target(tmp_path):
+    for source, error in ((tmp_path / "none", FileNotFoundError),
+                          (tmp_path, IsADirectoryError)):
+        with pytest.raises(error) as caught, files.replacing(
+                tmp_path / "w") as file:
+            file.write(source.read_bytes())
+        assert "was not written" not in str(caught.value)
+    with pytest.raises(OSError, match="^a sentence$"), files.replacing(
+            tmp_path / "w"):
+        raise OSError("a sentence")
+    assert not list(tmp_path.iterdir())
