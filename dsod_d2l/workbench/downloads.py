@@ -75,9 +75,12 @@ def _receive(url, part, timeout, progress):
     import requests
 
     done = part.stat().st_size if part.is_file() else 0
+    # Without "identity" a server may compress, and lengths would not agree.
+    headers = {"Accept-Encoding": "identity",
+               **({"Range": f"bytes={done}-"} if done else {})}
     try:
         with requests.get(url, stream=True, timeout=timeout,
-                          headers=_headers(done)) as answer:
+                          headers=headers) as answer:
             if answer.status_code == 416 and done:    # nothing is left to send
                 return
             if not answer.ok:
@@ -88,12 +91,6 @@ def _receive(url, part, timeout, progress):
     except requests.RequestException as error:
         raise ConnectionError(f"{url} cannot be fetched: {_why(error)}."
                               ) from error
-
-
-def _headers(done):
-    # Without "identity" a server may compress, and lengths would not agree.
-    headers = {"Accept-Encoding": "identity"}
-    return {**headers, "Range": f"bytes={done}-"} if done else headers
 
 
 def _store(answer, part, done, progress):

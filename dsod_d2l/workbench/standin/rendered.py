@@ -62,11 +62,11 @@ class StandIn(RecordDataset):
         count = COUNTS[split] if count is None else _whole("count", count, 1)
         self.split, self.seed = split, _whole("seed", seed, 0)
         self.sides, self.number = check_size(size), check_objects(objects)
-        workers = (usable_cores() if workers is None
-                   else _whole("workers", workers, 1))
+        if workers is not None:
+            workers = _whole("workers", workers, 1)
         path = self._folder(root, count) / f"{split}.rec"
         if not _intact(path, count):
-            self._render(path, count, workers)
+            self._render(path, count, workers or usable_cores())
         super().__init__(path, classes=STANDIN_CLASSES, cache=cache)
 
     def __repr__(self):
