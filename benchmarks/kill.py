@@ -293,7 +293,7 @@ def figures(trials):
         "nothing_there_yet": sum(not one["description"] for one in moments),
         "while_a_file_was_written": len(writing),
         "files_written_then": sorted({
-            name.replace(".partial", "") for one in writing
+            name[1:].rsplit(".", 2)[0] for one in writing
             for name in one["being_written"]}),
         "compared_per_run": {trial.name: len(trial.whole)
                              for trial in trials},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import reprlib
 from collections import Counter
@@ -13,20 +14,54 @@ from pathlib import Path
 def replacing(path):
     """Yield a binary file that takes the place of `path` once it is whole.
 
+    A reader finds the old file or the new one, never a part, even after a
+    loss of power; two processes that write the same file do not mix.
+
     Args:
-        path: where the file belongs; if anything goes wrong, what is there
-            stays as it is.
+        path: where the file belongs; its folder is made.
+
+    Raises:
+        OSError: the disk is full or not writable; says that what was there
+            is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(temporary, "wb") as file:
+        with open(partial, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.replace(partial, path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        # Whoever fills the file may fail to read another one.
+        if not isinstance(error, OSError) or error.errno is None or (
+                error.filename not in (None, partial, str(partial))):
+            raise
+        raise OSError(error.errno, f"{path} was not written "
+                      f"({error.strerror}); an earlier file is untouched"
+                      ) from error
+    _keep_name(path.parent)
+
+
+def _keep_name(folder):
+    """Have the new name of a file outlast a loss of power, where it can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_atomically(path, data):
+    """Write bytes so that the file is the old one or the new one.
+
+    Args, Raises: as of ``replacing``.
+    """
+    with replacing(path) as file:
+        file.write(data)
 
 
 def inside(folder, name):
@@ -56,12 +91,21 @@ def one_line(text, most=400):
                    for one in text)
 
 
-def check_names(names, source):
+def read_json_names(path):
+    """Return the value of a JSON file that ought to list names."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON list of names, found "
+                         f"something else ({error}).") from error
+
+
+def check_names(names, source, wanted="class names"):
     """Return the names as a list, or raise if they are no class names."""
     if not (isinstance(names, list) and names
             and all(isinstance(name, str) and name for name in names)):
         # What a YAML file nests by reference would be endless as text.
-        raise ValueError(f"{source}: expected class names, found "
+        raise ValueError(f"{source}: expected {wanted}, found "
                          f"{reprlib.repr(names)[:60]}.")
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:

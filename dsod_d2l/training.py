@@ -12,8 +12,8 @@ import mxnet as mx
 from mxnet import gluon
 from mxnet.gluon import HybridBlock
 
+from .files import write_atomically
 from .losses import DetectionLoss
-from .weights import write_atomically
 
 
 def learning_rate(step, settings):

@@ -9,10 +9,8 @@ numbers alike. Files of format 1 have none.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
 from . import config as configs
-from .files import check_names, one_line
+from .files import check_names, one_line, write_atomically
 
 FORMAT, WITHOUT_CHECKSUM = "dsod_d2l 2", "dsod_d2l 1"
 BLANK = "0" * 64
@@ -31,45 +29,6 @@ NUMBERS = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64",
 PARAMS_MAGIC = b"\x12\x01\0\0\0\0\0\0"   # MXNet's own files begin with it
 # Inside a fact the quotes are escaped: this is found where it belongs only.
 CHECKSUM_MARK = b'"checksum":"'
-
-
-def write_atomically(path, data):
-    """Write bytes so that the file is either the old one or the new one.
-
-    Args:
-        path: the file; its folder is made.
-        data: bytes.
-
-    Raises:
-        OSError: the disk is full or not writable; the old file is untouched.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise OSError(error.errno, f"{path} was not written "
-                      f"({error.strerror}); an earlier file is untouched"
-                      ) from error
-    _keep_name(path.parent)
-
-
-def _keep_name(folder):
-    """Have the new name of a file outlast a loss of power, where it can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def save_tensors(path, tensors, metadata):

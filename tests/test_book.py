@@ -47,7 +47,7 @@ REQUIRED = {
         "transforms.cropping": "draw_expansion draw_patches meets collect_patches patch_window "
                                "letter_box_frame letter_box undo_letter_box",
         "transforms.pipelines": "ssd_window ssd"},
-    "13_your_data": {"workbench.formats.annotated": "box_fault",
+    "13_your_data": {"workbench.formats.image_folder": "box_fault",
                      "workbench.checking.anchor_fit": "best_overlaps recall",
                      "workbench.formats.addresses": "split_path",
                      "workbench.pretrained.transfer": "start_from"},

@@ -232,7 +232,7 @@ def test_bad_samples_are_an_error_or_counted(tmp_path, bad, reason):
         found = datasets.RecordDataset(path, classes=("a", "b"), bad="skip")
     assert len(found) == 2
     assert [s.source[-1] for s in found] == ["0", "2"]
-    (source, text), = found.skipped
+    (source, text, _), = found.skipped
     assert source == "train.rec, record 1"
     assert reason.replace("\\", "") in text
     assert "images=2" in repr(found) and "1 skipped" in repr(found)
@@ -263,7 +263,7 @@ def test_faults_come_in_the_order_of_the_file(tmp_path):
         datasets.RecordDataset(path, classes=("a",))
     with pytest.warns(UserWarning, match="3 of 4 .*record 1, box 0: label 7"):
         found = datasets.RecordDataset(path, classes=("a",), bad="skip")
-    assert [source[-1] for source, _ in found.skipped] == ["1", "2", "3"]
+    assert [fault.source[-1] for fault in found.skipped] == ["1", "2", "3"]
 
 
 def test_sound_records_are_not_warned_about(three, recwarn):

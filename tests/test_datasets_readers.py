@@ -10,8 +10,8 @@ import pytest
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
 from dsod_d2l.datasets import sample as sample_module
-from dsod_d2l.workbench.formats import (addresses, coco as coco_format, voc,
-                                        yolo as yolo_format)
+from dsod_d2l.workbench.formats import (addresses, choices, coco as coco_format,
+                                        voc, yolo as yolo_format)
 from dsod_d2l.workbench.formats.conversion import convert
 from small_sets import CLASSES, Small, assert_same, encoded, in_pixels
 
@@ -310,7 +310,7 @@ def test_coco_category_ids_need_not_follow_one_another(coco):
     chosen = datasets.Subset(addresses.open_dataset(f"{spec}?only=cat,big dog"),
                              [1])
     assert chosen.category_ids == (90, 3) and chosen.image_ids["c.jpg"] == 3
-    assert not hasattr(datasets.Selected(Small()), "image_ids")
+    assert not hasattr(choices.Selected(Small()), "image_ids")
 
 
 def test_coco_layout_and_crowd(coco, tmp_path):
@@ -647,7 +647,7 @@ def test_training_from_a_voc_folder(tmp_path, capsys):
 
 def test_combined():
     first = Small()
-    second = datasets.Selected(Small(), only=["Tür & <b>", "cat"])
+    second = choices.Selected(Small(), only=["Tür & <b>", "cat"])
     with pytest.raises(ValueError, match="classes of data sets .* must agree"):
         datasets.Combined([first, second])
     both = datasets.Combined([second, first], merge=True)
@@ -702,8 +702,7 @@ def test_crowds_are_not_trained_on(small):
 
 
 def test_the_cache_has_a_limit(tmp_path, monkeypatch):
-    from dsod_d2l.workbench.formats import annotated
-    monkeypatch.setattr(annotated, "CACHE_LIMIT", 40 * 60 * 3 + 1)
+    monkeypatch.setattr(sample_module, "CACHE_LIMIT", 40 * 60 * 3 + 1)
     convert(Small(), f"yolo:{tmp_path}")
     found = addresses.open_dataset(f"yolo:{tmp_path}", cache=True)
     assert found[0].image is found[0].image

@@ -14,8 +14,7 @@ import pytest
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l.workbench import downloads
 from dsod_d2l.workbench.formats import addresses
-from dsod_d2l.workbench.downloads import fetch
-from dsod_d2l.workbench.formats.reading import check_sum
+from dsod_d2l.workbench.downloads import check_sum, fetch
 from dsod_d2l.datasets.records import write_records
 
 BODY = np.random.default_rng(0).bytes(200_000)

@@ -318,7 +318,7 @@ def names(folder):
 def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
     path = tmp_path / "a.rec"
     write_payloads(path, [b"old"])
-    (tmp_path / f".a.rec.{os.getpid()}.part").symlink_to("/dev/full")
+    (tmp_path / f".a.rec.{os.getpid()}.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         write_payloads(path, [b"new" * 9999])
     assert RecordReader(path)[0] == b"old"

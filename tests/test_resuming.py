@@ -19,7 +19,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import weights
+from dsod_d2l import files, weights
 from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.datasets.records import write_records
@@ -67,8 +67,8 @@ def killing(monkeypatch):
         monkeypatch.setattr(module, name, fake, raising=False)
 
     for name in ("fsync", "replace"):
-        watch(weights.os, name, getattr(os, name))
-    watch(weights, "open", open)
+        watch(files.os, name, getattr(os, name))
+    watch(files, "open", open)
     watch(Path, "unlink", Path.unlink)
 
     def arm(count):
@@ -215,14 +215,14 @@ def test_nothing_but_damaged_checkpoints_is_one_error(tmp_path):
 @contextlib.contextmanager
 def full_disk(pattern):
     """Let no file be written whose name fits."""
-    real = weights.os.replace
+    real = files.os.replace
 
     def replace(source, target):
         if re.search(pattern, str(target)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(source, target)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights.os, "replace", replace)
+        patch.setattr(files.os, "replace", replace)
         yield
 
 

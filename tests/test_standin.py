@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dsod_d2l.workbench.standin import picture, solids
+from dsod_d2l.workbench.standin import picture, rendered as rendered_module, solids
 from dsod_d2l.workbench.standin.picture import paste
 from dsod_d2l.workbench.standin.picture import render_sample
 from dsod_d2l.workbench.standin.rendered import (default_root, make_standin,
@@ -233,7 +233,9 @@ def test_root_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("DSOD_DATA", str(tmp_path))
     assert default_root() == tmp_path
     monkeypatch.delenv("DSOD_DATA")
-    assert default_root().name in ("data", "dsod_d2l")
+    assert default_root() == SAMPLES.parent
+    monkeypatch.setattr(rendered_module, "EXAMPLES", tmp_path / "none")
+    assert default_root().name == "dsod_d2l"
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from dsod_d2l import weights
+from dsod_d2l import files, weights
 
 ROOT = Path(__file__).resolve().parents[1]
 TENSORS = {"a": np.arange(6, dtype="float32").reshape(2, 3),
@@ -112,13 +112,13 @@ def test_nothing_is_pickled(tmp_path):
 @pytest.mark.parametrize("where", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
     path = tmp_path / "w.safetensors"
-    weights.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(weights.os, where, full)
+    monkeypatch.setattr(files.os, where, full)
     with pytest.raises(OSError, match="No space left.*untouched") as caught:
-        weights.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -127,18 +127,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
 @pytest.mark.skipif(not os.path.exists("/dev/full"),
                     reason="this system has no /dev/full")
 def test_a_disk_that_is_really_full_is_named(tmp_path, monkeypatch):
-    (tmp_path / "w.safetensors.partial").symlink_to("/dev/full")
+    (tmp_path / f".w.safetensors.{os.getpid()}.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="w.safetensors was not written"):
-        weights.write_atomically(tmp_path / "w.safetensors", b"x" * 9)
+        files.write_atomically(tmp_path / "w.safetensors", b"x" * 9)
 
 
 FULL = """
 import json, sys
-from dsod_d2l import weights
+from dsod_d2l import files
 path, old, new = sys.argv[1], b"o" * 50_000, b"n" * 50_000
-weights.write_atomically(path, old)
+files.write_atomically(path, old)
 try:
-    weights.write_atomically(path, new)
+    files.write_atomically(path, new)
 except OSError as error:
     print(json.dumps([error.errno, str(error)]))
 assert open(path, "rb").read() == old
@@ -165,12 +165,39 @@ def test_a_small_disk_that_fills_up_keeps_the_old_file(tmp_path):
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "w"
-    weights.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def stop(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(weights.os, "replace", stop)
+    monkeypatch.setattr(files.os, "replace", stop)
     with contextlib.suppress(KeyboardInterrupt):
-        weights.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["w"]
+
+
+def test_a_file_is_written_whole_or_not_at_all_piece_by_piece(tmp_path):
+    path = tmp_path / "new" / "folder" / "w"
+    with files.replacing(path) as file:
+        file.write(b"one ")
+        assert not path.exists()
+        file.write(b"two")
+    assert path.read_bytes() == b"one two"
+    with pytest.raises(RuntimeError), files.replacing(path) as file:
+        file.write(b"half")
+        raise RuntimeError("stopped")
+    assert path.read_bytes() == b"one two"
+    assert [one.name for one in path.parent.iterdir()] == ["w"]
+
+
+def test_a_source_that_cannot_be_read_is_not_said_to_be_the_target(tmp_path):
+    for source, error in ((tmp_path / "none", FileNotFoundError),
+                          (tmp_path, IsADirectoryError)):
+        with pytest.raises(error) as caught, files.replacing(
+                tmp_path / "w") as file:
+            file.write(source.read_bytes())
+        assert "was not written" not in str(caught.value)
+    with pytest.raises(OSError, match="^a sentence$"), files.replacing(
+            tmp_path / "w"):
+        raise OSError("a sentence")
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The page of messages: each of ours that it explains is truly said."""
 
+import os
 import re
 import struct
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import small_runs
-from dsod_d2l import config, models, weights
+from dsod_d2l import config, files, models, weights
 from dsod_d2l.workbench import machine
 from dsod_d2l.workbench.formats import addresses
 from dsod_d2l.workbench.pretrained import transfer
@@ -110,8 +111,8 @@ def two_classes(folder):
 
 
 def full(folder):
-    (folder / "a.partial").symlink_to("/dev/full")
-    weights.write_atomically(folder / "a", b"x" * 9)
+    (folder / f".a.{os.getpid()}.partial").symlink_to("/dev/full")
+    files.write_atomically(folder / "a", b"x" * 9)
 
 
 def held(folder):

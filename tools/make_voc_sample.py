@@ -16,7 +16,7 @@ if __package__ in (None, ""):  # started as a program
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dsod_d2l.workbench.standin.picture import render_sample
-from dsod_d2l.workbench.formats.annotated import Entry
+from dsod_d2l.datasets.sample import Entry
 from dsod_d2l.workbench.formats.writers import VocWriter
 
 SEED, SIZE, QUALITY = 13, (192, 256), 80

@@ -11,6 +11,7 @@ another program for some), and a few bytes may not ask for gigabytes.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def decode_image(data, source="an image"):
     Raises:
         ValueError: the bytes are no image, or only a part of one.
     """
-    try:
+    with _naming(source, len(data)):
         picture = _opened(io.BytesIO(data))
         if _is_plain(picture, data):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
@@ -66,8 +67,11 @@ def decode_image(data, source="an image"):
         picture.load()
         picture = ImageOps.exif_transpose(picture)
         return np.array(_to_rgb(picture))
-    except Exception as error:      # Pillow raises a dozen kinds
-        raise _unreadable(len(data), source, error) from error
+
+
+def encode_image(pixels):
+    """Return the bytes of a PNG file of the pixels, RGB; nothing is lost."""
+    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
 
 
 def encoded_size(data, source="an image"):
@@ -80,10 +84,8 @@ def encoded_size(data, source="an image"):
     Raises:
         ValueError: the bytes are no image.
     """
-    try:
+    with _naming(source, len(data)):
         return _size(_opened(io.BytesIO(data)))
-    except Exception as error:
-        raise _unreadable(len(data), source, error) from error
 
 
 def suffix(data):
@@ -95,10 +97,8 @@ def suffix(data):
     Raises:
         ValueError: the bytes are no image.
     """
-    try:
+    with _naming("an image", len(data)):
         kind = _opened(io.BytesIO(data)).format.lower()
-    except Exception as error:
-        raise _unreadable(len(data), "an image", error) from error
     return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind,
                                                                f".{kind}")
 
@@ -113,11 +113,8 @@ def read_size(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no image file {path}.")
-    try:
-        with open(path, "rb") as file:
-            return _size(_opened(file))
-    except Exception as error:
-        raise _unreadable(path.stat().st_size, str(path), error) from error
+    with _naming(path, path.stat().st_size), open(path, "rb") as file:
+        return _size(_opened(file))
 
 
 def size_lies(entry, shape):
@@ -134,15 +131,19 @@ def _opened(file):
     return picture
 
 
-def _unreadable(length, source, error):
-    """Return the error that says why an image cannot be read."""
-    if isinstance(error, Image.DecompressionBombError):
-        return ValueError(f"{source}: expected an image of at most "
-                          f"{MOST_PIXELS:,} pixels, found {length} bytes that "
-                          "state more.")
-    return ValueError(f"{source}: expected a whole image, found "
-                      f"{length} bytes that cannot be read as one "
-                      f"({type(error).__name__}).")
+@contextlib.contextmanager
+def _naming(source, length):
+    """Turn what Pillow raises, of a dozen kinds, into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        heavy = isinstance(error, Image.DecompressionBombError)
+        wanted, found = ((f"an image of at most {MOST_PIXELS:,} pixels",
+                          "state more") if heavy else
+                         ("a whole image", "cannot be read as one "
+                          f"({type(error).__name__})"))
+        raise ValueError(f"{source}: expected {wanted}, found {length} bytes "
+                         f"that {found}.") from error
 
 
 def _size(picture):

@@ -228,10 +228,9 @@ def _write_payload(file, payload):
         raise ValueError(f"a record holds at most {_LENGTH} bytes, found "
                          f"{len(payload)}.")
     parts = _split(payload)
-    for row, part in enumerate(parts):
-        last = row == len(parts) - 1
-        flag = ((_WHOLE if last else _FIRST) if row == 0
-                else (_LAST if last else _MIDDLE))
+    flags = ([_WHOLE] if len(parts) == 1 else
+             [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST])
+    for flag, part in zip(flags, parts):
         file.write(_HEAD.pack(MAGIC, flag << 29 | len(part)))
         file.write(part + bytes(-len(part) % 4))
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import struct
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import boxes as box_tools
-from ..files import inside
+from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import FLAGS, Entry, Sample
+from .sample import FLAGS, Entry, FileDataset, broken_entry, check_policy
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -173,74 +170,43 @@ def write_records(path, items, progress=None):
     return write_payloads(path, payloads())
 
 
-BAD_RECORDS = ("error", "skip")
 NAMES_FILE = "labels.json"
 MOST_CLASSES = 10_000    # a label above this, without names, is a mistake
 
 
-class RecordDataset:
+class RecordDataset(FileDataset):
     """The images and objects of a `.rec` file.
-
-    The boxes and labels of all records are checked on opening; images are
-    decoded when they are asked for.
 
     Args:
         path: the `.rec` file.
         classes: names of the classes, in the order of their numbers. Default:
             the JSON list in ``labels.json`` beside the file, else "class 0",
             "class 1", ... up to the highest number in the file.
-        bad: "error" stops at the first faulty record; "skip" leaves faulty
-            ones out, decoding each image once to find those that cannot be
-            read, and counts them.
-        cache: keep decoded images in memory (height x width x 3 bytes each).
+        bad, cache: as in ``FileDataset``.
 
     Attributes:
         path: the file.
-        classes: tuple of names.
-        skipped: list of (source, reason), what ``bad="skip"`` left out.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: names the file, the record and the box.
     """
 
+    _unit = "record"
+    _LEFT_OUT = ("{title}: {gone} of {listed} records are faulty and left "
+                 "out.{first}")
+    _NONE_SOUND = ("{title}: expected at least one sound record, found "
+                   "{listed} faulty ones.")
+
     def __init__(self, path, classes=None, bad="error", cache=False):
-        if bad not in BAD_RECORDS:
-            raise ValueError(f"bad must be one of {', '.join(BAD_RECORDS)}, "
-                             f"found {bad!r}.")
-        self.reader = RecordReader(path)
+        check_policy(bad)
+        self.reader, self._names = RecordReader(path), None
         self.path = self.reader.path
-        self._images, self._names = {} if cache else None, None
-        self._objects, faults = self._read_objects()
-        self.classes = _class_names(self.path, classes, self._objects)
-        faults.update(self._misplaced(set(faults)))
-        if bad == "skip":
-            faults.update(self._undecodable(set(faults)))
-        self.skipped = self._settle(faults, bad)
-        self._positions = [position for position in range(len(self.reader))
-                           if position not in faults]
-        if not self._positions:
-            raise ValueError(f"{self.path}: expected at least one "
-                             f"sound record, found {len(faults)} faulty ones.")
-
-    def __len__(self):
-        return len(self._positions)
-
-    def __getitem__(self, index):
-        position = self._positions[index]
-        boxes, labels, flags = self._objects[position]
-        crowd = flags[:, 3] if flags[:, 3].any() else None
-        return Sample(self._image(position), boxes, labels, flags[:, 0],
-                      self._source(position), crowd)
-
-    def __repr__(self):
-        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return (f"RecordDataset({str(self.path)!r}, "
-                f"images={len(self)}, classes={len(self.classes)}{skipped})")
-
-    def objects(self, index):
-        """Return the Objects of one image, which is not decoded."""
-        return self._objects[self._positions[index]]
+        entries = [self._read(position) for position
+                   in range(len(self.reader))]
+        classes = _class_names(self.path, classes, entries)
+        super().__init__([_checked(entry, len(classes)) for entry in entries],
+                         classes, str(self.path), bad=bad, cache=cache)
 
     def entry(self, index):
         """Return the Entry of one image, which is not decoded.
@@ -248,109 +214,56 @@ class RecordDataset:
         Of all numbers that single precision takes for the same, a fraction
         is taken to be a thousandth of a pixel.
         """
-        boxes, labels, flags = self._objects[self._positions[index]]
-        height, width = self.size(index)
+        entry, (height, width) = self._entries[index], self.size(index)
         sides = np.array([width, height] * 2, float)
-        exact = np.round(boxes * sides, 3) / sides
-        exact = np.where(exact.astype(np.float32) == boxes, exact, boxes)
-        return Entry(self._name(index), exact, labels, flags, (height, width),
-                     self._source(self._positions[index]))
+        exact = np.round(entry.boxes * sides, 3) / sides
+        exact = np.where(exact.astype(np.float32) == entry.boxes, exact,
+                         entry.boxes)
+        return entry._replace(name=self._name(index), boxes=exact,
+                              size=(height, width))
 
     def encoded(self, index):
         """Return the bytes of one encoded image."""
-        position = self._positions[index]
-        return unpack(self.reader[position],
-                                    self._source(position))[1]
+        return self._bytes(self._entries[index])
 
     def size(self, index):
         """Return (height, width) of one image as its own head says."""
         return pictures.encoded_size(self.encoded(index),
-                                   self._source(self._positions[index]))
+                                     self._entries[index].source)
+
+    def _read(self, position):
+        """Return the Entry of one record, called by its position."""
+        source = f"{self.reader.name}, record {position}"
+        try:
+            head, _ = unpack(self.reader[position], source)
+            return Entry(str(position), *objects(head.label, source), None,
+                         source)
+        except ValueError as error:
+            return broken_entry(str(position), source, str(error), "record")
 
     def _name(self, index):
         """Return a file name for one image: that in the .lst, or a number."""
-        position = self._positions[index]
+        position = int(self._entries[index].name)
         if self._names is None:
             self._names = read_lst(self.path.with_suffix(".lst"))
         key = self.reader.keys[position]
         return self._names.get(key) or f"{position:06d}" + pictures.suffix(
             self.encoded(index))
 
-    def validate(self):
-        """Decode every image once; with ``cache`` they stay in memory.
+    def _bytes(self, entry):
+        return unpack(self.reader[int(entry.name)], entry.source)[1]
 
-        Raises:
-            ValueError: names the first image that cannot be read.
-        """
-        for position in self._positions:
-            self._image(position)
-
-    def _read_objects(self):
-        """Return {position: Objects} and {position: error} of all records."""
-        found, faults = {}, {}
-        for position in range(len(self.reader)):
-            source = self._source(position)
-            with _noting(faults, position):
-                head, _ = unpack(self.reader[position], source)
-                found[position] = objects(head.label, source)
-        return found, faults
-
-    def _misplaced(self, known):
-        """Return {position: error} of boxes and labels that are wrong."""
-        faults = {}
-        for position in self._objects.keys() - known:
-            boxes, labels, _ = self._objects[position]
-            with _noting(faults, position):
-                box_tools.check_boxes(boxes, labels, len(self.classes),
-                                      self._source(position))
-        return faults
-
-    def _undecodable(self, known):
-        """Return {position: error} of images that cannot be read."""
-        faults = {}
-        for position in self._objects.keys() - known:
-            with _noting(faults, position):
-                self._image(position)
-        return faults
-
-    def _settle(self, faults, bad):
-        """Raise the first fault, or return what to note in ``skipped``."""
-        if not faults:
-            return []
-        first = faults[min(faults)]
-        if bad == "error":
-            raise first
-        warnings.warn(f"{self.path}: {len(faults)} of "
-                      f"{len(self.reader)} records are faulty and left out. "
-                      f"The first: {first}", stacklevel=3)
-        return [(self._source(position), str(faults[position]))
-                for position in sorted(faults)]
-
-    def _source(self, position):
-        return f"{self.reader.name}, record {position}"
-
-    def _image(self, position):
-        if self._images is None:
-            return self._decode(position)
-        if position not in self._images:
-            image = self._decode(position)
-            image.flags.writeable = False     # the same array is handed out
-            self._images[position] = image
-        return self._images[position]
-
-    def _decode(self, position):
-        source = self._source(position)
-        _, data = unpack(self.reader[position], source)
-        return pictures.decode_image(data, source)
+    def _decode(self, entry):
+        return pictures.decode_image(self._bytes(entry), entry.source)
 
 
-@contextlib.contextmanager
-def _noting(faults, position):
-    """Note a ValueError under the position, and go on."""
+def _checked(entry, classes):
+    """Return an Entry, or that of a faulty one if a box or label is wrong."""
     try:
-        yield
+        box_tools.check_boxes(entry.boxes, entry.labels, classes, entry.source)
+        return entry
     except ValueError as error:
-        faults[position] = error
+        return broken_entry(entry.name, entry.source, str(error), "record")
 
 
 def read_lst(path):
@@ -371,29 +284,17 @@ def read_lst(path):
     return names
 
 
-def _class_names(path, classes, found):
+def _class_names(path, classes, entries):
     """Return the names asked for, those beside the file, or plain ones."""
     beside = path.parent / NAMES_FILE
     if classes is None and beside.is_file():
-        classes = _read_names(beside)
+        classes = check_names(read_json_names(beside), beside,
+                              "a JSON list of names")
     if classes is None:
-        numbers = [label for _, labels, _ in found.values() for label in labels
+        numbers = [label for entry in entries for label in entry.labels
                    if 0 <= label < MOST_CLASSES]
         classes = [f"class {k}" for k in range(max(numbers, default=0) + 1)]
     if isinstance(classes, str) or not classes:
         raise ValueError("classes must be a sequence of at least one name, "
                          f"found {classes!r}.")
     return tuple(classes)
-
-
-def _read_names(path):
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a JSON list of names, found "
-                         f"something else ({error}).") from error
-    if not (isinstance(names, list) and names
-            and all(isinstance(name, str) for name in names)):
-        raise ValueError(f"{path}: expected a JSON list of names, found "
-                         f"{str(names)[:60]}.")
-    return names

@@ -1,15 +1,19 @@
-"""The sample: one image with its objects, as every data set hands it out."""
+"""The sample, and the data set that hands it out: what all of them share."""
 
 from __future__ import annotations
 
-import difflib
 import json
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .pictures import read_image
+from ..files import one_line
+from ..runtime import usable_cores
+from . import pictures
 
 FLAGS = ("difficult", "truncated", "occluded", "crowd")
 
@@ -107,18 +111,206 @@ class Entry(NamedTuple):
     areas: np.ndarray | None = None
 
 
-def unknown_class(name, classes):
-    """Return the clause that says that a class name is not known."""
-    name = str(name)[:80]
-    near = difflib.get_close_matches(name, list(classes), 1)
-    folded = {one.casefold(): one for one in classes}
-    near = near or [one for one in [folded.get(name.casefold())] if one]
-    meant = f"; {near[0]!r} is known" if near else ""
-    few = ", ".join(list(classes)[:6]) + (", ..." if len(classes) > 6 else "")
-    return f"the class {name!r} is not one of {few}{meant}"
+def broken_entry(name, source, reason, kind="file"):
+    """Return the Entry of an image of which nothing can be told but why."""
+    none = np.zeros((0, 4))
+    return Entry(name, none, none[:, 0].astype(np.int64), none.astype(bool),
+                 None, source, (Fault(source, reason, kind),))
 
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "samples"
+def crowds_in(flags):
+    """Return the column of crowds as a Sample has it, None for none."""
+    return flags[:, 3] if flags[:, 3].any() else None
+
+
+def few(names):
+    """Return the first names as text."""
+    return ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")
+
+
+class Dataset:
+    """What may be asked of a data set; this is where it is written down.
+
+    A class of any kind is one that has ``classes``, ``len()`` and ``[i]``.
+    Training and evaluation need no more. Conversion, checks, choices and
+    parts also ask for what follows; a data set that lacks it gets it from
+    ``complete``, as it stands here: from the decoded samples.
+
+    Attributes:
+        classes: names of the classes, a tuple.
+        faults: every ``Fault`` that was found in its files.
+        skipped: those that an image, or a line, was left out for, one each.
+        image_ids, category_ids: where it comes from COCO, and nowhere else:
+            {name of an image: its id}, and the id of each class.
+    """
+
+    classes, faults, skipped = (), (), ()
+
+    def __len__(self):
+        """Return the number of images."""
+        raise NotImplementedError
+
+    def __getitem__(self, index):
+        """Return the Sample of one image."""
+        raise NotImplementedError
+
+    def entry(self, index):
+        """Return the Entry of one image: all that is known but its pixels."""
+        sample = self[index]
+        none = np.zeros(len(sample.labels), bool)
+        crowd = none if sample.crowd is None else sample.crowd
+        return Entry(f"{index:06d}.png", sample.boxes.astype(float),
+                     sample.labels,
+                     np.stack([sample.difficult, none, none, crowd], axis=1),
+                     sample.image.shape[:2], sample.source,
+                     areas=sample.areas)
+
+    def encoded(self, index):
+        """Return the bytes of one image file, for ``entry(index).name``."""
+        return pictures.encode_image(self[index].image)
+
+    def size(self, index):
+        """Return (height, width) of one image, as the image itself says."""
+        return self[index].image.shape[:2]
+
+    def validate(self):
+        """Decode every image once; those of a cache stay in memory.
+
+        Raises:
+            ValueError: names the first image that cannot be read.
+        """
+        for index in range(len(self)):
+            self[index]
+
+
+BAD_POLICIES = ("error", "skip")
+CACHE_LIMIT = 2 << 30        # bytes of decoded images that are kept
+_KEEPING = threading.Lock()  # images are checked by several threads
+
+
+def check_policy(bad):
+    """Raise ValueError if there is no such way to treat what is faulty."""
+    if bad not in BAD_POLICIES:
+        raise ValueError(f"bad must be one of {', '.join(BAD_POLICIES)}, "
+                         f"found {bad!r}.")
+
+
+class NothingSound(ValueError):
+    """No image of a data set is sound; ``faults`` lists why."""
+
+    def __init__(self, message, faults):
+        super().__init__(message)
+        self.faults = faults
+
+
+class FileDataset(Dataset):
+    """A data set in files, whose boxes and labels were read on opening.
+
+    An image is decoded when it is asked for, by ``_decode``, which whoever
+    inherits gives, beside ``encoded`` and ``size``.
+
+    Args:
+        entries: list of ``Entry``, with different names.
+        classes: names of the classes.
+        title: names the data set in messages.
+        faults: list of ``Fault`` that belong to no image.
+        bad: "error" raises the first fault; "skip" leaves the images with a
+            fault out, decoding each once to find those that cannot be read,
+            and counts them in ``skipped``.
+        cache: keep decoded images (height x width x 3 bytes each), up to
+            ``CACHE_LIMIT`` bytes.
+
+    Attributes:
+        clipped: number of boxes that were cut to their image.
+
+    Raises:
+        ValueError: the first fault, a sentence with file and row.
+    """
+
+    _unit = "image"
+    _LEFT_OUT = ("{title}: {gone} of {listed} images are faulty and left out "
+                 "(faults: {faults}).{first}")
+    _NONE_SOUND = ("{title}: expected at least one sound image, found "
+                   "{listed} listed and none sound.{first}")
+
+    def __init__(self, entries, classes, title, faults=(), bad="error",
+                 cache=False):
+        check_policy(bad)
+        self.classes, self.title = tuple(classes), title
+        self._images, self._room = {}, CACHE_LIMIT if cache else 0
+        if bad == "skip":
+            with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
+                entries = list(pool.map(self._decodable, entries))
+        self.faults = [*faults, *(fault for entry in entries
+                                  for fault in entry.faults)]
+        if bad == "error" and self.faults:
+            raise ValueError(one_line(self.faults[0].reason))
+        self.skipped = [*faults, *(entry.faults[0] for entry in entries
+                                   if entry.faults)]
+        self._entries = [entry for entry in entries if not entry.faults]
+        self.clipped = sum(entry.clipped for entry in self._entries)
+        if self.skipped:
+            warnings.warn(self._summary(self._LEFT_OUT, len(entries)),
+                          stacklevel=3)
+        if not self._entries:
+            raise NothingSound(self._summary(self._NONE_SOUND, len(entries)),
+                               self.faults)
+
+    def __len__(self):
+        return len(self._entries)
+
+    def __getitem__(self, index):
+        entry = self._entries[index]
+        return Sample(self._image(entry), entry.boxes.astype(np.float32),
+                      entry.labels, entry.flags[:, 0], entry.source,
+                      crowds_in(entry.flags), entry.areas)
+
+    def __repr__(self):
+        note = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return (f"{type(self).__name__}({self.title!r}, images={len(self)}, "
+                f"classes={len(self.classes)}{note})")
+
+    def entry(self, index):
+        """Return the Entry of one image, which is not decoded."""
+        return self._entries[index]
+
+    def _decode(self, entry):
+        """Return the pixels of an image, or raise a ValueError."""
+        raise NotImplementedError
+
+    def _decodable(self, entry):
+        """Return an entry, with a fault if its image cannot be decoded."""
+        try:
+            if not entry.faults:
+                self._image(entry)
+            return entry
+        except (ValueError, OSError) as error:
+            lies = "pixels, the image has" in str(error)
+            fault = Fault(entry.source, str(error),
+                          "size" if lies else self._unit)
+            return entry._replace(faults=(fault,))
+
+    def _summary(self, sentence, listed):
+        first = (f" The first: {one_line(self.skipped[0].reason)}"
+                 if self.skipped else "")
+        return sentence.format(
+            title=self.title, listed=listed, faults=len(self.faults),
+            gone=listed - len(self._entries), first=first)
+
+    def _image(self, entry):
+        """Return the pixels of an image, from the cache if they are there."""
+        image = self._images.get(entry.name)
+        if image is None:
+            image = self._decode(entry)
+            with _KEEPING:
+                if image.nbytes <= self._room:
+                    image.flags.writeable = False   # handed out many times
+                    self._room -= image.nbytes
+                    self._images[entry.name] = image
+        return image
+
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
 
 
 def example(name):
@@ -135,14 +327,14 @@ def example(name):
         ValueError: no picture has that name.
         FileNotFoundError: the module lies outside its repository.
     """
-    if not (FOLDER / "labels.json").is_file():
+    if not (EXAMPLES / "labels.json").is_file():
         raise FileNotFoundError("the example pictures come with the "
-                                f"repository only: there is no {FOLDER}")
-    rows = json.loads((FOLDER / "labels.json").read_text())["images"]
+                                f"repository only: there is no {EXAMPLES}")
+    rows = json.loads((EXAMPLES / "labels.json").read_text())["images"]
     by_name = {Path(row["file"]).stem: row for row in rows}
     if name not in by_name:
         raise ValueError(f"no example is called {name!r}, expected one of "
                          f"{', '.join(by_name)}")
     row = by_name[name]
-    return make_sample(read_image(FOLDER / row["file"]), row["boxes"],
-                       row["labels"], source=row["file"])
+    return make_sample(pictures.read_image(EXAMPLES / row["file"]),
+                       row["boxes"], row["labels"], source=row["file"])

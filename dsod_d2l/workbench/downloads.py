@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -11,8 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..datasets.records import RecordDataset
-from ..files import inside
-from .formats.reading import check_sum
+from ..files import inside, write_atomically
 
 DOWNLOAD_CHUNK = 1 << 16
 
@@ -52,14 +52,35 @@ def fetch(url, path, checksum, timeout=20, progress=None):
     return path
 
 
+def check_sum(path, expected):
+    """Return the path if a file has a checksum, else raise a ValueError.
+
+    Args:
+        path: the file.
+        expected: its SHA-256, SHA-1 or MD5, as hexadecimal digits.
+    """
+    name = {64: "SHA-256", 40: "SHA-1", 32: "MD5"}[len(expected)]
+    digest = hashlib.new(name.replace("-", "").lower())
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != expected.lower():
+        raise ValueError(f"{path}: expected {name} {expected}, found "
+                         f"{digest.hexdigest()}.")
+    return Path(path)
+
+
 def _receive(url, part, timeout, progress):
     """Fill the part file from the address, going on from what it holds."""
     import requests
 
     done = part.stat().st_size if part.is_file() else 0
+    # Without "identity" a server may compress, and lengths would not agree.
+    headers = {"Accept-Encoding": "identity",
+               **({"Range": f"bytes={done}-"} if done else {})}
     try:
         with requests.get(url, stream=True, timeout=timeout,
-                          headers=_headers(done)) as answer:
+                          headers=headers) as answer:
             if answer.status_code == 416 and done:    # nothing is left to send
                 return
             if not answer.ok:
@@ -70,12 +91,6 @@ def _receive(url, part, timeout, progress):
     except requests.RequestException as error:
         raise ConnectionError(f"{url} cannot be fetched: {_why(error)}."
                               ) from error
-
-
-def _headers(done):
-    # Without "identity" a server may compress, and lengths would not agree.
-    headers = {"Accept-Encoding": "identity"}
-    return {**headers, "Range": f"bytes={done}-"} if done else headers
 
 
 def _store(answer, part, done, progress):
@@ -220,7 +235,7 @@ def download(name, folder, keep=False, timeout=20, progress=None):
         fetch(archive.address, path, archive.sha256, timeout, tell)
         unpack_archive(path, folder)
         there.append(one)
-        done.write_text("\n".join(there) + "\n")
+        write_atomically(done, ("\n".join(there) + "\n").encode())
         if not keep:
             path.unlink()
     return list(names)
@@ -239,15 +254,12 @@ def unpack_archive(path, folder):
     """
     path, folder = Path(path), Path(folder)
     try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                members = [_zipped(archive, one) for one
-                           in archive.infolist()]
-                _write_all(members, path, folder)
-        else:
-            with tarfile.open(path) as archive:
-                members = [_tarred(archive, one) for one in archive]
-                _write_all(members, path, folder)
+        zipped = path.suffix == ".zip"
+        with (zipfile.ZipFile if zipped else tarfile.open)(path) as archive:
+            members = ([_zipped(archive, one) for one in archive.infolist()]
+                       if zipped else
+                       [_tarred(archive, one) for one in archive])
+            _write_all(members, path, folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path}: expected a whole archive, found one that "
                          f"cannot be read ({error}).") from error

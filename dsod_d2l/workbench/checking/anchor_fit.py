@@ -67,7 +67,7 @@ def fit_anchors(config, boxes, labels, rng):
         config: ``ModelConfig``.
         boxes: (M, 4) corner boxes in fractions, M at least 1.
         labels: (M,) class indices.
-        rng: numpy.random.Generator; draws ``MOST`` of more objects, and
+        rng: numpy.random.Generator; draws ``MOST_BOXES`` of more objects, and
             those the search looks at.
 
     Returns:

@@ -10,6 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ...datasets.sample import FLAGS, Fault
+from ...datasets.wrappers import complete
 from ..formats import addresses
 from .anchor_fit import fit_anchors, recall
 
@@ -137,45 +138,28 @@ def inspect(spec, config, model, rng, **options):
             faults = getattr(error, "faults", None) or [
                 Fault(str(spec), str(error))]
             return examine((), (), faults, config, model, rng, str(spec))
-    return examine(dataset, dataset.classes, _faults(dataset), config, model,
+    return examine(dataset, dataset.classes, dataset.faults, config, model,
                    rng, str(spec))
-
-
-def _faults(dataset):
-    """Return every Fault that a data set knows of."""
-    for name in ("parts", "dataset"):
-        inner = getattr(dataset, name, None)
-        if inner is not None:
-            inner = inner if name == "parts" else [inner]
-            return [fault for one in inner for fault in _faults(one)]
-    found = getattr(dataset, "faults", getattr(dataset, "skipped", []))
-    return [fault if isinstance(fault, Fault) else Fault(*fault, "record")
-            for fault in found]
 
 
 def examine(dataset, classes, faults, config, model, rng, title):
     """Return the Report of an open data set; see ``inspect``."""
-    entries, rows, pixels, duplicates, empty, clipped = [], [], [], [], [], 0
-    for index in range(len(dataset)):
-        entry = dataset.entry(index)
-        height, width = entry.size or dataset.size(index)
-        entries.append(entry)
-        rows.append(np.full(len(entry.labels), index))
-        pixels.append((entry.boxes[:, 2:] - entry.boxes[:, :2])
-                      * [width, height])
-        duplicates += _twice(entry)
-        clipped += entry.clipped
-        if not len(entry.labels):
-            empty.append(entry.source)
+    dataset = complete(dataset)
+    entries = [dataset.entry(index) for index in range(len(dataset))]
+    sizes = np.array([entry.size or dataset.size(index) for index, entry
+                      in enumerate(entries)], float).reshape(-1, 2)
     boxes = _joined([one.boxes for one in entries], (0, 4), float)
     labels = _joined([one.labels for one in entries], 0, np.int64)
+    flags = _joined([one.flags for one in entries], (0, len(FLAGS)), bool)
+    image = np.repeat(np.arange(len(entries)), np.array(
+        [len(one.labels) for one in entries], np.int64))
+    pixels = (boxes[:, 2:] - boxes[:, :2]) * sizes[image, ::-1]
     fit = fit_anchors(config, boxes, labels, rng) if len(boxes) else None
-    return Report(title, tuple(classes), len(entries), boxes,
-                  _joined(pixels, (0, 2), float), labels,
-                  _joined([one.flags for one in entries], (0, len(FLAGS)),
-                          bool),
-                  _joined(rows, 0, np.int64), list(faults), duplicates, empty,
-                  clipped, fit, model)
+    return Report(title, tuple(classes), len(entries), boxes, pixels, labels,
+                  flags, image, list(faults),
+                  [text for one in entries for text in _twice(one)],
+                  [one.source for one in entries if not len(one.labels)],
+                  sum(one.clipped for one in entries), fit, model)
 
 
 def _joined(parts, shape, kind):

@@ -125,7 +125,7 @@ def open_one(text, split, options):
     dataset = _open(kind, rest, split, {**own, **options}, text)
     if not chosen:
         return dataset
-    from ...datasets.wrappers import Selected
+    from .choices import Selected
     return Selected(dataset, **chosen)
 
 
@@ -180,27 +180,20 @@ def _yolo(rest, split, options):
 
 
 def _list(rest, split, options):
-    from .voc_lists import PairList
+    from .voc import PairList
     return PairList(rest, **options)
 
 
 _FILES = {"voc": _voc, "coco": _coco, "csv": _csv, "yolo": _yolo,
           "list": _list}
 
-_HOMES = {"Pikachu": "pikachu", "RecordDataset": "records",
-          "StandIn": "standin", "Subset": "subsets", "split": "subsets",
-          "example": "examples", "VOC": "voc", "Coco": "coco",
-          "CsvTable": "csv_table", "Yolo": "yolo", "Pairs": "pairs",
-          "Combined": "combined", "Selected": "selection"}
-
-
 def open_dataset(spec, split=None, **options):
     """Open the data set that a short text names.
 
     Args:
-        spec: ``KIND:PATH`` with options after a ``?``;
-            ``describe_addresses()`` lists all forms. Several, joined by
-            ``" + "``, are one data set; their classes must agree.
+        spec: ``KIND:PATH`` with options after a ``?``; ``describe_addresses``
+            lists all forms. Several, joined by ``" + "``, are one data set;
+            their classes must agree.
         split: "train" or "val", for a spec that does not say; default
             "train" where there are splits of that name.
         options: passed on, such as ``bad`` and ``cache``.

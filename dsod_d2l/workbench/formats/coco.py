@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ...datasets.sample import FLAGS, Fault
+from ...datasets.sample import FLAGS
 from ...files import inside
-from .annotated import Annotated, EntryMaker
-from .reading import listing, number, read_text
+from .image_folder import EntryMaker, ImageFolder, fault_at
+from .text_files import listing, number, read_text
 
 
-class Coco(Annotated):
+class Coco(ImageFolder):
     """The images and objects of a COCO file.
 
     Args:
@@ -32,7 +32,7 @@ class Coco(Annotated):
         classes: every name that may occur, in the order of their indices.
             Default: the categories, sorted by id.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``Annotated``.
+        bad, cache: as in ``ImageFolder``.
 
     Attributes:
         category_ids: the id of each class, None for one the file lacks.
@@ -124,8 +124,6 @@ def _makers(rows, path, folder, index, outside):
     makers, faults, files, names = {}, [], listing(folder), set()
     for row, one in enumerate(rows):
         key, name = _get(one, "id"), _get(one, "file_name")
-        source = f"{path}, image {row}"
-        sides = [number(_get(one, side)) for side in ("height", "width")]
         problem = None
         if type(key) not in (int, str) or not isinstance(name, str):
             problem = (f"expected an id and a file_name, found {key!r} and "
@@ -137,22 +135,15 @@ def _makers(rows, path, folder, index, outside):
         elif not inside(folder, name):
             problem = f"the name {name[:80]!r} leaves the folder", "path"
         if problem:
-            faults.append(Fault(source, f"{source}: {problem[0]}.",
-                                problem[1]))
+            faults.append(fault_at(f"{path}, image {row}", *problem))
             continue
         names.add(name)
-        maker = EntryMaker(name, None, f"{path.name}, {name:.120}", index,
-                           outside)
-        makers[key] = maker
+        maker = makers[key] = EntryMaker(
+            name, None, f"{path.name}, {name:.120}", index, outside)
         if name not in files:
             maker.blame(f"there is no image {str(folder / name):.200}",
                         "image")
-        if all(side >= 1 and side % 1 == 0 for side in sides):
-            maker.size = int(sides[0]), int(sides[1])
-        else:
-            maker.blame("expected width and height in whole pixels, found "
-                        f"{_get(one, 'width')!r} and {_get(one, 'height')!r}",
-                        "size")
+        maker.state_size(_get(one, "height"), _get(one, "width"))
     return makers, faults
 
 
@@ -165,9 +156,9 @@ def _fill(makers, rows, names, path):
         maker = makers.get(image) if type(image) in (int, str) else None
         if maker is None:
             again = type(key) in (int, str) and key in seen
-            faults.append(Fault(f"{path}, {where}", f"{path}, {where}: no "
-                                f"image has the id {repr(image)[:40]}.",
-                                "duplicate" if again else "file"))
+            faults.append(fault_at(
+                f"{path}, {where}", f"no image has the id {image!r:.40}",
+                "duplicate" if again else "file"))
             continue
         where += f" (id {key})"
         if type(key) in (int, str):
@@ -183,31 +174,26 @@ def _fill(makers, rows, names, path):
 def _add(maker, one, names, where):
     """Add one annotation to its image."""
     box, category = one.get("bbox"), one.get("category_id")
-    if not (isinstance(box, list) and len(box) == 4):
-        maker.blame("expected a bbox of four numbers, found "
-                    f"{str(box)[:60]}", "file", where)
-        return
-    values = [number(side) for side in box]
-    if not all(isinstance(side, (int, float)) for side in box):
-        maker.blame(f"expected a bbox of four numbers, found {box}", "file",
-                    where)
-        return
     flags = [one.get(name, 0) for name in (*FLAGS[:3], "iscrowd")]
     wrong = [flag for flag in flags if flag not in (0, 1)]
-    if wrong:
-        maker.blame(f"flags must be 0 or 1, found {str(wrong[0])[:40]!r}",
-                    "file", where)
-        return
     name = names.get(category) if type(category) is int else None
-    if name is None:
-        maker.blame(f"no category has the id {category!r}", "unknown class",
-                    where)
-        return
     area = one.get("area", np.nan)
-    if "area" in one and not (type(area) in (int, float)
-                              and 0 <= area < np.inf):
-        maker.blame("expected an area of 0 or more pixels, found "
-                    f"{str(area)[:40]!r}", "file", where)
+    if not (isinstance(box, list) and len(box) == 4):
+        problem = (f"expected a bbox of four numbers, found {str(box)[:60]}",
+                   "file")
+    elif not all(isinstance(side, (int, float)) for side in box):
+        problem = f"expected a bbox of four numbers, found {box}", "file"
+    elif wrong:
+        problem = f"flags must be 0 or 1, found {str(wrong[0])[:40]!r}", "file"
+    elif name is None:
+        problem = f"no category has the id {category!r}", "unknown class"
+    elif "area" in one and not (type(area) in (int, float)
+                                and 0 <= area < np.inf):
+        problem = ("expected an area of 0 or more pixels, found "
+                   f"{str(area)[:40]!r}", "file")
+    else:
+        x, y, width, height = map(number, box)
+        maker.add(name, (x, y, x + width, y + height), flags, where,
+                  area=area)
         return
-    x, y, width, height = values
-    maker.add(name, (x, y, x + width, y + height), flags, where, area=area)
+    maker.blame(*problem, where)

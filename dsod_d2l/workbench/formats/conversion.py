@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from ...datasets import pictures
-from ...datasets.sample import Fault
+from ...datasets.sample import Fault, check_policy
+from ...datasets.wrappers import complete
 from . import writers
-from .annotated import BAD_POLICIES
 
 TARGETS = {"voc:FOLDER[:SET]": writers.VocWriter,
            "coco:FOLDER[:SPLIT]": writers.CocoWriter,
@@ -34,7 +34,7 @@ def convert(dataset, target, bad="error", progress=None):
     names are kept, and the bytes of the images are copied as they are.
 
     Args:
-        dataset: any data set with ``entry`` and ``encoded``.
+        dataset: any data set.
         target: one of ``TARGETS``.
         bad: "error" stops at the first image that the format cannot hold,
             "skip" leaves it out with its reason.
@@ -48,9 +48,8 @@ def convert(dataset, target, bad="error", progress=None):
         ValueError: target has none of the forms, or an image is faulty.
         FileExistsError: a file is there already; none is ever replaced.
     """
-    if bad not in BAD_POLICIES:
-        raise ValueError(f"bad must be one of {', '.join(BAD_POLICIES)}, "
-                         f"found {bad!r}.")
+    check_policy(bad)
+    dataset = complete(dataset)
     for name in dataset.classes:
         if name != name.strip() or not name.isprintable():
             raise ValueError(f"the class name {name!r} cannot be written: "

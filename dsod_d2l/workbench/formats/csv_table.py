@@ -13,11 +13,10 @@ import csv
 import io
 from pathlib import Path
 
-from ...datasets import pictures
-from ...datasets.sample import FLAGS, Fault
+from ...datasets.sample import FLAGS
 from ...files import inside
-from .annotated import Annotated, EntryMaker
-from .reading import listing, number, read_names, read_text
+from .image_folder import EntryMaker, ImageFolder, fault_at
+from .text_files import listing, number, read_names, read_text
 
 CSV_SIDES = ("xmin", "ymin", "xmax", "ymax")
 NEEDED = ("image", *CSV_SIDES, "class")
@@ -29,7 +28,7 @@ ALIASES = {"filename": "image", "file": "image", "file_name": "image",
 UNITS = ("pixels", "fractions")
 
 
-class CsvTable(Annotated):
+class CsvTable(ImageFolder):
     """The images and objects of a CSV file.
 
     Args:
@@ -42,7 +41,7 @@ class CsvTable(Annotated):
             Default: ``labels.json`` or ``classes.txt`` beside the file, else
             the names in it, sorted.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``Annotated``.
+        bad, cache: as in ``ImageFolder``.
 
     Attributes:
         unit: of the boxes in the file.
@@ -78,10 +77,9 @@ class CsvTable(Annotated):
             name, where = row["image"].replace("\\", "/"), f"line {line}"
             if name not in makers:
                 if not inside(folder, name):
-                    source = f"{self.path}, {where}"
-                    faults.append(Fault(source, f"{source}: the image name "
-                                        f"{name[:80]!r} leaves the folder.",
-                                        "path"))
+                    faults.append(fault_at(
+                        f"{self.path}, {where}", "the image name "
+                        f"{name[:80]!r} leaves the folder", "path"))
                     continue
                 makers[name] = self._maker(name, row, folder, files, where,
                                            outside)
@@ -104,35 +102,25 @@ class CsvTable(Annotated):
             maker.blame(f"there is no image {str(folder / name):.200}",
                         "image", where)
         elif any(said):
-            sides = [number(side) for side in said]
-            if all(side >= 1 and side % 1 == 0 for side in sides):
-                maker.size = int(sides[0]), int(sides[1])
-            else:
-                maker.blame("expected width and height in whole pixels, "
-                            f"found {said[1]!r} and {said[0]!r}", "size",
-                            where)
+            maker.state_size(*said, where)
         elif self.unit == "pixels":
-            try:
-                maker.size = pictures.read_size(folder / name)
-            except (ValueError, OSError) as error:
-                maker.blame(str(error).rstrip("."), "image", where)
+            maker.measure(folder / name, where)
         return maker
 
     def _add(self, maker, row, where):
         """Add the object of one row."""
-        for side in CSV_SIDES:
-            if number(row[side]) != number(row[side]):
-                maker.blame(f"{side} is not a number: {row[side][:40]!r}",
-                            "file", where)
-                return
+        box = [number(row[side]) for side in CSV_SIDES]
+        lost = [side for side, value in zip(CSV_SIDES, box) if value != value]
         wrong = [name for name in FLAGS if row[name] not in ("", "0", "1")]
-        if wrong:
+        if lost:
+            maker.blame(f"{lost[0]} is not a number: {row[lost[0]][:40]!r}",
+                        "file", where)
+        elif wrong:
             maker.blame(f"{wrong[0]} must be 0 or 1, found "
                         f"{row[wrong[0]][:40]!r}", "file", where)
         elif self.unit == "fractions" or maker.size is not None:
-            maker.add(row["class"], [number(row[side]) for side in CSV_SIDES],
-                      [row[name] == "1" for name in FLAGS], where,
-                      pixels=self.unit == "pixels")
+            maker.add(row["class"], box, [row[name] == "1" for name in FLAGS],
+                      where, pixels=self.unit == "pixels")
 
 
 def _read(path):
@@ -150,10 +138,9 @@ def _read(path):
                 columns = _columns(cells, source)
             elif len(cells) != len(columns) or not cells[
                     columns.index("image")]:
-                faults.append(Fault(source, f"{source}: expected "
-                                    f"{len(columns)} cells and the name of "
-                                    f"an image, found {','.join(cells)[:80]!r}"
-                                    "."))
+                faults.append(fault_at(
+                    source, f"expected {len(columns)} cells and the name of "
+                    f"an image, found {','.join(cells)[:80]!r}"))
             else:
                 rows.append((reader.line_num, {
                     **dict.fromkeys(COLUMNS, ""), **dict(zip(columns,

@@ -1,4 +1,4 @@
-"""PASCAL VOC folders: images, one XML file each, and lists of names."""
+"""PASCAL VOC: a folder of images with an XML file each, or a list of both."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from ...datasets import pictures
-from ...datasets.sample import FLAGS, Fault
+from ...datasets.sample import FLAGS, broken_entry
+from ...datasets.wrappers import Combined
 from ...files import inside
-from .annotated import Annotated, EntryMaker
-from .reading import listing, number, read_names, read_text
+from .image_folder import EntryMaker, ImageFolder, fault_at
+from .text_files import filled_lines, listing, number, read_names, whole_size
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 DEEPEST = 30                 # levels; a VOC file has five
@@ -110,11 +111,11 @@ def _size(top, source):
     texts = [top.get(f"size/{name}", "") for name in ("height", "width")]
     if all(text in ("", "0") for text in texts):
         return None
-    sides = [number(text) for text in texts]
-    if not all(side > 0 and side % 1 == 0 for side in sides):
+    size = whole_size(*texts)
+    if size is None:
         raise ValueError(f"{source}: expected a size of whole pixels, found "
                          f"height {texts[0]!r} and width {texts[1]!r}.")
-    return int(sides[0]), int(sides[1])
+    return size
 
 
 def _object(row, found):
@@ -135,16 +136,6 @@ def _object(row, found):
                   f"object {row} (line {found['line']})", tuple(faults))
 
 
-def entry_objects(maker, annotation, origin):
-    """Add the objects of an Annotation to an ``EntryMaker``."""
-    for one in annotation.objects:
-        if one.faults:
-            for words in one.faults:
-                maker.blame(words, "file", one.where)
-        else:
-            maker.add(one.name, one.box, one.flags, one.where, origin)
-
-
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car",
            "cat", "chair", "cow", "diningtable", "dog", "horse", "motorbike",
            "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -153,7 +144,7 @@ UNIONS = {"07+12": ("2007-trainval", "2012-trainval"),
           "07++12": ("2007-trainval", "2007-test", "2012-trainval")}
 
 
-class VOC(Annotated):
+class VOC(ImageFolder):
     """One folder in the layout of PASCAL VOC.
 
     Args:
@@ -169,7 +160,7 @@ class VOC(Annotated):
             has the same.
         origin: the number of the first pixel, 1 or 0.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``Annotated``.
+        bad, cache: as in ``ImageFolder``.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with file and object.
@@ -177,19 +168,16 @@ class VOC(Annotated):
 
     def __init__(self, folder, image_set=None, classes=None, origin=1,
                  outside="error", bad="error", cache=False):
-        if origin not in (0, 1):
-            raise ValueError(f"origin must be 0 or 1, found {origin!r}.")
         self.root = Path(folder)
-        self.notes, self.pictures = _parts(self.root)
+        self.notes, images = _parts(self.root)
         self._parsed = {}
         names, faults = self._names(image_set)
         classes = tuple(classes or self._classes())
-        index = {name: label for label, name in enumerate(classes)}
-        files = listing(self.pictures)
-        entries = [self._entry(name, files, index, origin, outside)
-                   for name in names]
+        make = _Maker(images, classes, origin, outside)
+        entries = [make.entry(name, f"{self.root.name}/{name}.xml",
+                              self._parse(name)) for name in names]
         del self._parsed
-        super().__init__(entries, classes, self.pictures,
+        super().__init__(entries, classes, images,
                          f"{self.root}, {self.image_set}", faults, bad, cache)
 
     def _names(self, image_set):
@@ -208,7 +196,7 @@ class VOC(Annotated):
             raise FileNotFoundError(
                 f"There is no image set {str(image_set)!r} in {lists}; "
                 f"expected one of {', '.join([*known[:12], 'all'])}.")
-        return read_list(lists / f"{image_set}.txt")
+        return _once(_names_in(lists / f"{image_set}.txt"))
 
     def _classes(self):
         """Return the names of all classes of the folder."""
@@ -217,78 +205,86 @@ class VOC(Annotated):
             return said
         if re.fullmatch(r"VOC20\d\d", self.root.resolve().name):
             return VOC_CLASSES
-        found = set()
-        for path in self.notes.rglob("*.xml"):
-            notes = self._parse(path.relative_to(self.notes)
-                                .with_suffix("").as_posix())
-            if not isinstance(notes, Exception):
-                found.update(one.name for one in notes.objects if one.name)
+        found = _class_names(
+            self._parse(path.relative_to(self.notes).with_suffix("")
+                        .as_posix()) for path in self.notes.rglob("*.xml"))
         if not found:
             raise ValueError(f"{self.notes}: expected XML files with objects, "
                              "found no class name at all.")
-        return sorted(found)
+        return found
 
     def _parse(self, name):
         """Return the Annotation of one name, or the exception."""
         if name not in self._parsed:
-            path = self.notes / f"{name}.xml"
-            try:
-                self._parsed[name] = parse_annotation(path.read_bytes(),
-                                                   str(path))
-            except (OSError, ValueError) as error:
-                self._parsed[name] = error
+            self._parsed[name] = _read_annotation(
+                self.notes / f"{name}.xml", f"{self.root}: the image set "
+                f"{self.image_set!r} lists {name!r}, but there is no ")
         return self._parsed[name]
 
-    def _entry(self, name, files, *settings):
-        """Return the Entry of one name."""
-        source = f"{self.root.name}/{name}.xml"
-        found = self._parse(name)
-        if isinstance(found, Exception):
-            if isinstance(found, OSError):
-                found = (f"{self.root}: the image set {self.image_set!r} "
-                         f"lists {name!r}, but there is no "
-                         f"{self.notes / name}.xml.")
-            return broken(name, source, str(found))
-        return make_entry(found, name, source, self.pictures, files,
-                          *settings)
+
+def _read_annotation(path, missing):
+    """Return the Annotation in a file, or the exception that says why not."""
+    try:
+        return parse_annotation(path.read_bytes(), str(path))
+    except OSError:
+        return FileNotFoundError(f"{missing}{path}.")
+    except ValueError as error:
+        return error
 
 
-def broken(name, source, reason):
-    """Return the Entry of an image whose annotation cannot be read."""
-    return EntryMaker(name, None, source, {}).entry()._replace(
-        faults=(Fault(source, reason),))
+def _class_names(parsed):
+    """Return the names in all that could be parsed, sorted."""
+    return sorted({one.name for found in parsed
+                   if not isinstance(found, Exception)
+                   for one in found.objects if one.name})
 
 
-def make_entry(notes, name, source, folder, files, index, origin, outside):
-    """Return the Entry of an Annotation.
+class _Maker:
+    """Make the entries of annotations; arguments as of ``VOC``."""
 
-    Args:
-        notes: ``Annotation``.
-        name: of the image, without its suffix or with it.
-        source: name for messages.
-        folder: of the images.
-        files: names of all files in the folder.
-        index: {class name: index}.
-        origin, outside: as in ``VOC``.
-    """
-    image = name if name in files else next(
-        (name + end for suffix in pictures.SUFFIXES
-         for end in (suffix, suffix.upper()) if name + end in files), None)
-    maker = EntryMaker(image or name, notes.size, source, index, outside)
-    said = PurePosixPath(notes.filename.replace("\\", "/"))
-    if said.name and PurePosixPath(name).stem not in (said.stem, said.name):
-        maker.blame(f"it says that it belongs to {said.name[:80]!r}, not to "
-                    f"{name!r}", "file name")
-    if image is None:
-        maker.blame(f"there is no image {name!r} in {folder}", "image")
-    elif maker.size is None:
-        try:
-            maker.size = pictures.read_size(folder / image)
-        except (ValueError, OSError) as error:
-            maker.blame(str(error).rstrip("."), "image")
-    if maker.size is not None:       # else the boxes cannot be judged
-        entry_objects(maker, notes, origin)
-    return maker.entry()
+    def __init__(self, folder, classes, origin, outside):
+        if origin not in (0, 1):
+            raise ValueError(f"origin must be 0 or 1, found {origin!r}.")
+        self.folder, self.files = folder, listing(folder)
+        self.classes = {name: label for label, name in enumerate(classes)}
+        self.origin, self.outside = origin, outside
+
+    def entry(self, name, source, notes):
+        """Return the Entry of an Annotation, or of why there is none.
+
+        Args:
+            name: of the image, without its suffix or with it.
+            source: name for messages.
+            notes: ``Annotation`` or an exception.
+        """
+        if isinstance(notes, Exception):
+            return broken_entry(name, source, str(notes))
+        image = name if name in self.files else next(
+            (name + end for suffix in pictures.SUFFIXES for end in
+             (suffix, suffix.upper()) if name + end in self.files), None)
+        maker = EntryMaker(image or name, notes.size, source, self.classes,
+                           self.outside)
+        said = PurePosixPath(notes.filename.replace("\\", "/"))
+        if said.name and PurePosixPath(name).stem not in (said.stem,
+                                                          said.name):
+            maker.blame(f"it says that it belongs to {said.name[:80]!r}, not "
+                        f"to {name!r}", "file name")
+        if image is None:
+            maker.blame(f"there is no image {name!r} in {self.folder}",
+                        "image")
+        elif maker.size is None:
+            maker.measure(self.folder / image)
+        if maker.size is not None:       # else the boxes cannot be judged
+            self._fill(maker, notes.objects)
+        return maker.entry()
+
+    def _fill(self, maker, objects):
+        for one in objects:
+            for words in one.faults:
+                maker.blame(words, "file", one.where)
+            if not one.faults:
+                maker.add(one.name, one.box, one.flags, one.where,
+                          self.origin)
 
 
 def _parts(root):
@@ -308,28 +304,36 @@ def _parts(root):
                             "JPEGImages, or with XML files and images.")
 
 
-def read_list(path):
-    """Return the names in a list, one a line, and the faults in it."""
-    names, faults, seen = [], [], {}
-    for row, line in enumerate(read_text(path).splitlines(), 1):
-        name, source = line.strip(), f"{path}, line {row}"
-        if not name:
-            continue
-        words = name.split()
-        if len(words) == 2 and words[1] in ("-1", "0", "1"):
-            raise ValueError(f"{source}: expected one name, found {name!r}: a "
-                             "list of the images of one class is no image "
-                             "set.")
-        if not inside(path.parent, name):
-            faults.append(Fault(source, f"{source}: the name {name[:80]!r} "
-                                "leaves the folder.", "path"))
-        elif name in seen:
-            faults.append(Fault(source, f"{source}: {name!r} is listed in "
-                                f"line {seen[name]} already.", "duplicate"))
+def _once(rows):
+    """Return the values of rows with names that were not there, and faults.
+
+    Args:
+        rows: iterable of (row, where, name, value, None or what is wrong
+            with them: reason and kind).
+    """
+    values, faults, seen = [], [], {}
+    for row, where, name, value, problem in rows:
+        if not problem and name in seen:
+            problem = (f"{name!r} is listed in line {seen[name]} already",
+                       "duplicate")
+        if problem:
+            faults.append(fault_at(where, *problem))
         else:
             seen[name] = row
-            names.append(name)
-    return names, faults
+            values.append(value)
+    return values, faults
+
+
+def _names_in(path):
+    """Yield the rows for ``_once`` of a list of names, one a line."""
+    for row, where, name in filled_lines(path):
+        words = name.split()
+        if len(words) == 2 and words[1] in ("-1", "0", "1"):
+            raise ValueError(f"{where}: expected one name, found {name!r}: a "
+                             "list of the images of one class is no image "
+                             "set.")
+        yield row, where, name, name, None if inside(path.parent, name) else (
+            f"the name {name[:80]!r} leaves the folder", "path")
 
 
 def open_voc(folder, image_set=None, **options):
@@ -342,7 +346,6 @@ def open_voc(folder, image_set=None, **options):
             as "2007-test", or one of ``UNIONS``.
         options: of ``VOC``.
     """
-    from ...datasets.wrappers import Combined
     root = Path(folder)
     years = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
     found = sorted(path.name for path in years.glob("VOC20[0-9][0-9]"))
@@ -360,3 +363,53 @@ def open_voc(folder, image_set=None, **options):
                 f"{one!r}" + (f"; {near[0]!r} is known." if near else "."))
         parts.append(VOC(years / f"VOC{year}", name, **options))
     return parts[0] if len(parts) == 1 else Combined(parts)
+
+
+class PairList(ImageFolder):
+    """The images and objects that a list file names.
+
+    Args:
+        path: each line holds an image and an XML file, relative to the
+            list's folder and separated by a tab or by spaces.
+        classes: every name that may occur, in the order of their indices.
+            Default: ``labels.json`` or ``classes.txt`` beside the list, else
+            the names in its files, sorted.
+        origin, outside: as in ``VOC``.
+        bad, cache: as in ``ImageFolder``.
+
+    Raises:
+        FileNotFoundError, ValueError: a sentence with file and line.
+    """
+
+    def __init__(self, path, classes=None, origin=1, outside="error",
+                 bad="error", cache=False):
+        path = Path(path)
+        folder = path.parent
+        pairs, faults = _once(_pairs_in(path))
+        parsed = [_read_annotation(folder / notes, f"{where}: there is no "
+                                   "file ") for _, notes, where in pairs]
+        classes = tuple(classes or read_names(folder)
+                        or _class_names(parsed))
+        if not classes:
+            raise ValueError(f"{path}: expected objects in the files that it "
+                             "lists, found no class name at all.")
+        make = _Maker(folder, classes, origin, outside)
+        entries = [make.entry(image, notes, found)
+                   for (image, notes, _), found in zip(pairs, parsed)]
+        super().__init__(entries, classes, folder, str(path), faults, bad,
+                         cache)
+
+
+def _pairs_in(path):
+    """Yield the rows for ``_once`` of a list of (image, XML file, where)."""
+    for row, where, text in filled_lines(path):
+        words = [word.strip().replace("\\", "/") for word
+                 in text.split("\t" if "\t" in text else None)]
+        problem = None
+        if len(words) != 2 or not all(words):
+            problem = ("expected an image and an XML file, separated by a tab "
+                       f"or by spaces, found {text[:80]!r}", "file")
+        elif not all(inside(path.parent, word) for word in words):
+            problem = (f"a name leaves the folder of the list: {text[:80]!r}",
+                       "path")
+        yield row, where, words[0], (*words, where), problem

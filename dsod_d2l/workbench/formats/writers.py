@@ -18,8 +18,8 @@ import numpy as np
 
 from ...datasets.records import write_records
 from ...datasets.sample import FLAGS
-from ...files import replacing
-from .reading import read_names, write_new
+from ...files import write_atomically
+from .text_files import read_names
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
 
@@ -40,17 +40,33 @@ def pixels(entry, size):
     return entry.boxes * np.array([width, height, width, height], float)
 
 
+def absent(path):
+    """Return a path where no file is yet, or raise a FileExistsError."""
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"{path} is there already.")
+    return path
+
+
+def write_new(path, data):
+    """Write bytes to a file that is not there yet, folders included."""
+    absent(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(data)
+
+
 class Writer:
-    """What all writers share: class names and images.
+    """What all writers share: class names, images, and one main file.
 
     Args:
         folder: of the data set; made if needed.
         classes: names of the classes. A folder that has others already is
             an error.
         pictures: where images go, below the folder.
+        main: the file that lists the images, not there yet, below the
+            folder; or None.
     """
 
-    def __init__(self, folder, classes, pictures):
+    def __init__(self, folder, classes, pictures, main=None):
         self.folder, self.classes = Path(folder), tuple(classes)
         self.pictures = self.folder / pictures
         self.pictures.mkdir(parents=True, exist_ok=True)
@@ -59,6 +75,7 @@ class Writer:
             raise ValueError(f"{self.folder} has the classes "
                              f"{', '.join(said)} already, found "
                              f"{', '.join(self.classes)}.")
+        self.main = main and absent(self.folder / main)
 
     def check(self, entry, size):
         """Raise a ValueError if the format cannot hold an entry."""
@@ -69,6 +86,12 @@ class Writer:
             self.add(*item)
         return self.close()
 
+    def close(self):
+        """Write the class names and the main file; return its path."""
+        self.names()
+        write_new(self.main, self.content().encode())
+        return self.main
+
     def image(self, name, data):
         """Write the bytes of one image."""
         write_new(self.pictures / name, data)
@@ -77,19 +100,15 @@ class Writer:
         """Write the class names."""
         text = ("\n".join(self.classes) + "\n" if file.endswith(".txt") else
                 json.dumps(self.classes, ensure_ascii=False))
-        with replacing(self.folder / file) as out:
-            out.write(text.encode())
+        write_atomically(self.folder / file, text.encode())
 
 
 class VocWriter(Writer):
     """Write a folder in the layout of PASCAL VOC; pixels count from 1."""
 
     def __init__(self, folder, classes, part=None):
-        super().__init__(folder, classes, "JPEGImages")
-        part = part or "train"
-        self.list = self.folder / "ImageSets" / "Main" / f"{part}.txt"
-        if self.list.exists():
-            raise FileExistsError(f"{self.list} is there already.")
+        super().__init__(folder, classes, "JPEGImages",
+                         f"ImageSets/Main/{part or 'train'}.txt")
         self.listed = []
 
     def check(self, entry, size):
@@ -123,12 +142,9 @@ class VocWriter(Writer):
         return (f"  <object><name>{escape(self.classes[entry.labels[row]])}"
                 f"</name>{flags}<bndbox>{sides}</bndbox></object>\n")
 
-    def close(self):
-        """Write the list and the class names; return the list."""
-        self.names()
-        write_new(self.list, "".join(f"{name}\n" for name
-                                     in self.listed).encode())
-        return self.list
+    def content(self):
+        """Return the names, one a line."""
+        return "".join(f"{name}\n" for name in self.listed)
 
 
 def _from_one(entry, size):
@@ -140,11 +156,9 @@ class CocoWriter(Writer):
     """Write ``annotations/instances_PART.json`` and the folder PART."""
 
     def __init__(self, folder, classes, part=None):
-        self.part = part or "train"
-        super().__init__(folder, classes, self.part)
-        self.path = self.folder / "annotations" / f"instances_{self.part}.json"
-        if self.path.exists():
-            raise FileExistsError(f"{self.path} is there already.")
+        part = part or "train"
+        super().__init__(folder, classes, part,
+                         f"annotations/instances_{part}.json")
         self.table = {"images": [], "annotations": [], "categories": [
             {"id": key, "name": name}
             for key, name in enumerate(self.classes, 1)]}
@@ -168,12 +182,9 @@ class CocoWriter(Writer):
                                else area), "iscrowd": int(flags[3]),
                 **{flag: 1 for flag, value in zip(FLAGS[:3], flags) if value}})
 
-    def close(self):
-        """Write the file; return its path."""
-        self.names()
-        write_new(self.path, json.dumps(self.table, ensure_ascii=False
-                                        ).encode())
-        return self.path
+    def content(self):
+        """Return the three lists as JSON."""
+        return json.dumps(self.table, ensure_ascii=False)
 
 
 def _plain(value):
@@ -212,9 +223,8 @@ class YoloWriter(Writer):
         path = self.folder / "flags.csv"
         if self.flags:
             old = path.read_bytes() if path.is_file() else _rows(
-                [("file", "line", *FLAGS)])
-            with replacing(path) as file:
-                file.write(old + _rows(self.flags))
+                [("file", "line", *FLAGS)]).encode()
+            write_atomically(path, old + _rows(self.flags).encode())
         return self.folder
 
 
@@ -222,10 +232,8 @@ class CsvWriter(Writer):
     """Write a CSV file in pixels, and ``images`` beside it."""
 
     def __init__(self, path, classes):
-        self.path = Path(path)
-        super().__init__(self.path.parent, classes, "images")
-        if self.path.exists():
-            raise FileExistsError(f"{self.path} is there already.")
+        path = Path(path)
+        super().__init__(path.parent, classes, "images", path.name)
         self.rows = [("image", "xmin", "ymin", "xmax", "ymax", "class",
                       "width", "height", *FLAGS)]
 
@@ -240,28 +248,24 @@ class CsvWriter(Writer):
         if not len(entry.labels):
             self.rows.append((name, *[""] * 5, *size, *[""] * len(FLAGS)))
 
-    def close(self):
-        """Write the file; return its path."""
-        self.names()
-        write_new(self.path, _rows(self.rows))
-        return self.path
+    def content(self):
+        """Return the rows as text."""
+        return _rows(self.rows)
 
 
 def _rows(rows):
-    """Return rows as the bytes of a CSV file."""
+    """Return rows as the text of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue()
 
 
 class RecordWriter(Writer):
     """Write a .rec file, its .idx, its .lst of names, and labels.json."""
 
     def __init__(self, path, classes):
-        self.path = Path(path)
-        super().__init__(self.path.parent, classes, "")
-        if self.path.exists():
-            raise FileExistsError(f"{self.path} is there already.")
+        path = Path(path)
+        super().__init__(path.parent, classes, "", path.name)
 
     def write(self, items):
         """Write all (name, Entry, size, bytes); return the .rec file."""
@@ -271,8 +275,8 @@ class RecordWriter(Writer):
             for name, entry, _, data in items:
                 lines.append(f"{len(lines)}\t0\t{name}\n")
                 yield entry.boxes, entry.labels, data, entry.flags
-        write_records(self.path, records())
-        with replacing(self.path.with_suffix(".lst")) as file:
-            file.write("".join(lines).encode())
+        write_records(self.main, records())
+        write_atomically(self.main.with_suffix(".lst"),
+                         "".join(lines).encode())
         self.names()
-        return self.path
+        return self.main

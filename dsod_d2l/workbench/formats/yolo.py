@@ -13,16 +13,16 @@ import io
 from pathlib import Path, PurePosixPath
 
 from ...datasets import pictures
-from ...datasets.sample import FLAGS, Fault
+from ...datasets.sample import FLAGS
 from ...files import check_names, inside
-from .annotated import Annotated, EntryMaker
-from .reading import listing, number, read_names, read_text
+from .image_folder import EntryMaker, ImageFolder, fault_at
+from .text_files import listing, number, read_names, read_text
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 NOT_LABELS = ("classes.txt", "train.txt", "val.txt", "test.txt")
 
 
-class Yolo(Annotated):
+class Yolo(ImageFolder):
     """A folder of images and YOLO text files.
 
     Args:
@@ -33,7 +33,7 @@ class Yolo(Annotated):
             ``labels.json``, ``classes.txt`` or ``data.yaml`` in the folder
             states.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``Annotated``.
+        bad, cache: as in ``ImageFolder``.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with file and line.
@@ -50,18 +50,15 @@ class Yolo(Annotated):
         self._lead = self.labels.relative_to(root).as_posix()
         texts = {name for name in listing(self.labels) if name.endswith(".txt")
                  and (self.labels != root or name not in NOT_LABELS)}
-        entries = []
-        for name in sorted(listing(self.images)):
-            if PurePosixPath(name).suffix.lower() in pictures.SUFFIXES:
-                text = PurePosixPath(name).with_suffix(".txt").as_posix()
-                entries.append(self._entry(name, text, text in texts, classes,
-                                           flags, outside))
-        known = {PurePosixPath(entry.name).with_suffix(".txt").as_posix()
-                 for entry in entries}
-        for name in sorted(texts - known):
+        known = {name: PurePosixPath(name).with_suffix(".txt").as_posix()
+                 for name in sorted(listing(self.images))
+                 if PurePosixPath(name).suffix.lower() in pictures.SUFFIXES}
+        entries = [self._entry(name, text, text in texts, classes, flags,
+                               outside) for name, text in known.items()]
+        for name in sorted(texts - set(known.values())):
             path = self.labels / name
-            faults.append(Fault(str(path), f"{path}: there is no image of "
-                                f"that name in {self.images}.", "image"))
+            faults.append(fault_at(path, "there is no image of that name in "
+                                   f"{self.images}", "image"))
         super().__init__(entries, classes, self.images,
                          str(root / (split or "")), faults, bad, cache)
 
@@ -172,18 +169,17 @@ def _read_flags(path, root):
     try:
         rows = list(csv.reader(io.StringIO(text)))
     except csv.Error as error:
-        return found, [Fault(str(path), f"{path}: {error}.")]
+        return found, [fault_at(path, error)]
     for row, cells in enumerate(rows, 1):
         if row == 1 or not cells:
             continue
-        source = f"{path}, line {row}"
         sound = (len(cells) == 2 + len(FLAGS) and cells[1].isdecimal()
                  and all(cell in ("0", "1") for cell in cells[2:]))
         if sound and inside(root, cells[0]) and (root / cells[0]).is_file():
             found[cells[0], int(cells[1])] = [cell == "1"
                                               for cell in cells[2:]]
         else:
-            faults.append(Fault(source, f"{source}: expected a text file that "
-                                "is there, a line and four flags, found "
-                                f"{','.join(cells)[:80]!r}."))
+            faults.append(fault_at(
+                f"{path}, line {row}", "expected a text file that is there, a "
+                f"line and four flags, found {','.join(cells)[:80]!r}"))
     return found, faults

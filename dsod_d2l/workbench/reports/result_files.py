@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...detection import Detections, in_pixels
-from ..formats.reading import read_text
+from ..formats.text_files import read_text
 
 COMPETITION = "comp4_det"     # VOC: detection, trained on any data
 

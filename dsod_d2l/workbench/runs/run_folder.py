@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from ... import weights
+from ...files import write_atomically
 from ...training import History
-from ...weights import write_atomically
 from .. import machine
 from . import checkpoints
 

@@ -22,8 +22,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...datasets.records import write_records
-from ...datasets.records import RecordDataset
+from ...datasets.records import RecordDataset, write_records
+from ...datasets.sample import EXAMPLES
+from ...files import write_atomically
+from ...runtime import usable_cores
 from .picture import check_objects, check_size, is_whole, render_sample
 
 VERSION = 2         # in the cache's name: raise it when any pixel changes
@@ -60,11 +62,11 @@ class StandIn(RecordDataset):
         count = COUNTS[split] if count is None else _whole("count", count, 1)
         self.split, self.seed = split, _whole("seed", seed, 0)
         self.sides, self.number = check_size(size), check_objects(objects)
-        workers = _cores() if workers is None else _whole("workers", workers,
-                                                          1)
+        if workers is not None:
+            workers = _whole("workers", workers, 1)
         path = self._folder(root, count) / f"{split}.rec"
         if not _intact(path, count):
-            self._render(path, count, workers)
+            self._render(path, count, workers or usable_cores())
         super().__init__(path, classes=STANDIN_CLASSES, cache=cache)
 
     def __repr__(self):
@@ -86,9 +88,8 @@ class StandIn(RecordDataset):
             with _results(job, count, workers) as items:
                 write_records(path, items, progress=lambda done: bar.update())
         # The seal comes last: a set without it counts as half-written.
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-        part.write_text(json.dumps(_seal(path, count)))
-        os.replace(part, path.with_suffix(".json"))
+        write_atomically(path.with_suffix(".json"),
+                         json.dumps(_seal(path, count)).encode())
 
 
 def make_standin(root=None, train=COUNTS["train"], val=COUNTS["val"],
@@ -108,9 +109,8 @@ def default_root() -> Path:
     """Return the data folder: $DSOD_DATA, the checkout's, or the user's."""
     if os.environ.get("DSOD_DATA"):
         return Path(os.environ["DSOD_DATA"])
-    checkout = Path(__file__).resolve().parents[2] / "data"
-    if (checkout / "samples").is_dir():
-        return checkout
+    if EXAMPLES.is_dir():
+        return EXAMPLES.parent
     return Path.home() / ".cache" / "dsod_d2l"
 
 
@@ -128,12 +128,6 @@ def _picture(seed, split, size, objects, index):
     _, data = cv2.imencode(".jpg", sample.image[..., ::-1],
                            [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return sample.boxes, sample.labels, data.tobytes()
-
-
-def _cores():
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

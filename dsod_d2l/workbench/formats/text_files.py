@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import difflib
 import os
 from pathlib import Path
 
-from ...files import check_names
-
-
-def check_sum(path, expected):
-    """Return the path if a file has a checksum, else raise a ValueError.
-
-    Args:
-        path: the file.
-        expected: its SHA-256, SHA-1 or MD5, as hexadecimal digits.
-    """
-    name = {64: "SHA-256", 40: "SHA-1", 32: "MD5"}[len(expected)]
-    digest = hashlib.new(name.replace("-", "").lower())
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != expected.lower():
-        raise ValueError(f"{path}: expected {name} {expected}, found "
-                         f"{digest.hexdigest()}.")
-    return Path(path)
+from ...datasets.sample import few
+from ...files import check_names, read_json_names
 
 
 def listing(folder):
@@ -68,6 +50,30 @@ def number(text):
     return float("nan")
 
 
+def whole_size(height, width):
+    """Return (height, width) as whole numbers above 0, or None."""
+    sides = number(height), number(width)
+    return (tuple(map(int, sides))
+            if all(side >= 1 and side % 1 == 0 for side in sides) else None)
+
+
+def filled_lines(path):
+    """Yield (number from 1, where, text) of each line that holds something."""
+    for row, line in enumerate(read_text(path).splitlines(), 1):
+        if line.strip():
+            yield row, f"{path}, line {row}", line.strip()
+
+
+def unknown_class(name, classes):
+    """Return the clause that says that a class name is not known."""
+    name = str(name)[:80]
+    near = difflib.get_close_matches(name, list(classes), 1)
+    folded = {one.casefold(): one for one in classes}
+    near = near or [one for one in [folded.get(name.casefold())] if one]
+    meant = f"; {near[0]!r} is known" if near else ""
+    return f"the class {name!r} is not one of {few(classes)}{meant}"
+
+
 def read_names(folder):
     """Return the class names that a folder states, or None.
 
@@ -78,31 +84,9 @@ def read_names(folder):
     """
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
         if path.is_file():
-            text = read_text(path)
-            names = (_json_names(path, text) if path.suffix == ".json"
-                     else [line.strip() for line in text.splitlines()])
+            names = (read_json_names(path) if path.suffix == ".json" else
+                     [line.strip() for line in read_text(path).splitlines()])
             while isinstance(names, list) and names and not names[-1]:
                 names.pop()
             return check_names(names, path)
     return None
-
-
-def _json_names(path, text):
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a JSON list of names, found "
-                         f"something else ({error}).") from error
-
-
-def write_new(path, data):
-    """Write bytes to a file that is not there yet, folders included.
-
-    Raises:
-        FileExistsError: it is there.
-    """
-    path = Path(path)
-    if path.exists():
-        raise FileExistsError(f"{path} is there already.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
