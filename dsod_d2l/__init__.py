@@ -6,13 +6,15 @@ network is built.
 """
 
 import importlib
+import os
+from pathlib import Path
 
 from . import runtime
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Detections": "detection", "Detector": "detection",
+    "Detections": "detection",
     "TrainConfig": "config", "DetectConfig": "config",
     "build": "models", "evaluate_dataset": "evaluation",
     "save_weights": "weights", "load_model": "weights",
@@ -30,6 +32,33 @@ _HOMES = {
 }
 
 runtime.prepare()
+
+
+def open_detector(network, classes=None, **options):
+    """Make a ``Detector`` of a network, or of the file that holds one.
+
+    Args:
+        network: what ``detection.Detector`` takes, or the path of a weights
+            file, a .safetensors.
+        classes: names of the classes; a file has its own.
+        options: of ``detection.Detector``; for a file, ctx as well.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is of
+            another kind.
+    """
+    from . import detection
+    if not isinstance(network, (str, os.PathLike)):
+        return detection.Detector(network, classes, **options)
+    if Path(network).suffix != ".safetensors":
+        raise ValueError(f"{network}: expected a file that ends in "
+                         ".safetensors, as training writes it")
+    if classes is not None:
+        raise ValueError(f"{network} has its own classes: leave them out")
+    return detection.Detector.from_weights(network, **options)
+
+
+Detector = open_detector
 
 
 def __getattr__(name):

@@ -491,7 +491,7 @@ def test_a_scan_judges_as_was_trained(capsys, here, tmp_path, monkeypatch,
     seen = []
 
     def judge(detector, dataset):
-        seen.append(detector.detect_config.letter_box)
+        seen.append(detector.config.resize == "letter-box")
         return SimpleNamespace(AP=0.5, AP50=0.5)
     for module in (cycle,):
         monkeypatch.setattr(module, "evaluate_dataset", judge)

@@ -290,7 +290,7 @@ def test_detection_starts_from_the_refined_anchors_that_are_not_filtered():
 def test_a_detector_does_as_its_parts():
     net = narrow()
     pixels = np.random.default_rng(1).integers(0, 255, (80, 90, 3), np.uint8)
-    detector = detection.Detector(net, net.config, ("a", "b"))
+    detector = detection.Detector(net, ("a", "b"))
     outputs = [one.asnumpy()[0] for one in net(mx.nd.array(
         detection.to_batch([pixels], net.config)))]
     refined = refinement.refine(anchors.anchors_for(net.config), outputs[1])
@@ -353,7 +353,7 @@ def test_what_was_trained_detects_the_same_from_its_file(tmp_path):
                           progress=False)
     pixels = Few()[0].image
     ours, theirs = (detector.detect(pixels) for detector in (
-        detection.Detector(fitted.net, fitted.net.config, Few.classes),
+        detection.Detector(fitted.net, Few.classes),
         detection.Detector.from_weights(tmp_path / "model.safetensors")))
     assert len(ours.labels)
     for one, other in zip(ours, theirs):

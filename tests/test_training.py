@@ -60,9 +60,14 @@ def small(**changes):
 @pytest.mark.parametrize("augment, boxed", [("letter-box", True),
                                             ("light", False)])
 def test_a_run_judges_as_it_trains(augment, boxed):
-    run = run_state.Run(small(), Squares(2), settings(augment=augment),
-                            None, mx.cpu())
-    assert run.detector().detect_config.letter_box is boxed
+    resize = "letter-box" if boxed else "stretch"
+    run = run_state.Run(small(resize=resize), Squares(2),
+                        settings(augment=augment), None, mx.cpu())
+    assert run.detector().config.resize == resize
+    net = small(resize="stretch" if boxed else "letter-box")
+    with pytest.raises(ValueError, match=f"augment '{augment}' does not fit "
+                       f"dsod_tiny.*: build it with resize='{resize}', or"):
+        fitting.fit(net, Squares(2), settings(augment=augment))
 
 
 def test_the_learning_rate_at_each_step():
@@ -264,8 +269,7 @@ def test_diagnosis_of_scores_below_the_threshold():
     from dsod_d2l.detection import Detector
     net = small()
     models.initialise(net)
-    detector = Detector(net, net.config, ("square",),
-                        DetectConfig(score_threshold=1.0))
+    detector = Detector(net, ("square",), DetectConfig(score_threshold=1.0))
     found = diagnose(detector, Squares(4), settings())
     assert any("below the threshold" in sentence for sentence in found)
     assert diagnose(detector, Squares(4, objects=0), settings()) == [

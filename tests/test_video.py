@@ -45,8 +45,7 @@ class Squares:
     def __init__(self):
         self.calls = []
 
-    def detect(self, images, pixels):
-        assert pixels
+    def detect(self, images):
         self.calls.append(len(images))
         found = []
         for image in images:
@@ -54,7 +53,7 @@ class Squares:
             box = [columns.min(), rows.min(), columns.max() + 1,
                    rows.max() + 1]
             found.append(Detections(np.array([0]), np.array([.75]),
-                                    np.array([box], float)))
+                                    box / np.array([[90., 60] * 2]), SIZE))
         return found
 
 
@@ -77,7 +76,7 @@ def test_frames_are_detected_in_batches(film):
     assert detector.calls == [3, 3, 1]
     for frame in got:
         np.testing.assert_allclose(
-            frame.detections.boxes[0],
+            frame.detections.pixels().boxes[0],
             [5 + 8 * frame.number, 10, 35 + 8 * frame.number, 40], atol=2)
     detector.calls.clear()
     assert len(list(detect_frames(detector, map(moving, range(2)), 1))) == 2
@@ -118,7 +117,7 @@ def test_what_is_no_video_is_named(tmp_path, monkeypatch):
 def test_painting_is_a_copy_with_boxes_in_their_colours():
     image = np.full((200, 300, 3), 90, np.uint8)
     found = Detections(np.array([1]), np.array([.9]),
-                       np.array([[100., 50, 250, 180]]))
+                       np.array([[100., 50, 250, 180]]), unit="pixels")
     painted = paint_detections(image, found, ["cat", "dog"], "12 FPS")
     assert (image == 90).all() and painted.shape == image.shape
     colour = video._bytes(class_colour(1))
@@ -126,14 +125,19 @@ def test_painting_is_a_copy_with_boxes_in_their_colours():
         np.testing.assert_array_equal(painted[y, x], colour)
     assert (painted[100:160, 120:240] == 90).all()       # inside: untouched
     assert (painted[:12, :40] != 90).any()               # the note
-    empty = Detections(np.zeros(0, int), np.zeros(0), np.zeros((0, 4)))
+    whole = Detections(found.labels, found.scores,
+                       np.array([[1 / 3, 1 / 4, 5 / 6, 9 / 10]]), (200, 300))
+    assert (painted == paint_detections(image, whole, ["cat", "dog"],
+                                        "12 FPS")).all()
+    empty = Detections(np.zeros(0, int), np.zeros(0), np.zeros((0, 4)),
+                       (200, 300))
     assert (paint_detections(image, empty, ["cat"]) == 90).all()
 
 
 def test_names_are_painted_inside_the_picture():
     image = np.zeros((80, 90, 3), np.uint8)
     found = Detections(np.array([0, 0]), np.array([.9, .8]),
-                       np.array([[85., 0, 90, 10], [-5, 70, 10, 95]]))
+                       np.array([[85., 0, 90, 10], [-5, 70, 10, 95]]), unit="pixels")
     painted = paint_detections(image, found, ["a long name"])
     assert (painted[:20] != 0).any()
 

@@ -236,14 +236,29 @@ def test_a_saved_image_has_the_size_of_the_original(tmp_path, size):
     assert (saved != image).any()
 
 
-def test_a_saved_image_takes_boxes_in_pixels(tmp_path):
+def test_boxes_in_pixels_are_refused_and_not_drawn_out_of_sight(tmp_path,
+                                                                 picture):
     image = np.zeros((60, 90, 3), np.uint8)
     found = Detections(np.array([0]), np.array([.9], np.float32),
-                       BOXES[:1].astype(np.float32))
-    pixels = found._replace(boxes=found.boxes * [90, 60, 90, 60])
+                       BOXES[:1].astype(np.float32), (60, 90))
+    boxes = found.pixels().boxes
+    for draw in (
+            lambda: visualisation.save_detections(tmp_path / "a.png", image,
+                                                  found.pixels()),
+            lambda: visualisation.draw_boxes(picture, boxes),
+            lambda: visualisation.draw_anchors(picture, boxes),
+            lambda: visualisation.draw_matches(picture, boxes, BOXES, [0]),
+            lambda: visualisation.draw_matches(picture, BOXES, boxes, [0])):
+        with pytest.raises(ValueError, match="fractions.*look like pixels"):
+            draw()
+
+
+def test_detections_that_know_their_classes_are_saved_with_them(tmp_path):
+    image = np.zeros((60, 90, 3), np.uint8)
+    found = Detections(np.array([0]), np.array([.9]), BOXES[:1],
+                       classes=("cat",))
     visualisation.save_detections(tmp_path / "a.png", image, found, ["cat"])
-    visualisation.save_detections(tmp_path / "b.png", image, pixels, ["cat"],
-                        pixels=True)
+    visualisation.save_detections(tmp_path / "b.png", image, found)
     assert (tmp_path / "a.png").read_bytes() == (
         tmp_path / "b.png").read_bytes()
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import boxes as box_tools
 from .colours import distort, photometric
 from .cropping import (_TWICE, FILL, _moved, crop, draw_expansion, draw_patch,
-                       letter_box, patch_window, random_crop)
+                       letter_box, patch_window, random_crop, undo_letter_box)
 from .resizing import INTERPOLATIONS, _sides, resize
 
 
@@ -54,7 +54,7 @@ def light(sample, size, rng):
 def boxed(sample, size, rng):
     """As ``light``, but nothing is stretched: the view fits in undistorted.
 
-    Whoever trains so must detect so: ``DetectConfig(letter_box=True)``.
+    For networks whose ``resize`` is "letter-box": they detect so too.
     """
     sample = random_crop(sample, rng, scale=(0.6, 1.3), aspect=(1, 1),
                          keep=0.5)
@@ -124,3 +124,14 @@ def ssd(sample, size, rng, rule="any"):
 
 AUGMENTATIONS = {"none": plain, "light": light, "shifted": shifted,
            "letter-box": boxed, "ssd": ssd}
+
+
+def _same(boxes, shape, size):
+    """Return boxes of a stretched picture: as fractions they stay."""
+    return boxes
+
+
+# By ``ModelConfig.resize``: what brings a sample to the network's size, and
+# what turns boxes found there, for the shape of the picture, into its own.
+RESIZINGS = {"stretch": (resize, _same),
+             "letter-box": (letter_box, undo_letter_box)}

@@ -23,7 +23,7 @@ class Frame(NamedTuple):
     """One frame: its number from 0, its pixels, and what was found.
 
     image: uint8 (H, W, 3), red, green, blue.
-    detections: ``Detections`` with boxes in pixels.
+    detections: ``Detections``.
     """
 
     number: int
@@ -163,7 +163,7 @@ def detect_frames(detector, frames, batch_size=None):
     batch_size = batch_size or detector.batch_size
 
     def finish():
-        for place, found in enumerate(detector.detect(batch, pixels=True)):
+        for place, found in enumerate(detector.detect(batch)):
             yield Frame(number + place, batch[place], found)
     for image in frames:
         batch.append(image)
@@ -182,7 +182,7 @@ def paint_detections(image, detections, classes, note=None):
 
     Args:
         image: uint8 (H, W, 3) RGB; it stays as it is.
-        detections: ``Detections`` with boxes in pixels.
+        detections: ``Detections``, with the size of the image or in pixels.
         classes: names of the classes.
         note: text for the upper left corner.
 
@@ -192,7 +192,7 @@ def paint_detections(image, detections, classes, note=None):
     painted = np.ascontiguousarray(image).copy()
     scale = max(min(image.shape[:2]) / 600, 0.35)
     width = max(round(2 * scale), 1)
-    for label, score, box in list(zip(*detections))[::-1]:   # best on top
+    for label, score, box in list(detections.pixels())[::-1]:  # best on top
         colour = class_colour(label)
         low, high = (tuple(int(side) for side in np.round(part))
                      for part in (box[:2], box[2:]))

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from ...config.schedules import DRAWN
 from .options import detector_options, make_detector, pairs
-
-DRAWN = 0.3     # least score of what is shown: most of the rest is noise
 
 
 def add_options(parser):
@@ -32,11 +31,11 @@ def run(options):
     detector = make_detector(options)
     if Path(options.image).suffix.lower() in VIDEO_SUFFIXES:
         return _video(options, detector)
-    found = detector.detect(options.image, pixels=True)
+    found = detector.detect(options.image)
     several = isinstance(found, dict)
     by_file = found if several else {Path(options.image).name: found}
     if options.out:
-        _draw(options, detector, by_file, several)
+        _draw(options, by_file, several)
     value = {name: as_rows(one, detector.classes)
              for name, one in by_file.items()}
     rows = [(name, row["label"], row["score"], *row["box"])
@@ -53,10 +52,10 @@ def as_rows(found, classes):
     """Return detections as JSON-ready rows, boxes in pixels."""
     return [{"label": classes[label], "score": round(float(score), 4),
              "box": [round(float(side), 2) for side in box]}
-            for label, score, box in zip(*found)]
+            for label, score, box in found.pixels()]
 
 
-def _draw(options, detector, by_file, several):
+def _draw(options, by_file, several):
     """Write the images with their boxes."""
     from ...datasets.pictures import read_image
     from ...visualisation import save_detections
@@ -64,8 +63,7 @@ def _draw(options, detector, by_file, several):
         source = Path(options.image) / name if several else options.image
         target = Path(options.out) / name if several else Path(options.out)
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_detections(target, read_image(source), found, detector.classes,
-                        pixels=True)
+        save_detections(target, read_image(source), found)
 
 
 def _video(options, detector):
