@@ -7,7 +7,6 @@ network is built.
 
 import importlib
 import os
-from pathlib import Path
 
 from . import runtime
 
@@ -34,34 +33,24 @@ _HOMES = {
 runtime.prepare()
 
 
-def open_detector(network, classes=None, **options):
+def open_detector(network, *classes, **options):
     """Make a ``Detector`` of a network, or of the file that holds one.
 
     Args:
-        network: what ``detection.Detector`` takes, or the path of a weights
-            file, a .safetensors.
-        classes: names of the classes; a file has its own.
-        options: of ``detection.Detector``; for a file, ctx as well.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file, or it is of
-            another kind.
+        network: what ``detection.Detector`` takes; or the path of a weights
+            file, which has the classes in it.
+        classes, options: as for ``detection.Detector``; for a file, ctx is
+            an option as well.
     """
-    from . import detection
-    if not isinstance(network, (str, os.PathLike)):
-        return detection.Detector(network, classes, **options)
-    if Path(network).suffix != ".safetensors":
-        raise ValueError(f"{network}: expected a file that ends in "
-                         ".safetensors, as training writes it")
-    if classes is not None:
-        raise ValueError(f"{network} has its own classes: leave them out")
-    return detection.Detector.from_weights(network, **options)
-
-
-Detector = open_detector
+    from .detection import Detector
+    is_file = isinstance(network, (str, os.PathLike))
+    make = Detector.from_weights if is_file else Detector
+    return make(network, *classes, **options)
 
 
 def __getattr__(name):
+    if name == "Detector":
+        return open_detector
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
@@ -69,4 +58,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "Detector"})

@@ -80,6 +80,13 @@ class Detections:
         return replace(self, unit="pixels",
                        boxes=box_tools.in_pixels(self.boxes, self.size))
 
+    def image(self):
+        """Return the picture, uint8 (H, W, 3), read if need be."""
+        if self.picture is None:
+            raise ValueError("the picture is not known: Detections take it "
+                             "as picture=, an array or a path")
+        return _as_image(self.picture)
+
     def draw(self, ax=None, least=DRAWN):
         """Draw them on their picture.
 
@@ -93,15 +100,11 @@ class Detections:
         Raises:
             ValueError: the picture is not known, or boxes are in pixels.
         """
-        from . import visualisation
-        if self.picture is None:
-            raise ValueError("the picture is not known: draw_image and "
-                             "draw_boxes of visualisation take any")
-        if ax is None:
-            from matplotlib import pyplot as plt
-            ax = plt.figure().add_subplot()
-        visualisation.draw_detections(ax, _as_image(self.picture),
-                                      self[self.scores >= least])
+        from matplotlib import pyplot as plt
+
+        from .visualisation import draw_detections
+        ax = ax or plt.figure().add_subplot()
+        draw_detections(ax, self[self.scores >= least])
         return ax
 
 
@@ -300,7 +303,7 @@ class Detector:
         self.anchors = anchors_for(config)
 
     @classmethod
-    def from_weights(cls, path, ctx=None, **options):
+    def from_weights(cls, path, *, ctx=None, **options):
         """Make a detector from a file that training wrote.
 
         Args:

@@ -153,34 +153,29 @@ def draw_matches(ax, anchors, boxes, matched):
                                    linestyle=style, linewidth=width))
 
 
-def draw_detections(ax, image, detections, classes=None):
-    """Draw an image and what was found in it.
+def draw_detections(ax, found):
+    """Draw a picture and what was found in it.
 
     Args:
         ax: Axes.
-        image: uint8 (H, W, 3).
-        detections: ``Detections``.
-        classes: names of the classes, default those of the detections.
+        found: ``Detections`` that know their picture.
     """
-    draw_image(ax, image)
-    draw_boxes(ax, detections.boxes, detections.labels, detections.scores,
-               classes or detections.classes)
+    draw_image(ax, found.image())
+    draw_boxes(ax, found.boxes, found.labels, found.scores, found.classes)
 
 
-def save_detections(path, image, detections, classes=None):
-    """Write an image with its detections drawn, in its own resolution.
+def save_detections(path, found):
+    """Write a picture with its detections drawn, in its own resolution.
 
     Args:
         path: a .png or .jpg file.
-        image: uint8 (H, W, 3).
-        detections, classes: see ``draw_detections``.
+        found: ``Detections`` that know their picture.
     """
-    height, width = image.shape[:2]
+    height, width = found.size
     dpi = max(height, width) / SAVED_WIDTH
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
     FigureCanvasAgg(figure)
-    ax = figure.add_axes((0, 0, 1, 1))
-    draw_detections(ax, image, detections, classes)
+    draw_detections(figure.add_axes((0, 0, 1, 1)), found)
     figure.savefig(path, dpi=dpi)
 
 

@@ -215,8 +215,8 @@ def test_detections_are_drawn_on_their_picture(tmp_path):
     assert len(found.draw(Figure().add_subplot(), least=0).patches) == 3
     with pytest.raises(ValueError, match="look like pixels"):
         found.pixels().draw(Figure().add_subplot())
-    with pytest.raises(ValueError, match="the picture is not known"):
-        three_found().draw()
+    with pytest.raises(ValueError, match="picture is not known: .*picture="):
+        three_found().draw(Figure().add_subplot())
 
 
 # ------------------------------------------------------------- on images

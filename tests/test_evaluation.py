@@ -190,7 +190,7 @@ def test_boxes_in_pixels_never_give_an_ap_of_zero_in_silence():
         ev.evaluate_detections([one, one.pixels()],
                                [truth((0, LEFT))] * 2, 1)
     with pytest.raises(ValueError, match="the boxes of a Truth: expected "
-                       "fractions of the picture, found 200"):
+                       "fractions of the picture, found 100"):
         ev.evaluate_detections([one], [ev.Truth(one.pixels().boxes, [0])], 1)
 
 

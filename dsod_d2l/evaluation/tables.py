@@ -137,12 +137,17 @@ def places(*columns):
     return rows - np.maximum.accumulate(np.where(new, rows, 0))
 
 
-def _found(detections, units):
+def check_units(detections):
+    """Raise a ValueError if ``Detections`` are in pixels."""
     for number, one in enumerate(detections):
         if one.unit != "fractions":
             raise ValueError(f"detections of image {number}: expected boxes "
                              "as fractions of the picture, found "
                              f"{one.unit}: give them without .pixels()")
+
+
+def _found(detections, units):
+    check_units(detections)
     counts = [len(one.scores) for one in detections]
     image = np.repeat(np.arange(len(detections)), counts)
     labels, scores, boxes = (

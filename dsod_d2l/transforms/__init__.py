@@ -7,8 +7,7 @@ from .cropping import (FILL, collect_patches, crop, draw_expansion, draw_patch,
                        letter_box_frame, meets, patch_window, random_crop,
                        random_patch, undo_letter_box)
 from .pipelines import (AUGMENTATIONS, RESIZINGS, Compose, boxed, light,
-                        mirror, plain, random_mirror, shifted, ssd,
-                        ssd_window)
+                        mirror, plain, random_mirror, shifted, ssd, ssd_window)
 from .resizing import INTERPOLATIONS, random_resize, resize
 
 __all__ = ["AUGMENTATIONS", "Compose", "FILL", "INTERPOLATIONS",

@@ -126,12 +126,7 @@ AUGMENTATIONS = {"none": plain, "light": light, "shifted": shifted,
            "letter-box": boxed, "ssd": ssd}
 
 
-def _same(boxes, shape, size):
-    """Return boxes of a stretched picture: as fractions they stay."""
-    return boxes
-
-
 # By ``ModelConfig.resize``: what brings a sample to the network's size, and
-# what turns boxes found there, for the shape of the picture, into its own.
-RESIZINGS = {"stretch": (resize, _same),
+# what turns the boxes found there into boxes of a picture of some shape.
+RESIZINGS = {"stretch": (resize, lambda boxes, shape, size: boxes),
              "letter-box": (letter_box, undo_letter_box)}

@@ -68,7 +68,7 @@ def make_detector(options):
     settings = configs.DetectConfig(
         score_threshold=options.score_threshold, keep=options.keep,
         nms_threshold=options.nms_threshold, candidates=options.candidates)
-    detector = Detector.from_weights(options.weights, context,
+    detector = Detector.from_weights(options.weights, ctx=context,
                                      detect_config=settings)
     if options.letter_box:
         detector.config = dataclasses.replace(detector.config,
