@@ -13,6 +13,7 @@ from dsod_d2l.datasets import loader
 from dsod_d2l.evaluation import measure
 from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
 from dsod_d2l.datasets import make_sample
+from dsod_d2l.detection import to_batch
 from dsod_d2l.evaluation import evaluate_dataset
 from dsod_d2l.workbench.runs.run_state import diagnose
 
@@ -68,6 +69,20 @@ def test_a_run_judges_as_it_trains(augment, boxed):
     with pytest.raises(ValueError, match=f"augment '{augment}' does not fit "
                        f"dsod_tiny.*: build it with resize='{resize}', or"):
         fitting.fit(net, Squares(2), settings(augment=augment))
+
+
+def test_training_and_detection_normalise_alike():
+    same = mx.gluon.nn.HybridLambda(lambda F, pixels: pixels)
+    same.config = config.get("dsod_tiny", mean=(10, 120, 250),
+                             std=(2, 50, 90), input_size=(80, 96))
+    images = np.random.default_rng(0).integers(0, 256, (2, 80, 96, 3),
+                                               np.uint8)
+    for at_once in (False, True):
+        graph = training.PixelGraph(same)
+        graph.hybridize(at_once)
+        np.testing.assert_allclose(
+            graph(mx.nd.array(images, dtype=np.uint8)).asnumpy(),
+            to_batch(list(images), same.config), rtol=1e-6, atol=1e-5)
 
 
 def test_the_learning_rate_at_each_step():
