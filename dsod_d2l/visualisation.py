@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -96,19 +95,15 @@ def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
     order = range(len(corners)) if scores is None else np.argsort(scores)
     for row in order:
         label = 0 if labels is None else int(labels[row])
-        xmin, ymin, xmax, ymax = corners[row]
-        colour = class_colour(label) if colours is None else colours[row]
-        frame = Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False,
-                          edgecolor=colour, linewidth=linewidth,
-                          linestyle=line_style(label) if colours is None
-                          else "solid")
+        colour, style = ((class_colour(label), line_style(label))
+                         if colours is None else (colours[row], "solid"))
+        frame = _add_frame(ax, corners[row], colour, style, linewidth)
         frame.set_path_effects([      # a dark rim, for bright backgrounds
             Stroke(linewidth=linewidth + 1.5, foreground="#222222"),
             Normal()])
-        ax.add_patch(frame)
         name = _caption(row, labels, scores, classes)
         if name:
-            _write_inside(ax, xmin, ymin, name, colour)
+            _write_inside(ax, *corners[row, :2], name, colour)
 
 
 def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
@@ -142,15 +137,9 @@ def draw_matches(ax, anchors, boxes, matched):
     """
     anchors, matched = _corners(ax, anchors), np.asarray(matched)
     for row, box in enumerate(_corners(ax, boxes)):
-        colour = class_colour(row)
-        for corners, style, width in (
-                *[(anchor, "dashed", 1.2) for anchor
-                  in anchors[matched == row]],
-                (box, "solid", 3.0)):
-            xmin, ymin, xmax, ymax = corners
-            ax.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin,
-                                   fill=False, edgecolor=colour,
-                                   linestyle=style, linewidth=width))
+        for anchor in anchors[matched == row]:
+            _add_frame(ax, anchor, class_colour(row), "dashed", 1.2)
+        _add_frame(ax, box, class_colour(row), "solid", 3.0)
 
 
 def draw_detections(ax, found):
@@ -174,7 +163,6 @@ def save_detections(path, found):
     height, width = found.size
     dpi = max(height, width) / SAVED_WIDTH
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
-    FigureCanvasAgg(figure)
     draw_detections(figure.add_axes((0, 0, 1, 1)), found)
     figure.savefig(path, dpi=dpi)
 
@@ -190,6 +178,14 @@ def _corners(ax, boxes):
         width = height = 1
         ax.set(xlim=(0, 1), ylim=(1, 0))
     return boxes * [width, height, width, height]
+
+
+def _add_frame(ax, corners, colour, style, linewidth):
+    """Draw one box, in data units of the Axes, and return it."""
+    xmin, ymin, xmax, ymax = corners
+    return ax.add_patch(Rectangle(
+        (xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor=colour,
+        linestyle=style, linewidth=linewidth))
 
 
 def _caption(row, labels, scores, classes):

@@ -213,6 +213,11 @@ def test_detections_are_drawn_on_their_picture(tmp_path):
         np.testing.assert_array_equal(ax.images[0].get_array(), image)
         assert ax.patches[1].get_bbox().extents.tolist() == [0, 0, 30, 40]
     assert len(found.draw(Figure().add_subplot(), least=0).patches) == 3
+    plt = pytest.importorskip("matplotlib.pyplot")
+    before = plt.get_fignums()
+    drawn = found.draw()
+    assert drawn.figure.number not in before and len(drawn.patches) == 2
+    plt.close(drawn.figure)
     with pytest.raises(ValueError, match="look like pixels"):
         found.pixels().draw(Figure().add_subplot())
     with pytest.raises(ValueError, match="picture is not known: .*picture="):
