@@ -59,7 +59,7 @@ def pictures(name):
 
 def figures_of(net, classes, dataset):
     """Return the figures of a network on a data set, class by class."""
-    result = evaluate_dataset(Detector(net, net.config, classes), dataset)
+    result = evaluate_dataset(Detector(net, classes), dataset)
     return {"images": result.images, "objects": result.objects,
             **{name: round(getattr(result, name), 4)
                for name in ("AP", "AP50", "AP75")},

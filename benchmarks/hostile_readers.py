@@ -316,26 +316,28 @@ def _results():
     from dsod_d2l.detection import Detections
     boxes = np.array([[0.1, 0.2, 0.5, 0.75], [0, 0, 1, 1]], np.float32)
     return [Detections(np.array([0, 1]), np.array([0.5, 0.25], np.float32),
-                       boxes)] * 2
+                       boxes, (40, 60))] * 2
 
 
 def coco_results(folder):
     """Detections in COCO's file of results."""
     from dsod_d2l.workbench.reports import result_files
-    path, rest = folder / "a.json", ([3, 7], [(40, 60)] * 2, [1, 5])
-    result_files.write_coco(path, _results(), *rest)
+    path = folder / "a.json"
+    result_files.write_coco(path, _results(), [3, 7], [1, 5])
     return Target(path, [path.read_bytes()],
-                  lambda: result_files.read_coco(path, *rest),
+                  lambda: result_files.read_coco(path, [3, 7], [(40, 60)] * 2,
+                                                 [1, 5]),
                   mutations.swapped_json)
 
 
 def voc_results(folder):
     """Detections in VOC's files of results."""
     from dsod_d2l.workbench.reports import result_files
-    rest = ["a", "b"], [(40, 60)] * 2, ["cat", "dog"]
-    path = result_files.write_voc(folder, _results(), *rest)[0]
+    names, classes = ["a", "b"], ["cat", "dog"]
+    path = result_files.write_voc(folder, _results(), names, classes)[0]
     return Target(path, [path.read_bytes()],
-                  lambda: result_files.read_voc(folder, *rest))
+                  lambda: result_files.read_voc(folder, names, [(40, 60)] * 2,
+                                                classes))
 
 
 READERS = {function.__name__: function for function in (

@@ -114,10 +114,11 @@ def ready(loader, model, job):
     """Yield, again and again, batches kept as normalised float arrays."""
     import mxnet as mx
 
-    mean, std = np.array(model.mean), np.array(model.std)
+    from dsod_d2l.detection import to_batch
+
     kept = []
     for batch in loader:
-        pixels = ((batch.images - mean) / std).transpose(0, 3, 1, 2)
+        pixels = to_batch(list(batch.images), model)
         kept.append([mx.nd.array(pixels), *arrays(batch)[1:]])
     mx.nd.waitall()
     for number in range(job["steps"] + job["warm"]):
@@ -133,8 +134,8 @@ def make_step(net, settings, memory):
         """The training graph without the step from bytes to floats."""
 
         def hybrid_forward(self, F, images, classes, offsets):
-            return self.loss(*self.net(images), F.cast(classes, "float32"),
-                             offsets)
+            return self.loss(*self.outputs.net(images),
+                             F.cast(classes, "float32"), offsets)
 
     graph = (FloatGraph if memory else TrainingGraph)(net, settings)
     graph.hybridize(static_alloc=True, static_shape=True)

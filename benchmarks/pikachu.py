@@ -74,7 +74,7 @@ def train(dataset, settings, callbacks=()):
 
 def judge(net, classes, dataset):
     """Return the figures of a network on a data set."""
-    result = evaluate_dataset(Detector(net, net.config, classes), dataset)
+    result = evaluate_dataset(Detector(net, classes), dataset)
     return {"AP": round(result.AP, 4), "AP50": round(result.AP50, 4),
             "AP75": round(result.AP75, 4), "images": result.images}
 

@@ -6,13 +6,14 @@ network is built.
 """
 
 import importlib
+import os
 
 from . import runtime
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Detections": "detection", "Detector": "detection",
+    "Detections": "detection",
     "TrainConfig": "config", "DetectConfig": "config",
     "build": "models", "evaluate_dataset": "evaluation",
     "save_weights": "weights", "load_model": "weights",
@@ -32,7 +33,24 @@ _HOMES = {
 runtime.prepare()
 
 
+def open_detector(network, *classes, **options):
+    """Make a ``Detector`` of a network, or of the file that holds one.
+
+    Args:
+        network: what ``detection.Detector`` takes; or the path of a weights
+            file, which has the classes in it.
+        classes, options: as for ``detection.Detector``; for a file, ctx is
+            an option as well.
+    """
+    from .detection import Detector
+    is_file = isinstance(network, (str, os.PathLike))
+    make = Detector.from_weights if is_file else Detector
+    return make(network, *classes, **options)
+
+
 def __getattr__(name):
+    if name == "Detector":
+        return open_detector
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
@@ -40,4 +58,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "Detector"})

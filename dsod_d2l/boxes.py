@@ -138,6 +138,40 @@ def fault(box):
     return None
 
 
+FARTHEST = 5     # pictures are larger in pixels, and what is drawn ends sooner
+
+
+def require_fractions(boxes, source="the boxes"):
+    """Raise if boxes cannot be fractions of a picture.
+
+    Args:
+        boxes: (M, 4) corner boxes; they may leave the picture.
+        source: what they are, for the message.
+
+    Raises:
+        ValueError: a coordinate is so large that it must be one in pixels.
+    """
+    most = np.abs(boxes).max(initial=0)
+    if most > FARTHEST:
+        raise ValueError(f"{source}: expected fractions of the picture, "
+                         f"found {most:g}: these look like pixels, which are "
+                         "divided by (width, height, width, height)")
+
+
+def in_pixels(boxes, size):
+    """Turn fractions of a picture into pixels.
+
+    Args:
+        boxes: (M, 4) corner boxes in fractions of the picture.
+        size: (height, width, ...) of the picture.
+
+    >>> in_pixels(np.array([[0.0, 0.5, 1.0, 1.0]]), (200, 300)).tolist()
+    [[0.0, 100.0, 300.0, 200.0]]
+    """
+    height, width = size[:2]
+    return boxes * np.array([width, height, width, height], dtype=np.float32)
+
+
 def check_boxes(boxes, labels, num_classes, source):
     """Raise if a box or a label of one image cannot be trained on.
 

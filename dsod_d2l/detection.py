@@ -1,13 +1,13 @@
 """Detection: from class scores and offsets to labelled boxes.
 
-All functions are NumPy. Only ``Detector``, which runs a network on images,
-meets MXNet, and imports it when it runs.
+All is NumPy. A network of MXNet says by its ``predict`` how such arrays go in
+and out of it; other functions of a batch need nothing of the kind.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from . import transforms
 from .anchors import anchors_for
 from .boxes import area, clip, iou
 from .config import DetectConfig
+from .config.schedules import DRAWN
 from .datasets.pictures import SUFFIXES, read_image
 from .datasets.sample import make_sample
 from .targets import VARIANCES, decode
@@ -23,33 +24,88 @@ from .targets import VARIANCES, decode
 BLOCK = 128      # boxes that nms compares at once: bounds its memory
 
 
-class Detections(NamedTuple):
-    """What was found in one image, highest score first.
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one picture, highest score first.
+
+    It is as long as there are detections, yields (label, score, box) for
+    each, and gives those of an index, a slice or a mask.
 
     labels: (D,) int64, class indices from 0.
     scores: (D,) float32, probabilities.
-    boxes: (D, 4) float32 corner boxes.
+    boxes: (D, 4) float32 corner boxes, in the unit.
+    size: (height, width) of the picture in pixels; None: not known.
+    unit: "fractions" of the picture, or "pixels".
+    classes: names of the classes; (): not known.
+    picture: uint8 (H, W, 3) array, or the path of an image; None: not known.
+
+    Raises:
+        ValueError: the boxes are no fractions, and the unit says so.
+
+    >>> half = Detections([0], [.9], np.array([[0, .5, 1, 1]]), (200, 300))
+    >>> half.pixels().boxes.tolist()
+    [[0.0, 100.0, 300.0, 200.0]]
     """
 
     labels: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+    size: tuple[int, int] | None = None
+    unit: str = "fractions"
+    classes: tuple[str, ...] = ()
+    picture: np.ndarray | str | Path | None = None
 
+    def __post_init__(self):
+        if self.unit == "fractions":
+            box_tools.require_fractions(self.boxes, "boxes of Detections")
 
-def in_pixels(detections, image_shape):
-    """Return the detections with boxes in pixels of the image.
+    def __len__(self):
+        return len(self.labels)
 
-    Args:
-        detections: ``Detections`` in fractions of the image.
-        image_shape: (height, width, ...) of the image.
+    def __iter__(self):
+        return zip(self.labels, self.scores, self.boxes)
 
-    >>> half = Detections([0], [.9], np.array([[0.0, 0.5, 1.0, 1.0]]))
-    >>> in_pixels(half, (200, 300)).boxes.tolist()
-    [[0.0, 100.0, 300.0, 200.0]]
-    """
-    height, width = image_shape[:2]
-    scale = np.array([width, height, width, height], dtype=np.float32)
-    return detections._replace(boxes=detections.boxes * scale)
+    def __getitem__(self, rows):
+        rows = np.atleast_1d(np.arange(len(self))[rows])
+        return replace(self, labels=self.labels[rows],
+                       scores=self.scores[rows], boxes=self.boxes[rows])
+
+    def pixels(self):
+        """Return them with boxes in pixels of the picture."""
+        if self.unit == "pixels":
+            return self
+        if self.size is None:
+            raise ValueError("the size of the picture is not known: "
+                             "Detections take it as size=(height, width)")
+        return replace(self, unit="pixels",
+                       boxes=box_tools.in_pixels(self.boxes, self.size))
+
+    def image(self):
+        """Return the picture, uint8 (H, W, 3), read if need be."""
+        if self.picture is None:
+            raise ValueError("the picture is not known: Detections take it "
+                             "as picture=, an array or a path")
+        return _as_image(self.picture)
+
+    def draw(self, ax=None, least=DRAWN):
+        """Draw them on their picture.
+
+        Args:
+            ax: Axes, default those of a new figure.
+            least: score below which nothing is drawn.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            ValueError: the picture is not known, or boxes are in pixels.
+        """
+        from matplotlib import pyplot as plt
+
+        from .visualisation import draw_detections
+        ax = ax or plt.figure().add_subplot()
+        draw_detections(ax, self[self.scores >= least])
+        return ax
 
 
 def softmax(scores):
@@ -185,13 +241,13 @@ def check_outputs(class_scores, offsets, anchors):
                              "that are not")
 
 
-def to_batch(images, config, letter_box=False):
+def to_batch(images, config):
     """Return images as the network wants them.
 
     Args:
         images: list of uint8 (H, W, 3) RGB arrays of any size.
-        config: ``ModelConfig``; its input size, mean and std.
-        letter_box: fit images in without distorting them; else stretch.
+        config: ``ModelConfig``: its input size and how to bring images to
+            it, its mean and std.
 
     Returns:
         float32 (B, 3, height, width) array, normalised.
@@ -200,7 +256,7 @@ def to_batch(images, config, letter_box=False):
         ValueError: an image has another type or shape.
     """
     height, width = config.input_size
-    bring = transforms.letter_box if letter_box else transforms.resize
+    bring, _ = transforms.RESIZINGS[config.resize]
     batch = np.empty((len(images), height, width, 3), dtype=np.float32)
     for row, image in enumerate(images):
         if (image.dtype != np.uint8 or image.ndim != 3
@@ -215,49 +271,57 @@ def to_batch(images, config, letter_box=False):
 
 
 class Detector:
-    """A network with all it takes to run it on images.
+    """A network with all it takes to run it on pictures.
+
+    Calling it detects: ``detector(source)`` is ``detector.detect(source)``.
 
     Args:
-        net: called on (B, 3, height, width), returns (class_scores,
-            offsets), or what its ``last_step`` makes these of, see
-            ``models.Network``.
-        config: ``ModelConfig`` of that network.
+        net: a ``models.Network``; or a function of a batch, as ``to_batch``
+            makes it, that returns class scores (B, N, K + 1) and offsets
+            (B, N, 4), arrays before the softmax and the decoding.
         classes: names of the foreground classes.
         detect_config: ``DetectConfig``, default the authors' values.
-        ctx: MXNet context, default that of the network's parameters.
+        config: ``ModelConfig``, default that of the network.
         batch_size: images that go through the network together.
 
     Raises:
-        ValueError: the number of names is not that of the classes.
+        ValueError: there is no configuration, or the number of names is not
+            that of its classes.
     """
 
-    def __init__(self, net, config, classes, detect_config=None, ctx=None,
+    def __init__(self, net, classes, detect_config=None, config=None,
                  batch_size=8):
+        config = config or getattr(net, "config", None)
+        if config is None:
+            raise ValueError("config= must give the ModelConfig of a network "
+                             "that has none itself")
         if len(classes) != config.num_classes:
             raise ValueError(f"classes must name {config.num_classes} "
                              f"classes, found {len(classes)} names")
         self.net, self.config, self.classes = net, config, tuple(classes)
         self.detect_config = detect_config or DetectConfig()
-        # Default: where the network's numbers are.
-        self.ctx = ctx or next(iter(net.collect_params().values())
-                               ).list_ctx()[0]
         self.batch_size = batch_size
         self.anchors = anchors_for(config)
 
     @classmethod
-    def from_weights(cls, path, **options):
-        """Make a detector from a file that training wrote."""
-        from .weights import load_model
-        net, metadata = load_model(path, options.get("ctx"))
-        return cls(net, net.config, metadata["classes"], **options)
+    def from_weights(cls, path, *, ctx=None, **options):
+        """Make a detector from a file that training wrote.
 
-    def detect(self, source, pixels=False):
+        Args:
+            path: the file.
+            ctx: MXNet context, default the CPU.
+            options: of ``Detector``.
+        """
+        from .weights import load_model
+        net, metadata = load_model(path, ctx)
+        return cls(net, metadata["classes"], **options)
+
+    def detect(self, source):
         """Find the objects in one image or in many.
 
         Args:
             source: a uint8 (H, W, 3) RGB array of any size, the path of an
                 image, a list of these, or the path of a folder.
-            pixels: True for boxes in pixels of the original image.
 
         Returns:
             ``Detections``; for a list a list of them; for a folder a
@@ -269,52 +333,39 @@ class Detector:
         if isinstance(source, (str, Path)) and Path(source).is_dir():
             files = _image_files(source)
             return dict(zip([file.name for file in files],
-                            self._detect_all(files, pixels)))
+                            self._detect_all(files)))
         if isinstance(source, (list, tuple)):
-            return self._detect_all(source, pixels)
-        return self._detect_all([source], pixels)[0]
+            return self._detect_all(source)
+        return self._detect_all([source])[0]
+
+    __call__ = detect
 
     def detect_batch(self, batch):
         """Return a list of ``Detections`` for images from ``to_batch``."""
-        import mxnet as mx
-        outputs = self.net(mx.nd.array(batch, ctx=self.ctx))
+        outputs = getattr(self.net, "predict", self.net)(batch)
         last = getattr(self.net, "last_step", _one_step)
         return [detections_from_outputs(*last(image, self.anchors),
                                         self.detect_config,
                                         self.config.variances)
-                for image in zip(*(o.asnumpy() for o in outputs))]
+                for image in zip(*outputs)]
 
-    def _detect_all(self, sources, pixels):
+    def _detect_all(self, sources):
         found = []
         for start in range(0, len(sources), self.batch_size):
-            images = [source if isinstance(source, np.ndarray)
-                      else read_image(source)
-                      for source in sources[start:start + self.batch_size]]
-            boxed = self.detect_config.letter_box
-            results = self.detect_batch(to_batch(images, self.config, boxed))
-            if boxed:
-                results = [_out_of_box(result, image, self.config.input_size)
-                           for result, image in zip(results, images)]
-            if pixels:
-                results = [in_pixels(result, image.shape)
-                           for result, image in zip(results, images)]
-            found += results
+            part = sources[start:start + self.batch_size]
+            images = [_as_image(source) for source in part]
+            results = self.detect_batch(to_batch(images, self.config))
+            found += map(self._in_picture, results, part, images)
         return found
 
-
-def detect(source, weights, **options):
-    """Find the objects in images with the network of a weights file.
-
-    Args:
-        source: see ``Detector.detect``; images of any size, or a folder.
-        weights: a file that training wrote.
-        options: of ``Detector``, such as ``detect_config``.
-
-    Returns:
-        As ``Detector.detect``, with boxes in pixels of the original image.
-    """
-    return Detector.from_weights(weights, **options).detect(source,
-                                                            pixels=True)
+    def _in_picture(self, found, source, image):
+        """Return detections in the network's input as those in a picture."""
+        _, undo = transforms.RESIZINGS[self.config.resize]
+        size = image.shape[:2]
+        boxes = undo(found.boxes, size, self.config.input_size)
+        found = replace(found, boxes=boxes, size=size, picture=source,
+                        classes=self.classes)
+        return found[box_tools.area(boxes) > 0]     # not those in the filling
 
 
 def _one_step(outputs, anchors):
@@ -322,12 +373,9 @@ def _one_step(outputs, anchors):
     return (*outputs, anchors)
 
 
-def _out_of_box(found, image, size):
-    """Return detections in the picture; those in the filling are dropped."""
-    boxes = transforms.undo_letter_box(found.boxes, image.shape, size)
-    kept = box_tools.area(boxes) > 0
-    return found._replace(labels=found.labels[kept],
-                          scores=found.scores[kept], boxes=boxes[kept])
+def _as_image(source):
+    """Return an image, read where its path is given."""
+    return source if isinstance(source, np.ndarray) else read_image(source)
 
 
 def _image_files(folder):

@@ -45,11 +45,29 @@ def learning_rate(step, settings):
     return rate
 
 
+class PixelGraph(HybridBlock):
+    """From bytes (B, H, W, 3) to the outputs of a network.
+
+    They become normalised numbers inside the graph, so a batch travels as a
+    quarter of its size and is spread over all cores. The numbers are those
+    of ``detection.to_batch``.
+    """
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        # to_tensor gives 0 to 1, where the configuration counts to 255.
+        self.mean = [mean / 255 for mean in net.config.mean]
+        self.std = [std / 255 for std in net.config.std]
+
+    def hybrid_forward(self, F, images):
+        """Return what the network returns."""
+        pixels = F.image.to_tensor(images)
+        return self.net(F.image.normalize(pixels, self.mean, self.std))
+
+
 class TrainingGraph(HybridBlock):
     """From a batch of pixels and targets to the two losses.
-
-    Bytes become normalised numbers inside the graph, so a batch travels as
-    a quarter of its size and is spread over all cores.
 
     Args:
         net: a ``models.Network``.
@@ -62,31 +80,14 @@ class TrainingGraph(HybridBlock):
 
     def __init__(self, net, settings):
         super().__init__()
-        self.net = net
+        self.outputs = PixelGraph(net)
         self.loss = DetectionLoss(settings.classification,
                                   settings.negative_ratio)
-        self.mean, self.std = net.config.mean, net.config.std
 
     def hybrid_forward(self, F, images, classes, offsets):
         """Return classification and localisation loss."""
-        pixels = F.image.to_tensor(images) * 255
-        pixels = F.image.normalize(pixels, self.mean, self.std)
-        scores, moves = self.net(pixels)
+        scores, moves = self.outputs(images)
         return self.loss(scores, moves, F.cast(classes, "float32"), offsets)
-
-
-class PixelGraph(HybridBlock):
-    """From bytes (B, H, W, 3) to the outputs of a network."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def hybrid_forward(self, F, images):
-        """Return what the network returns."""
-        mean, std = self.net.config.mean, self.net.config.std
-        pixels = F.image.to_tensor(images) * 255
-        return self.net(F.image.normalize(pixels, mean, std))
 
 
 class StepLosses(HybridBlock):

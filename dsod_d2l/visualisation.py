@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from .boxes import corner_to_centre
+from .boxes import corner_to_centre, require_fractions
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
            "#CC79A7")
@@ -84,28 +83,27 @@ def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
         linewidth: in points.
         colours: one per box, instead of those of the classes; all lines
             are solid then.
+
+    Raises:
+        ValueError: the boxes are in pixels, or there are other numbers of
+            colours and boxes.
     """
-    boxes = np.reshape(np.asarray(boxes, dtype=float), (-1, 4))
-    if colours is not None and len(colours) != len(boxes):
-        raise ValueError(f"expected a colour for each of {len(boxes)} boxes, "
-                         f"found {len(colours)}")
-    corners = boxes * _scale(ax)
-    order = range(len(boxes)) if scores is None else np.argsort(scores)
+    corners = _corners(ax, boxes)
+    if colours is not None and len(colours) != len(corners):
+        raise ValueError("expected a colour for each of "
+                         f"{len(corners)} boxes, found {len(colours)}")
+    order = range(len(corners)) if scores is None else np.argsort(scores)
     for row in order:
         label = 0 if labels is None else int(labels[row])
-        xmin, ymin, xmax, ymax = corners[row]
-        colour = class_colour(label) if colours is None else colours[row]
-        frame = Rectangle((xmin, ymin), xmax - xmin, ymax - ymin, fill=False,
-                          edgecolor=colour, linewidth=linewidth,
-                          linestyle=line_style(label) if colours is None
-                          else "solid")
+        colour, style = ((class_colour(label), line_style(label))
+                         if colours is None else (colours[row], "solid"))
+        frame = _add_frame(ax, corners[row], colour, style, linewidth)
         frame.set_path_effects([      # a dark rim, for bright backgrounds
             Stroke(linewidth=linewidth + 1.5, foreground="#222222"),
             Normal()])
-        ax.add_patch(frame)
         name = _caption(row, labels, scores, classes)
         if name:
-            _write_inside(ax, xmin, ymin, name, colour)
+            _write_inside(ax, *corners[row, :2], name, colour)
 
 
 def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
@@ -118,8 +116,7 @@ def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
         linewidth: in points.
         centres: also mark the centre of each.
     """
-    scale = _scale(ax)
-    corners = np.reshape(np.asarray(anchors, dtype=float), (-1, 4)) * scale
+    corners = _corners(ax, anchors)
     loops = corners[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
     ax.add_collection(PolyCollection(loops, facecolors="none",
                                      edgecolors=colour, linewidths=linewidth))
@@ -138,50 +135,57 @@ def draw_matches(ax, anchors, boxes, matched):
         boxes: (M, 4) corner boxes of the objects.
         matched: (N,) index of the object of each anchor, -1 for none.
     """
-    scale, matched = _scale(ax), np.asarray(matched)
-    for row, box in enumerate(np.reshape(boxes, (-1, 4))):
-        colour = class_colour(row)
-        for corners, style, width in (
-                *[(anchor, "dashed", 1.2) for anchor
-                  in np.asarray(anchors)[matched == row]],
-                (box, "solid", 3.0)):
-            xmin, ymin, xmax, ymax = corners * scale
-            ax.add_patch(Rectangle((xmin, ymin), xmax - xmin, ymax - ymin,
-                                   fill=False, edgecolor=colour,
-                                   linestyle=style, linewidth=width))
+    anchors, matched = _corners(ax, anchors), np.asarray(matched)
+    for row, box in enumerate(_corners(ax, boxes)):
+        for anchor in anchors[matched == row]:
+            _add_frame(ax, anchor, class_colour(row), "dashed", 1.2)
+        _add_frame(ax, box, class_colour(row), "solid", 3.0)
 
 
-def save_detections(path, image, detections, classes, pixels=False):
-    """Write an image with its detections drawn, in its own resolution.
+def draw_detections(ax, found):
+    """Draw a picture and what was found in it.
+
+    Args:
+        ax: Axes.
+        found: ``Detections`` that know their picture.
+    """
+    draw_image(ax, found.image())
+    draw_boxes(ax, found.boxes, found.labels, found.scores, found.classes)
+
+
+def save_detections(path, found):
+    """Write a picture with its detections drawn, in its own resolution.
 
     Args:
         path: a .png or .jpg file.
-        image: uint8 (H, W, 3).
-        detections: ``Detections``.
-        classes: names of the classes.
-        pixels: whether the boxes are in pixels; else in fractions.
+        found: ``Detections`` that know their picture.
     """
-    height, width = image.shape[:2]
-    unit = np.array([width, height] * 2) if pixels else 1
+    height, width = found.size
     dpi = max(height, width) / SAVED_WIDTH
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
-    FigureCanvasAgg(figure)
-    ax = figure.add_axes((0, 0, 1, 1))
-    draw_image(ax, image)
-    draw_boxes(ax, detections.boxes / unit, detections.labels,
-               detections.scores, classes)
+    draw_detections(figure.add_axes((0, 0, 1, 1)), found)
     figure.savefig(path, dpi=dpi)
 
 
-def _scale(ax):
-    """Return what turns fractions of the image into data units of the Axes."""
+def _corners(ax, boxes):
+    """Return boxes, fractions of the image, in data units of the Axes."""
+    boxes = np.reshape(np.asarray(boxes, dtype=float), (-1, 4))
+    require_fractions(boxes)
     if ax.images:
         left, right, bottom, top = ax.images[0].get_extent()
         width, height = abs(right - left), abs(top - bottom)
     else:
         width = height = 1
         ax.set(xlim=(0, 1), ylim=(1, 0))
-    return np.array([width, height, width, height])
+    return boxes * [width, height, width, height]
+
+
+def _add_frame(ax, corners, colour, style, linewidth):
+    """Draw one box, in data units of the Axes, and return it."""
+    xmin, ymin, xmax, ymax = corners
+    return ax.add_patch(Rectangle(
+        (xmin, ymin), xmax - xmin, ymax - ymin, fill=False, edgecolor=colour,
+        linestyle=style, linewidth=linewidth))
 
 
 def _caption(row, labels, scores, classes):

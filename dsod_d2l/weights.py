@@ -74,6 +74,7 @@ def load_tensors(path):
         text = json.loads(header).get("__metadata__", {})
         _check(path, data, text.pop("format", None), text.pop("checksum", 0))
         facts = {key: json.loads(value) for key, value in text.items()}
+        _say_resize(facts)
         tensors = parse(data)
     except _Refused:
         raise
@@ -84,6 +85,14 @@ def load_tensors(path):
                          f"{words}") from error
     _check_kinds(path, tensors, facts)
     return tensors, facts
+
+
+def _say_resize(facts):
+    """Say it in the facts of a file from before networks said it."""
+    model, train = facts.get("model"), facts.get("train")
+    if isinstance(model, dict) and isinstance(train, dict):
+        model.setdefault("resize", "letter-box" if train.get("augment")
+                         == "letter-box" else "stretch")
 
 
 def _check_kinds(path, tensors, facts):

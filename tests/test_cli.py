@@ -15,6 +15,7 @@ import pytest
 from dsod_d2l import config, models, weights as weight_files
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.datasets.records import write_records
+from dsod_d2l.detection import Detector
 from dsod_d2l.workbench.pruning import cycle
 from mxnet import nd
 from mxnet.gluon.model_zoo import vision
@@ -145,6 +146,45 @@ def test_train_evaluate_detect(capsys, here, tmp_path):
     for one in found:
         xmin, ymin, xmax, ymax = one["box"]
         assert 0 <= xmin < xmax <= 90 and 0 <= ymin < ymax <= 60
+
+
+def same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name))
+               for name in ("labels", "scores", "boxes"))
+
+
+def test_what_was_trained_letter_boxed_is_judged_so_without_a_flag(
+        capsys, here, tmp_path):
+    data, run = f"rec:{here / 'squares.rec'}", tmp_path / "run"
+    value(capsys, "train", "--data", data, "--out", run, "--batch-size", 4,
+          "--workers", 0, "--held-back", 0.25, "--augment", "letter-box",
+          "--steps", 1, "--input", 96)
+    file = run / "model.safetensors"
+    net, metadata = weight_files.load_model(file)
+    assert net.config.resize == "letter-box"
+    stretched = dataclasses.replace(net.config, resize="stretch")
+    images = here / "images/0.png"
+    boxed, other, found = (
+        detector.detect(images) for detector in (
+            Detector(net, ("a",), config=net.config),
+            Detector(net, ("a",), config=stretched),
+            Detector.from_weights(file)))
+    assert same(found, boxed) and not same(boxed, other)
+    rows = value(capsys, "detect", images, "--weights", file,
+                 "--score-threshold", 0.01)
+    np.testing.assert_allclose([row["box"] for row in rows],
+                               boxed.pixels().boxes, atol=.006)
+    # A file from before networks said it; its settings for training did.
+    tensors, facts = weight_files.load_tensors(file)
+    del facts["model"]["resize"]
+    for augment, resize in (("letter-box", "letter-box"), ("ssd", "stretch"),
+                            (None, "stretch")):
+        train = {"train": {"augment": augment}} if augment else {}
+        weight_files.save_tensors(file, tensors, {**facts, **train})
+        assert weight_files.load_model(file)[0].config.resize == resize
+    seen = value(capsys, "detect", images, "--weights", file,
+                 "--score-threshold", 0.01, "--letter-box")
+    assert seen == rows
 
 
 def test_detect_in_a_folder_draws_every_image(capsys, here, tmp_path):
@@ -491,7 +531,7 @@ def test_a_scan_judges_as_was_trained(capsys, here, tmp_path, monkeypatch,
     seen = []
 
     def judge(detector, dataset):
-        seen.append(detector.detect_config.letter_box)
+        seen.append(detector.config.resize == "letter-box")
         return SimpleNamespace(AP=0.5, AP50=0.5)
     for module in (cycle,):
         monkeypatch.setattr(module, "evaluate_dataset", judge)

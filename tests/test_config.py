@@ -249,6 +249,7 @@ def test_anchor_rows_are_checked(values, words):
 BAD_MODEL = {
     "num_classes": (0, 2.5, "3"),
     "input_size": (64, (300, 64), (300.5, 300), (300, 300, 3)),
+    "resize": ("squash", None),
     "anchors": ((), (AnchorSpec(sizes=(0.1,)),) * 4),
     "variances": ((0.1, 0.1, 0.2), (0.1, 0.1, 0.2, 0)),
     "mean": ((0, 0), (0, 0, 300)),
@@ -278,7 +279,7 @@ BAD_TRAIN = {
     "keep_checkpoints": (0,), "workers": (-1,), "seed": (-1,),
     "precision": ("float64", "half"), "sync_norm": (1, "no")}
 BAD_DETECT = {"score_threshold": (-0.1, 1.1), "nms_threshold": (-0.1, 1.1),
-              "candidates": (0, 1.5), "keep": (0,), "letter_box": (1, "no")}
+              "candidates": (0, 1.5), "keep": (0,)}
 
 
 def cases(make, bad):

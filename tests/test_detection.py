@@ -1,15 +1,17 @@
 """Detection: suppression by hand and against a slow one, then images."""
 
+import dataclasses
 import doctest
 
 import cv2
 import numpy as np
 import pytest
 
+import dsod_d2l
 from dsod_d2l import config
 from dsod_d2l import detection as dt
 from dsod_d2l.anchors import anchors_for
-from dsod_d2l.boxes import iou
+from dsod_d2l.boxes import in_pixels, iou
 from dsod_d2l.config import DetectConfig
 from dsod_d2l.targets import encode
 
@@ -96,8 +98,9 @@ def test_detections_by_hand():
     np.testing.assert_allclose(
         found.boxes, [ANCHORS[2], ANCHORS[1], [.2, .6, .8, 1], ANCHORS[0],
                       ANCHORS[2]], rtol=1e-6)
-    assert [column.dtype for column in found] == [np.int64, np.float32,
-                                                  np.float32]
+    assert [column.dtype for column in (
+        found.labels, found.scores, found.boxes)] == [
+            np.int64, np.float32, np.float32]
 
 
 @pytest.mark.parametrize("change, labels, scores", [
@@ -159,10 +162,66 @@ def test_wrong_outputs_are_refused(scores, offsets, words):
 
 
 def test_boxes_in_pixels_keep_height_and_width_apart():
-    found = dt.Detections(np.array([0]), np.array([.5]),
-                          np.array([[0, .5, .25, 1]], np.float32))
-    assert dt.in_pixels(found, (200, 400, 3)).boxes.tolist() == [
-        [0, 100, 100, 200]]
+    boxes = np.array([[0, .5, .25, 1]], np.float32)
+    assert in_pixels(boxes, (200, 400, 3)).tolist() == [[0, 100, 100, 200]]
+    found = dt.Detections(np.array([0]), np.array([.5]), boxes, (200, 400))
+    pixels = found.pixels()
+    assert pixels.boxes.tolist() == [[0, 100, 100, 200]]
+    assert (pixels.unit, found.unit) == ("pixels", "fractions")
+    assert pixels.pixels() is pixels and pixels.size == (200, 400)
+
+
+def three_found(**facts):
+    return dt.Detections(np.array([2, 0, 1]), np.array([.9, .8, .2]),
+                         np.array([[0, 0, .5, 1], [.5, 0, 1, .5],
+                                   [.2, .2, .4, .6]]), **facts)
+
+
+def test_detections_count_and_give_their_rows():
+    found = three_found(classes=("a", "b", "c"))
+    assert len(found) == 3
+    assert [(label, score, box.tolist()) for label, score, box in found][1] \
+        == (0, .8, [.5, 0, 1, .5])
+    for rows in (found.scores > .5, slice(2), [0, 1]):
+        part = found[rows]
+        assert part.labels.tolist() == [2, 0] and part.classes == found.classes
+        assert part.boxes.tolist() == found.boxes[:2].tolist()
+    assert found[2].boxes.tolist() == [[.2, .2, .4, .6]]
+    assert not len(found[found.scores > 2])
+
+
+def test_boxes_of_another_unit_are_named():
+    with pytest.raises(ValueError, match="boxes of Detections: expected "
+                       "fractions of the picture, found 120: .*like pixels"):
+        dt.Detections(np.array([0]), np.array([.5]),
+                      np.array([[0, 20, 120, 50]]))
+    with pytest.raises(ValueError, match="size of the picture is not known"):
+        three_found().pixels()
+
+
+def test_detections_are_drawn_on_their_picture(tmp_path):
+    from matplotlib.figure import Figure
+    image = np.full((40, 60, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    for picture in (image, tmp_path / "a.png"):
+        found = three_found(picture=picture, size=(40, 60),
+                            classes=("cat", "dog", "cow"))
+        ax = Figure().add_subplot()
+        assert found.draw(ax) is ax
+        assert [text.get_text() for text in ax.texts] == ["cat 80%",
+                                                          "cow 90%"]
+        np.testing.assert_array_equal(ax.images[0].get_array(), image)
+        assert ax.patches[1].get_bbox().extents.tolist() == [0, 0, 30, 40]
+    assert len(found.draw(Figure().add_subplot(), least=0).patches) == 3
+    plt = pytest.importorskip("matplotlib.pyplot")
+    before = plt.get_fignums()
+    drawn = found.draw()
+    assert drawn.figure.number not in before and len(drawn.patches) == 2
+    plt.close(drawn.figure)
+    with pytest.raises(ValueError, match="look like pixels"):
+        found.pixels().draw(Figure().add_subplot())
+    with pytest.raises(ValueError, match="picture is not known: .*picture="):
+        three_found().draw(Figure().add_subplot())
 
 
 # ------------------------------------------------------------- on images
@@ -182,17 +241,15 @@ class Bright:
         self.batches = []
 
     def __call__(self, batch):
-        import mxnet as mx
-        pixels = batch.asnumpy()
-        self.batches.append(pixels.shape)
-        red, green = (pixels[:, channel].mean(axis=(1, 2))
+        self.batches.append(batch.shape)
+        red, green = (batch[:, channel].mean(axis=(1, 2))
                       for channel in (0, 1))
-        scores = np.zeros((len(pixels), TINY.anchor_count, 3), np.float32)
+        scores = np.zeros((len(batch), TINY.anchor_count, 3), np.float32)
         scores[..., 0] = 20
         index = np.rint(red * TINY.std[0] + TINY.mean[0]).astype(int)
         for row, (at, up) in enumerate(zip(index, green > 0)):
             scores[row, at, 1 if up else 2] = 25
-        return mx.nd.array(scores), mx.nd.zeros((*scores.shape[:2], 4))
+        return scores, np.zeros((*scores.shape[:2], 4), np.float32)
 
 
 def plain(red, green=200, size=(50, 80)):
@@ -203,9 +260,7 @@ def plain(red, green=200, size=(50, 80)):
 
 @pytest.fixture
 def detector():
-    import mxnet as mx
-    return dt.Detector(Bright(), TINY, ("cat", "dog"), ctx=mx.cpu(),
-                       batch_size=2)
+    return dt.Detector(Bright(), ("cat", "dog"), config=TINY, batch_size=2)
 
 
 def expected(anchor):
@@ -217,7 +272,8 @@ def test_an_array_of_any_size(detector):
         found = detector.detect(plain(100, size=size))
         assert found.labels.tolist() == [0]
         np.testing.assert_allclose(found.boxes, [expected(100)], atol=1e-6)
-        pixels = detector.detect(plain(101, 0, size), pixels=True)
+        assert found.size == size and found.classes == ("cat", "dog")
+        pixels = detector(plain(101, 0, size)).pixels()
         assert pixels.labels.tolist() == [1]
         np.testing.assert_allclose(
             pixels.boxes[0], expected(101) * (size[::-1] * 2), rtol=1e-5)
@@ -226,8 +282,8 @@ def test_an_array_of_any_size(detector):
 @pytest.mark.parametrize("size", [(50, 80), (200, 90), (96, 128)])
 def test_a_letter_box_gives_boxes_in_the_original_picture(monkeypatch, size):
     """A rectangle is found by its pixels in the batch, wherever that is."""
-    import mxnet as mx
     height, width = size
+    boxed = dataclasses.replace(TINY, resize="letter-box")
     image = np.zeros((*size, 3), np.uint8)
     box = np.array([width // 5, height // 4, width // 2, height // 2])
     image[box[1]:box[3], box[0]:box[2]] = 255
@@ -241,15 +297,14 @@ def test_a_letter_box_gives_boxes_in_the_original_picture(monkeypatch, size):
         return [dt.Detections(np.array([0, 1]), np.array([.9, .8]),
                               np.array([found, beside]))]
 
-    detector = dt.Detector(Bright(), TINY, ("cat", "dog"), ctx=mx.cpu(),
-                           detect_config=DetectConfig(letter_box=True))
+    detector = dt.Detector(Bright(), ("cat", "dog"), config=boxed)
     monkeypatch.setattr(detector, "detect_batch", find)
-    found = detector.detect(image, pixels=True)
+    found = detector.detect(image).pixels()
     pixel = max(height / 96, width / 128)
     assert np.abs(found.boxes[0] - box).max() <= pixel
     # What lies in the filling alone is dropped; without filling there is none.
     assert found.labels.tolist() == [0] if size != (96, 128) else [0, 1]
-    batch = dt.to_batch([image], TINY, letter_box=True)
+    batch = dt.to_batch([image], boxed)
     rows, columns = np.nonzero(batch[0, 2] * 8 + 30 > 200)
     sides = np.ptp(columns) + 1, np.ptp(rows) + 1
     assert abs(sides[0] / sides[1] - (box[2] - box[0]) / (box[3] - box[1])
@@ -276,6 +331,8 @@ def test_files_and_folders(detector, tmp_path):
     np.testing.assert_array_equal(one.boxes, found["b.png"].boxes)
     two = detector.detect([tmp_path / "c.png", plain(60)])
     np.testing.assert_array_equal(two[0].boxes, found["c.png"].boxes)
+    assert two[0].picture == tmp_path / "c.png"
+    assert (two[1].picture == plain(60)).all()
 
 
 def test_what_cannot_be_read_is_named(detector, tmp_path):
@@ -298,7 +355,9 @@ def test_other_arrays_are_refused(detector, image):
 
 def test_class_names_must_be_as_many_as_the_classes():
     with pytest.raises(ValueError, match="must name 2 classes, found 1"):
-        dt.Detector(Bright(), TINY, ("cat",), ctx="none")
+        dt.Detector(Bright(), ("cat",), config=TINY)
+    with pytest.raises(ValueError, match="config= must give the ModelConfig"):
+        dt.Detector(Bright(), ("cat", "dog"))
 
 
 def test_a_batch_is_resized_normalised_and_channel_first():
@@ -315,14 +374,18 @@ def test_a_real_network_from_its_weights_file(tmp_path):
     net = models.build(TINY)
     net.initialize()
     images = [np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)]
-    own = dt.Detector(net, TINY, ("cat", "dog"))
+    own = dt.Detector(net, ("cat", "dog"))
     before = own.detect(images)[0]
     path = tmp_path / "weights.safetensors"
     weights.save_weights(path, net, ("cat", "dog"))
     again = dt.Detector.from_weights(path)
     assert again.classes == ("cat", "dog") and again.config == TINY
-    for ours, theirs in zip(again.detect(images)[0], before):
-        np.testing.assert_array_equal(ours, theirs)
+    face = dsod_d2l.Detector(path)
+    for detector in (again, face):
+        found = detector.detect(images)[0]
+        for name in ("labels", "scores", "boxes"):
+            np.testing.assert_array_equal(getattr(found, name),
+                                          getattr(before, name))
     assert len(before.labels) == DetectConfig().keep
     assert (np.diff(before.scores) <= 0).all()
     assert before.boxes.min() >= 0 and before.boxes.max() <= 1

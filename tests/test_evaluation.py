@@ -1,5 +1,6 @@
 """Evaluation: by hand. Other programs judge in test_evaluation_oracles."""
 
+import dataclasses
 import doctest
 import json
 
@@ -178,6 +179,19 @@ def test_only_the_best_of_each_class_and_image_count():
 def test_wrong_input_is_named(detections, truths, words):
     with pytest.raises(ValueError, match=words):
         ev.evaluate_detections(detections, truths, 2)
+
+
+def test_boxes_in_pixels_never_give_an_ap_of_zero_in_silence():
+    one = dataclasses.replace(found((0, .9, LEFT)), size=(200, 300))
+    assert ev.evaluate_detections([one], [truth((0, LEFT))],
+                                  1).AP == 1
+    with pytest.raises(ValueError, match="detections of image 1: expected "
+                       "boxes as fractions.* found pixels: give them without"):
+        ev.evaluate_detections([one, one.pixels()],
+                               [truth((0, LEFT))] * 2, 1)
+    with pytest.raises(ValueError, match="the boxes of a Truth: expected "
+                       "fractions of the picture, found 100"):
+        ev.evaluate_detections([one], [ev.Truth(one.pixels().boxes, [0])], 1)
 
 
 class FakeDetector:

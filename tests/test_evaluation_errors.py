@@ -1,5 +1,7 @@
 """The kinds of mistakes: by hand, and against AP50."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,9 @@ def test_the_worst_images_come_first():
          found((0, .9, A), (0, .8, A))], objects)
     assert mistakes.worst_images(got) == [(2, 2), (1, 1), (3, 1)]
     assert mistakes.worst_images(got, 1) == [(2, 2)]
+
+
+def test_boxes_in_pixels_are_named_and_not_all_mistakes():
+    one = dataclasses.replace(found((0, .9, A)), size=(200, 300)).pixels()
+    with pytest.raises(ValueError, match="image 0: expected boxes as frac"):
+        mistakes.find_mistakes([one], [truth((0, A))])

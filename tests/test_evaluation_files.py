@@ -1,6 +1,7 @@
 """Result files of VOC and COCO: written, read back, and read by others."""
 
 import contextlib
+import dataclasses
 import io
 import json
 
@@ -23,7 +24,7 @@ def found(seed, count):
     boxes = np.hstack([low, low + rng.uniform(.1, .5, (count, 2))])
     return Detections(rng.integers(0, 3, count),
                       -np.sort(-rng.random(count)).astype(np.float32),
-                      boxes.astype(np.float32))
+                      boxes.astype(np.float32), SIZES[seed])
 
 
 SET = [found(0, 6), found(1, 0), found(2, 9)]
@@ -39,9 +40,9 @@ def assert_same(one, other):
 def test_a_line_of_voc_by_hand(tmp_path):
     """Half of an image of 200 x 120: pixels 1 to 100, and all 120 rows."""
     one = Detections(np.array([1]), np.array([.25]),
-                     np.array([[0, 0, .5, 1]]))
-    paths = result_files.write_voc(tmp_path / "new", [one], ["a"], SIZES[:1],
-                            CLASSES, "val")
+                     np.array([[0, 0, .5, 1]]), SIZES[0])
+    paths = result_files.write_voc(tmp_path / "new", [one], ["a"], CLASSES,
+                                   "val")
     assert [path.name for path in paths] == [
         "comp4_det_val_cat.txt", "comp4_det_val_dog.txt",
         "comp4_det_val_tv monitor.txt"]
@@ -51,18 +52,18 @@ def test_a_line_of_voc_by_hand(tmp_path):
 
 def test_an_entry_of_coco_by_hand(tmp_path):
     one = Detections(np.array([1]), np.array([.25]),
-                     np.array([[.25, .5, .75, 1]]))
-    result_files.write_coco(tmp_path / "new/r.json", [one], [42], SIZES[:1],
-                     [1, 18, 72])
+                     np.array([[.25, .5, .75, 1]]), SIZES[0])
+    result_files.write_coco(tmp_path / "new/r.json", [one], [42],
+                            [1, 18, 72])
     assert json.loads((tmp_path / "new/r.json").read_text()) == [
         {"image_id": 42, "category_id": 18, "bbox": [50, 60, 100, 60],
          "score": .25}]
 
 
 def test_both_come_back_whole(tmp_path):
-    result_files.write_voc(tmp_path, SET, NAMES, SIZES, CLASSES)
+    result_files.write_voc(tmp_path, SET, NAMES, CLASSES)
     assert_same(result_files.read_voc(tmp_path, NAMES, SIZES, CLASSES), SET)
-    result_files.write_coco(tmp_path / "r.json", SET, NAMES, SIZES, [3, 5, 9])
+    result_files.write_coco(tmp_path / "r.json", SET, NAMES, [3, 5, 9])
     assert_same(result_files.read_coco(tmp_path / "r.json", NAMES, SIZES,
                                 [3, 5, 9]), SET)
 
@@ -71,7 +72,7 @@ def test_pycocotools_reads_the_file(tmp_path):
     detections, truths = random_set(3, difficult=0)
     path = tmp_path / "r.json"
     result_files.write_coco(path, detections, list(range(len(truths))),
-                     [one.size for one in truths], list(range(4)))
+                            list(range(4)))
     tools = pytest.importorskip("pycocotools.coco", reason="no pycocotools")
     data = tools.COCO()
     data.dataset = {"images": [{"id": k} for k in range(len(truths))],
@@ -88,13 +89,29 @@ def test_pycocotools_reads_the_file(tmp_path):
     assert result.AP == pytest.approx(expected["AP"], abs=1e-4)
 
 
-@pytest.mark.parametrize("names, sizes, words", [
-    (["a", "a", "b"], SIZES, "two images are called 'a'"),
-    (["a", "b"], SIZES, "names and sizes of 3 images, found 2 and 3"),
-    (["a", "b c", "d"], SIZES, "no blank, found 'b c'")])
-def test_names_that_cannot_be_written(tmp_path, names, sizes, words):
+@pytest.mark.parametrize("names, words", [
+    (["a", "a", "b"], "two images are called 'a'"),
+    (["a", "b"], "expected names of 3 images, found 2"),
+    (["a", "b c", "d"], "no blank, found 'b c'")])
+def test_names_that_cannot_be_written(tmp_path, names, words):
     with pytest.raises(ValueError, match=words):
-        result_files.write_voc(tmp_path, SET, names, sizes, CLASSES)
+        result_files.write_voc(tmp_path, SET, names, CLASSES)
+
+
+def test_both_units_are_written_and_a_missing_size_is_named(tmp_path):
+    seen = []
+    for found in (SET, [one.pixels() for one in SET]):
+        result_files.write_voc(tmp_path, found, NAMES, CLASSES)
+        result_files.write_coco(tmp_path / "r.json", found, NAMES, [3, 5, 9])
+        seen.append([path.read_text() for path in sorted(tmp_path.iterdir())])
+    assert seen[0] == seen[1]
+    lost = [dataclasses.replace(one, size=None) for one in SET]
+    for write in (lambda: result_files.write_voc(tmp_path, lost, NAMES,
+                                                 CLASSES),
+                  lambda: result_files.write_coco(tmp_path / "r.json", lost,
+                                                  NAMES, [3, 5, 9])):
+        with pytest.raises(ValueError, match="size of the picture is not"):
+            write()
 
 
 @pytest.mark.parametrize("text, words", [

@@ -1,6 +1,7 @@
 """Evaluation against other programs: pycocotools, gluoncv, and slow ones."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -47,7 +48,7 @@ def random_set(seed, images=40, classes=4, difficult=0.15, crowd=0.0,
             spots[:, 2:] = np.maximum(spots[:, 2:],
                                       spots[:, :2] + 1 / unit[:2])
         scores = rng.random(count).round(2)
-        detections.append(Detections(names, scores, spots))
+        detections.append(Detections(names, scores, spots, size))
         truths.append(ev.Truth(boxes, labels, rng.random(objects) < difficult,
                                rng.random(objects) < crowd, None, size))
     return detections, truths
@@ -326,9 +327,9 @@ def test_voc_numbers_are_those_of_gluoncv(seed, monkeypatch):
                                     integers=bool(seed % 2))
     # It puts equal scores in the opposite order: there are none here.
     rng = np.random.default_rng(seed)
-    detections = [one._replace(scores=rng.permutation(9999)[:len(one.labels)]
-                               / 9999 + image * 1e-7)
-                  for image, one in enumerate(detections)]
+    detections = [dataclasses.replace(
+        one, scores=rng.permutation(9999)[:len(one)] / 9999 + image * 1e-7)
+        for image, one in enumerate(detections)]
     ours = ev.evaluate_detections(detections, truths, 3, pixel=True)
     unit = np.array([*truths[0].size[::-1]] * 2)       # it wants pixels
     # It asks for a recall of 0.30000000000000004, which 3 of 10 do not reach.
@@ -349,11 +350,11 @@ def test_voc_numbers_are_those_of_gluoncv(seed, monkeypatch):
 def test_the_order_of_the_detections_of_an_image_is_of_no_account():
     detections, truths = random_set(9)
     rng = np.random.default_rng(0)
-    detections = [one._replace(scores=rng.permutation(999)[:len(one.labels)]
-                               / 999) for one in detections]
+    detections = [dataclasses.replace(
+        one, scores=rng.permutation(999)[:len(one)] / 999)
+        for one in detections]
     mixed = []
     for one in detections:
-        order = rng.permutation(len(one.labels))
-        mixed.append(Detections(*(column[order] for column in one)))
+        mixed.append(one[rng.permutation(len(one))])
     assert (ev.evaluate_detections(mixed, truths, 4)
             == ev.evaluate_detections(detections, truths, 4))

@@ -381,6 +381,6 @@ def test_a_compact_network_learns_four_images_by_heart(name, changes):
         learning_rate=3e-3, augment="none", held_back=0, workers=0,
         weight_decay=0.0)
     fitting.fit(net, Squares(), plan, progress=False)
-    detector = detection.Detector(net, net.config, Squares.classes)
+    detector = detection.Detector(net, Squares.classes)
     result = evaluation.evaluate_dataset(detector, Squares())
     assert result.AP50 == 1 and result.AP > 0.8

@@ -498,19 +498,25 @@ def test_classes_to_train_on_come_in_the_order_of_the_network():
         pruning.prune_and_train(net, ("a", "b"), data, data, 0.3, settings)
 
 
+def test_a_wrong_augment_is_told_before_anything_is_pruned():
+    settings = config.TrainConfig(steps=1, held_back=0.0)
+    with pytest.raises(ValueError, match="augment 'light' does not fit"):
+        pruning.prune_and_train(tiny(resize="letter-box"), Squares.classes,
+                                Squares(2), None, 0.3, settings)
+
+
 def test_a_scan_prunes_each_layer_by_itself(monkeypatch):
-    net = tiny()
+    net = tiny(resize="letter-box")
     seen = []
 
     def judge(detector, dataset):
-        assert detector.detect_config.letter_box
+        assert detector.config.resize == "letter-box"
         arrays = weights.parameter_arrays(detector.net)
         seen.append({name: int((arrays[f"{name}.weight"] == 0).all(
             axis=(1, 2, 3)).sum()) for name in trace(net).layers})
         return dataclasses.make_dataclass("Result", ["AP"])(len(seen) / 100)
     monkeypatch.setattr(cycle, "evaluate_dataset", judge)
-    rows = pruning.scan(net, ("square",), Squares(2), (0.1, 0.5),
-                        letter_box=True, layers=["to_*"])
+    rows = pruning.scan(net, ("square",), Squares(2), (0.1, 0.5), layers=["to_*"])
     layers = [name for name in trace(net).layers if name.startswith("to_")]
     assert list(dict.fromkeys(row.layer for row in rows)) == layers
     for row, zeros in zip(rows, seen):

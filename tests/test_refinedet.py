@@ -290,15 +290,16 @@ def test_detection_starts_from_the_refined_anchors_that_are_not_filtered():
 def test_a_detector_does_as_its_parts():
     net = narrow()
     pixels = np.random.default_rng(1).integers(0, 255, (80, 90, 3), np.uint8)
-    detector = detection.Detector(net, net.config, ("a", "b"))
+    detector = detection.Detector(net, ("a", "b"))
     outputs = [one.asnumpy()[0] for one in net(mx.nd.array(
         detection.to_batch([pixels], net.config)))]
     refined = refinement.refine(anchors.anchors_for(net.config), outputs[1])
     wanted = detection.detections_from_outputs(*outputs[2:], refined)
     found = detector.detect(pixels)
     assert len(found.labels) > 10
-    for ours, theirs in zip(found, wanted):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    for name in ("labels", "scores", "boxes"):
+        np.testing.assert_allclose(getattr(found, name),
+                                   getattr(wanted, name), atol=1e-6)
 
 
 def test_means_of_offsets_hold_in_both_steps():
@@ -353,11 +354,12 @@ def test_what_was_trained_detects_the_same_from_its_file(tmp_path):
                           progress=False)
     pixels = Few()[0].image
     ours, theirs = (detector.detect(pixels) for detector in (
-        detection.Detector(fitted.net, fitted.net.config, Few.classes),
+        detection.Detector(fitted.net, Few.classes),
         detection.Detector.from_weights(tmp_path / "model.safetensors")))
     assert len(ours.labels)
-    for one, other in zip(ours, theirs):
-        np.testing.assert_array_equal(one, other)
+    for name in ("labels", "scores", "boxes"):
+        np.testing.assert_array_equal(getattr(ours, name),
+                                      getattr(theirs, name))
 
 
 def test_a_network_of_one_step_lends_its_body(tmp_path):

@@ -316,7 +316,7 @@ BY_HEART = config.TrainConfig(
 
 def precision(net):
     """Return the AP50 of a network on the four images."""
-    detector = detection.Detector(net, net.config, Squares.classes)
+    detector = detection.Detector(net, Squares.classes)
     return evaluation.evaluate_dataset(detector, Squares(4)).AP50
 
 

@@ -13,6 +13,7 @@ from dsod_d2l.datasets import loader
 from dsod_d2l.evaluation import measure
 from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
 from dsod_d2l.datasets import make_sample
+from dsod_d2l.detection import to_batch
 from dsod_d2l.evaluation import evaluate_dataset
 from dsod_d2l.workbench.runs.run_state import diagnose
 
@@ -60,9 +61,28 @@ def small(**changes):
 @pytest.mark.parametrize("augment, boxed", [("letter-box", True),
                                             ("light", False)])
 def test_a_run_judges_as_it_trains(augment, boxed):
-    run = run_state.Run(small(), Squares(2), settings(augment=augment),
-                            None, mx.cpu())
-    assert run.detector().detect_config.letter_box is boxed
+    resize = "letter-box" if boxed else "stretch"
+    run = run_state.Run(small(resize=resize), Squares(2),
+                        settings(augment=augment), None, mx.cpu())
+    assert run.detector().config.resize == resize
+    net = small(resize="stretch" if boxed else "letter-box")
+    with pytest.raises(ValueError, match=f"augment '{augment}' does not fit "
+                       f"dsod_tiny.*: build it with resize='{resize}', or"):
+        fitting.fit(net, Squares(2), settings(augment=augment))
+
+
+def test_training_and_detection_normalise_alike():
+    same = mx.gluon.nn.HybridLambda(lambda F, pixels: pixels)
+    same.config = config.get("dsod_tiny", mean=(10, 120, 250),
+                             std=(2, 50, 90), input_size=(80, 96))
+    images = np.random.default_rng(0).integers(0, 256, (2, 80, 96, 3),
+                                               np.uint8)
+    for at_once in (False, True):
+        graph = training.PixelGraph(same)
+        graph.hybridize(at_once)
+        np.testing.assert_allclose(
+            graph(mx.nd.array(images, dtype=np.uint8)).asnumpy(),
+            to_batch(list(images), same.config), rtol=1e-6, atol=1e-5)
 
 
 def test_the_learning_rate_at_each_step():
@@ -264,8 +284,7 @@ def test_diagnosis_of_scores_below_the_threshold():
     from dsod_d2l.detection import Detector
     net = small()
     models.initialise(net)
-    detector = Detector(net, net.config, ("square",),
-                        DetectConfig(score_threshold=1.0))
+    detector = Detector(net, ("square",), DetectConfig(score_threshold=1.0))
     found = diagnose(detector, Squares(4), settings())
     assert any("below the threshold" in sentence for sentence in found)
     assert diagnose(detector, Squares(4, objects=0), settings()) == [

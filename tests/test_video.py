@@ -1,5 +1,6 @@
 """Video: written and read back, detected in, painted, and what goes wrong."""
 
+import dataclasses
 import json
 
 import cv2
@@ -45,8 +46,7 @@ class Squares:
     def __init__(self):
         self.calls = []
 
-    def detect(self, images, pixels):
-        assert pixels
+    def detect(self, images):
         self.calls.append(len(images))
         found = []
         for image in images:
@@ -54,7 +54,8 @@ class Squares:
             box = [columns.min(), rows.min(), columns.max() + 1,
                    rows.max() + 1]
             found.append(Detections(np.array([0]), np.array([.75]),
-                                    np.array([box], float)))
+                                    box / np.array([[90., 60] * 2]), SIZE,
+                                    picture=image))
         return found
 
 
@@ -73,12 +74,12 @@ def test_frames_are_detected_in_batches(film):
     detector = Squares()
     with VideoReader(film) as reader:
         got = list(detect_frames(detector, reader))
-    assert [frame.number for frame in got] == list(range(COUNT))
-    assert detector.calls == [3, 3, 1]
-    for frame in got:
+    assert len(got) == COUNT and detector.calls == [3, 3, 1]
+    for number, found in enumerate(got):
         np.testing.assert_allclose(
-            frame.detections.boxes[0],
-            [5 + 8 * frame.number, 10, 35 + 8 * frame.number, 40], atol=2)
+            found.pixels().boxes[0],
+            [5 + 8 * number, 10, 35 + 8 * number, 40], atol=2)
+        assert np.abs(found.image().astype(int) - moving(number)).mean() < 8
     detector.calls.clear()
     assert len(list(detect_frames(detector, map(moving, range(2)), 1))) == 2
     assert detector.calls == [1, 1]
@@ -118,23 +119,27 @@ def test_what_is_no_video_is_named(tmp_path, monkeypatch):
 def test_painting_is_a_copy_with_boxes_in_their_colours():
     image = np.full((200, 300, 3), 90, np.uint8)
     found = Detections(np.array([1]), np.array([.9]),
-                       np.array([[100., 50, 250, 180]]))
-    painted = paint_detections(image, found, ["cat", "dog"], "12 FPS")
+                       np.array([[100., 50, 250, 180]]), unit="pixels",
+                       classes=("cat", "dog"), picture=image)
+    painted = paint_detections(found, "12 FPS")
     assert (image == 90).all() and painted.shape == image.shape
     colour = video._bytes(class_colour(1))
     for x, y in ((100, 120), (250, 120), (180, 180)):
         np.testing.assert_array_equal(painted[y, x], colour)
     assert (painted[100:160, 120:240] == 90).all()       # inside: untouched
     assert (painted[:12, :40] != 90).any()               # the note
-    empty = Detections(np.zeros(0, int), np.zeros(0), np.zeros((0, 4)))
-    assert (paint_detections(image, empty, ["cat"]) == 90).all()
+    parts = dataclasses.replace(found, size=(200, 300), unit="fractions",
+                                boxes=found.boxes / [300, 200, 300, 200])
+    assert (painted == paint_detections(parts, "12 FPS")).all()
+    assert (paint_detections(found[:0]) == 90).all()
 
 
 def test_names_are_painted_inside_the_picture():
     image = np.zeros((80, 90, 3), np.uint8)
     found = Detections(np.array([0, 0]), np.array([.9, .8]),
-                       np.array([[85., 0, 90, 10], [-5, 70, 10, 95]]))
-    painted = paint_detections(image, found, ["a long name"])
+                       np.array([[85., 0, 90, 10], [-5, 70, 10, 95]]), unit="pixels",
+                       classes=("a long name",), picture=image)
+    painted = paint_detections(found)
     assert (painted[:20] != 0).any()
 
 

@@ -226,9 +226,10 @@ def test_sensitivity_names_the_layers_that_lose_most(ax):
 @pytest.mark.parametrize("size", [(123, 457), (480, 321), (30, 20)])
 def test_a_saved_image_has_the_size_of_the_original(tmp_path, size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    found = Detections(np.array([0]), np.array([.9]), BOXES[:1])
+    found = Detections(np.array([0]), np.array([.9]), BOXES[:1], size,
+                       classes=("cat",), picture=image)
     path = tmp_path / "found.png"
-    assert visualisation.save_detections(path, image, found, ["cat"]) is None
+    assert visualisation.save_detections(path, found) is None
     saved = cv2.imread(str(path))[..., ::-1]
     assert saved.shape == image.shape
     far = (slice(int(size[0] * .8), None), slice(int(size[1] * .6), None))
@@ -236,16 +237,21 @@ def test_a_saved_image_has_the_size_of_the_original(tmp_path, size):
     assert (saved != image).any()
 
 
-def test_a_saved_image_takes_boxes_in_pixels(tmp_path):
+def test_boxes_in_pixels_are_refused_and_not_drawn_out_of_sight(tmp_path,
+                                                                 picture):
     image = np.zeros((60, 90, 3), np.uint8)
     found = Detections(np.array([0]), np.array([.9], np.float32),
-                       BOXES[:1].astype(np.float32))
-    pixels = found._replace(boxes=found.boxes * [90, 60, 90, 60])
-    visualisation.save_detections(tmp_path / "a.png", image, found, ["cat"])
-    visualisation.save_detections(tmp_path / "b.png", image, pixels, ["cat"],
-                        pixels=True)
-    assert (tmp_path / "a.png").read_bytes() == (
-        tmp_path / "b.png").read_bytes()
+                       BOXES[:1].astype(np.float32), (60, 90), picture=image)
+    boxes = found.pixels().boxes
+    for draw in (
+            lambda: visualisation.save_detections(tmp_path / "a.png",
+                                                  found.pixels()),
+            lambda: visualisation.draw_boxes(picture, boxes),
+            lambda: visualisation.draw_anchors(picture, boxes),
+            lambda: visualisation.draw_matches(picture, boxes, BOXES, [0]),
+            lambda: visualisation.draw_matches(picture, BOXES, boxes, [0])):
+        with pytest.raises(ValueError, match="fractions.*look like pixels"):
+            draw()
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(picture):

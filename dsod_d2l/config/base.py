@@ -69,6 +69,7 @@ def _items(value):
 
 
 MOST_ANCHORS = 10_000_000    # 160 MB of boxes
+RESIZES = ("stretch", "letter-box")    # see ``transforms.RESIZINGS``
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,8 @@ class ModelConfig:
 
     num_classes: foreground classes, without background.
     input_size: (height, width) in pixels.
+    resize: how a picture is brought to that size: "stretch", or "letter-box"
+        to fit it in undistorted and fill up the rest.
     anchors: one AnchorSpec per feature map, finest map first.
     mean, std: per channel (R, G, B), subtracted from and dividing the
         pixels 0 to 255.
@@ -176,6 +179,7 @@ class ModelConfig:
     name: str
     num_classes: int = 1
     input_size: tuple[int, int] = (256, 256)
+    resize: str = "stretch"
     anchors: tuple[AnchorSpec, ...]
     variances: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
     mean: tuple[float, ...] = (123.68, 116.78, 103.94)
@@ -191,6 +195,8 @@ class ModelConfig:
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
+        require(self.resize in RESIZES, "resize must be one of "
+                f"{', '.join(RESIZES)}, found {self.resize!r}")
         make_tuples(self, "variances", "mean", "std")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
             require(len(getattr(self, field)) == length, f"{field} needs "

@@ -9,6 +9,8 @@ from math import inf
 from .base import (between, make_tuples, one_of, positive, require,
                    true_or_false, whole)
 
+DRAWN = 0.3     # least score of what is shown: most of the rest is noise
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectConfig:
@@ -19,8 +21,6 @@ class DetectConfig:
         than this IoU is dropped.
     candidates: boxes per class that enter the suppression, best first.
     keep: detections per image, over all classes.
-    letter_box: fit images into the network's input without distorting them;
-        for networks that were trained so. Else they are stretched.
 
     The defaults are the authors' (DSOD, evaluation script).
     """
@@ -29,13 +29,10 @@ class DetectConfig:
     nms_threshold: float = 0.45
     candidates: int = 400
     keep: int = 200
-    letter_box: bool = False
 
     def __post_init__(self):
         between(self, 0, 1, "score_threshold", "nms_threshold")
         whole(self, 1, "candidates", "keep")
-        require(isinstance(self.letter_box, bool), "letter_box must be True "
-                f"or False, found {self.letter_box!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +55,8 @@ class TrainConfig:
     localisation_weight: weight of the smooth L1 loss.
     average: decay of the moving average of the weights, which is what is
         evaluated and saved; 0: none, the weights themselves are.
-    augment: name of the augmentation, one of
-        ``transforms.AUGMENTATIONS``.
+    augment: name of the augmentation, a key of
+        ``transforms.AUGMENTATIONS``; the network's ``resize`` must fit it.
     held_back: fraction of the training set on which the best model is
         chosen; 0: the last model is kept.
     evaluate_every: epochs between evaluations, on what was held back; 0:
@@ -126,6 +123,22 @@ class TrainConfig:
                 f"{self.average}")
         require(self.held_back < 1, "held_back must leave something to train "
                 f"on, found {self.held_back}")
+
+    @property
+    def resize(self):
+        """The ``resize`` of a network that is trained so."""
+        return "letter-box" if self.augment == "letter-box" else "stretch"
+
+    def check_resize(self, model):
+        """Raise a ValueError unless this trains a network as it is used.
+
+        Args:
+            model: ``ModelConfig``.
+        """
+        require(self.resize == model.resize, f"augment {self.augment!r} does "
+                f"not fit {model.name}, which is built with resize="
+                f"{model.resize!r}: build it with resize={self.resize!r}, or "
+                "choose another augment")
 
     def to_dict(self):
         """Return a JSON-ready dictionary."""

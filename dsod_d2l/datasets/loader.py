@@ -70,6 +70,7 @@ class BatchMaker:
     """
 
     def __init__(self, dataset, model, settings, rows=None):
+        settings.check_resize(model)
         self.rows = rows or range(settings.batch_size)
         self.dataset, self.model, self.settings = dataset, model, settings
         self.anchors = anchors.anchors_for(model)

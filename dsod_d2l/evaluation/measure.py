@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -174,7 +174,9 @@ def run_detector(detector, dataset):
     for start in range(0, len(dataset), detector.batch_size):
         stop = min(start + detector.batch_size, len(dataset))
         samples = [dataset[index] for index in range(start, stop)]
-        detections += detector.detect([one.image for one in samples])
+        found = detector.detect([one.image for one in samples])
+        # All the pictures of a data set may not fit into memory.
+        detections += [replace(one, picture=None) for one in found]
         truths += [Truth.of(one) for one in samples]
     if list(numbers) != sorted(numbers):
         truths = [one._replace(labels=np.append(numbers, -1)[one.labels])

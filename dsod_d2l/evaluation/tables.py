@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..boxes import require_fractions
 from .matching import match_voc
 
 
@@ -41,6 +42,7 @@ class Truth(NamedTuple):
         """Return it without padding and without anything left out."""
         labels = np.asarray(self.labels, dtype=int).reshape(-1)
         boxes = np.asarray(self.boxes, dtype=float).reshape(-1, 4)
+        require_fractions(boxes, "the boxes of a Truth")
         unit = np.ones(4) if self.size is None else np.tile(
             np.array(self.size[::-1], dtype=float), 2)
         real = labels != -1
@@ -135,12 +137,22 @@ def places(*columns):
     return rows - np.maximum.accumulate(np.where(new, rows, 0))
 
 
+def check_units(detections):
+    """Raise a ValueError if ``Detections`` are in pixels."""
+    for number, one in enumerate(detections):
+        if one.unit != "fractions":
+            raise ValueError(f"detections of image {number}: expected boxes "
+                             "as fractions of the picture, found "
+                             f"{one.unit}: give them without .pixels()")
+
+
 def _found(detections, units):
+    check_units(detections)
     counts = [len(one.scores) for one in detections]
     image = np.repeat(np.arange(len(detections)), counts)
     labels, scores, boxes = (
-        np.concatenate([np.asarray(column) for column in columns])
-        for columns in zip(*detections))
+        np.concatenate([getattr(one, name) for one in detections])
+        for name in ("labels", "scores", "boxes"))
     return Found(image, labels.astype(int), scores.astype(float),
                  boxes.reshape(-1, 4).astype(float) * units[image])
 

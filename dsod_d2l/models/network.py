@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
@@ -75,6 +76,19 @@ class Network(nn.HybridBlock):
             NumPy arrays, classes and offsets for each step in turn.
         """
         raise TypeError(f"{type(self).__name__} works in one step")
+
+    def predict(self, batch):
+        """Return the outputs for a batch of images, NumPy in and out.
+
+        Args:
+            batch: float32 (B, 3, height, width), see ``detection.to_batch``.
+
+        Returns:
+            List of arrays, as the network returns them.
+        """
+        parameter = next(iter(self.collect_params().values()))
+        ctx = parameter.list_ctx()[0]           # where its numbers are
+        return [one.asnumpy() for one in self(mx.nd.array(batch, ctx=ctx))]
 
     def last_step(self, outputs, anchors):
         """Return what the last step says of one image, and of which boxes.

@@ -8,7 +8,8 @@ import numpy as np
 from .. import boxes as box_tools
 from .colours import distort, photometric
 from .cropping import (FILL, XYXY, boxes_in_window, crop, draw_expansion,
-                       draw_patch, letter_box, patch_window, random_crop)
+                       draw_patch, letter_box, patch_window, random_crop,
+                       undo_letter_box)
 from .resizing import INTERPOLATIONS, height_width, resize
 
 
@@ -54,7 +55,7 @@ def light(sample, size, rng):
 def boxed(sample, size, rng):
     """As ``light``, but nothing is stretched: the view fits in undistorted.
 
-    Whoever trains so must detect so: ``DetectConfig(letter_box=True)``.
+    For networks whose ``resize`` is "letter-box": they detect so too.
     """
     sample = random_crop(sample, rng, scale=(0.6, 1.3), aspect=(1, 1),
                          keep=0.5)
@@ -124,3 +125,9 @@ def ssd(sample, size, rng, rule="any"):
 
 AUGMENTATIONS = {"none": plain, "light": light, "shifted": shifted,
            "letter-box": boxed, "ssd": ssd}
+
+
+# By ``ModelConfig.resize``: what brings a sample to the network's size, and
+# what turns the boxes found there into boxes of a picture of some shape.
+RESIZINGS = {"stretch": (resize, lambda boxes, shape, size: boxes),
+             "letter-box": (letter_box, undo_letter_box)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,18 +17,6 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg",
 VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v",
           ".mkv": "mp4v", ".webm": "VP80"}
 ANY_FPS = 25.0            # of a source that does not tell its own
-
-
-class Frame(NamedTuple):
-    """One frame: its number from 0, its pixels, and what was found.
-
-    image: uint8 (H, W, 3), red, green, blue.
-    detections: ``Detections`` with boxes in pixels.
-    """
-
-    number: int
-    image: np.ndarray
-    detections: object
 
 
 @contextlib.contextmanager
@@ -157,47 +145,36 @@ def detect_frames(detector, frames, batch_size=None):
             that of the detector; 1 for the least delay.
 
     Yields:
-        ``Frame``, in order.
+        ``Detections``, in order; their picture is the frame.
     """
-    number, batch = 0, []
-    batch_size = batch_size or detector.batch_size
-
-    def finish():
-        for place, found in enumerate(detector.detect(batch, pixels=True)):
-            yield Frame(number + place, batch[place], found)
-    for image in frames:
-        batch.append(image)
-        if len(batch) == batch_size:
-            yield from finish()
-            number, batch = number + len(batch), []
-    if batch:
-        yield from finish()
+    frames = iter(frames)
+    while batch := list(islice(frames, batch_size or detector.batch_size)):
+        yield from detector.detect(batch)
 
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def paint_detections(image, detections, classes, note=None):
-    """Return an image with its detections painted in.
+def paint_detections(found, note=None):
+    """Return a picture with its detections painted in.
 
     Args:
-        image: uint8 (H, W, 3) RGB; it stays as it is.
-        detections: ``Detections`` with boxes in pixels.
-        classes: names of the classes.
+        found: ``Detections`` that know their picture and its classes.
         note: text for the upper left corner.
 
     Returns:
         uint8 (H, W, 3) array.
     """
-    painted = np.ascontiguousarray(image).copy()
-    scale = max(min(image.shape[:2]) / 600, 0.35)
+    painted = np.ascontiguousarray(found.image()).copy()
+    scale = max(min(painted.shape[:2]) / 600, 0.35)
     width = max(round(2 * scale), 1)
-    for label, score, box in list(zip(*detections))[::-1]:   # best on top
+    for label, score, box in list(found.pixels())[::-1]:     # best on top
         colour = class_colour(label)
         low, high = (tuple(int(side) for side in np.round(part))
                      for part in (box[:2], box[2:]))
         cv2.rectangle(painted, low, high, _bytes(colour), width)
-        _write(painted, f"{classes[label]} {score:.0%}", low, colour, scale)
+        _write(painted, f"{found.classes[label]} {score:.0%}", low, colour,
+               scale)
     if note:
         _write(painted, note, (0, 0), "#222222", scale)
     return painted

@@ -35,7 +35,7 @@ def run(options):
     if options.frames is not None and options.frames < 1:
         raise ValueError(f"--frames must be at least 1, found "
                          f"{options.frames}")
-    detector, speed, count, found = make_detector(options), Speed(), 0, 0
+    detector, speed, count = make_detector(options), Speed(), 0
     source = int(options.source) if options.source.isdigit() else (
         options.source)
     with contextlib.ExitStack() as stack:
@@ -43,17 +43,16 @@ def run(options):
         writer = options.out and stack.enter_context(
             VideoWriter(options.out, reader.fps, reader.size))
         show = stack.enter_context(_window(options.json))
-        for frame in detect_frames(detector, reader, batch_size=1):
+        for found in detect_frames(detector, reader, batch_size=1):
             note = f"{speed.tick():.1f} FPS"
-            count, found = count + 1, found + len(frame.detections.labels)
-            painted = paint_detections(frame.image, frame.detections,
-                                       detector.classes, note)
+            count += len(found)
+            painted = paint_detections(found, note)
             if writer:
                 writer.write(painted)
-            rows = as_rows(frame.detections, detector.classes)
-            if not show(painted, note, rows) or count == options.frames:
+            if (not show(painted, note, as_rows(found))
+                    or speed.count == options.frames):
                 break
-    value = {"frames": count, "detections": found,
+    value = {"frames": speed.count, "detections": count,
              "frames_per_second": round(speed.overall(), 2),
              "out": options.out}
     return value, pairs(value)

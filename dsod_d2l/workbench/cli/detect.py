@@ -10,9 +10,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from ...config.schedules import DRAWN
 from .options import detector_options, make_detector, pairs
-
-DRAWN = 0.3     # least score of what is shown: most of the rest is noise
 
 
 def add_options(parser):
@@ -28,17 +27,20 @@ def add_options(parser):
 
 def run(options):
     """Find the objects in an image, a folder of images, or a video."""
+    from ...visualisation import save_detections
     from ..video import VIDEO_SUFFIXES
     detector = make_detector(options)
     if Path(options.image).suffix.lower() in VIDEO_SUFFIXES:
         return _video(options, detector)
-    found = detector.detect(options.image, pixels=True)
+    found = detector.detect(options.image)
     several = isinstance(found, dict)
     by_file = found if several else {Path(options.image).name: found}
     if options.out:
-        _draw(options, detector, by_file, several)
-    value = {name: as_rows(one, detector.classes)
-             for name, one in by_file.items()}
+        for name, one in by_file.items():
+            target = Path(options.out) / name if several else Path(options.out)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_detections(target, one)
+    value = {name: as_rows(one) for name, one in by_file.items()}
     rows = [(name, row["label"], row["score"], *row["box"])
             for name, one in value.items() for row in one]
     table = tabulate(rows, ("image", "label", "score", "xmin", "ymin",
@@ -49,23 +51,11 @@ def run(options):
     return (value if several else value[Path(options.image).name]), table
 
 
-def as_rows(found, classes):
+def as_rows(found):
     """Return detections as JSON-ready rows, boxes in pixels."""
-    return [{"label": classes[label], "score": round(float(score), 4),
+    return [{"label": found.classes[label], "score": round(float(score), 4),
              "box": [round(float(side), 2) for side in box]}
-            for label, score, box in zip(*found)]
-
-
-def _draw(options, detector, by_file, several):
-    """Write the images with their boxes."""
-    from ...datasets.pictures import read_image
-    from ...visualisation import save_detections
-    for name, found in by_file.items():
-        source = Path(options.image) / name if several else options.image
-        target = Path(options.out) / name if several else Path(options.out)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_detections(target, read_image(source), found, detector.classes,
-                        pixels=True)
+            for label, score, box in found.pixels()]
 
 
 def _video(options, detector):
@@ -75,12 +65,12 @@ def _video(options, detector):
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(VideoReader(options.image))
         write = stack.enter_context(open_output(
-            options.out, reader.fps, reader.size, detector.classes))
-        for frame in detect_frames(detector, reader):
-            rows = as_rows(frame.detections, detector.classes)
+            options.out, reader.fps, reader.size))
+        for found in detect_frames(detector, reader):
+            rows = as_rows(found)
             counts.update(row["label"] for row in rows)
+            write(len(frames), found, rows)
             frames.append(rows)
-            write(frame, rows)
     seconds = time.perf_counter() - begin
     value = {"frames": len(frames), "fps": round(reader.fps, 3),
              "seconds": round(seconds, 3),
@@ -93,25 +83,24 @@ def _video(options, detector):
 
 
 @contextlib.contextmanager
-def open_output(path, fps, size, classes):
-    """Give a function that writes a frame and its rows to a file.
+def open_output(path, fps, size):
+    """Give a function that writes a frame: number, ``Detections``, rows.
 
     Args:
         path: .jsonl for a line of JSON per frame, else a video; None: the
             function does nothing.
         fps, size: of the video.
-        classes: names of the classes.
     """
     from ..video import VideoWriter, paint_detections
     if path is None:
-        yield lambda frame, rows: None
+        yield lambda number, found, rows: None
     elif Path(path).suffix == ".jsonl":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            yield lambda frame, rows: file.write(json.dumps(
-                {"frame": frame.number, "time": round(frame.number / fps, 4),
+            yield lambda number, found, rows: file.write(json.dumps(
+                {"frame": number, "time": round(number / fps, 4),
                  "detections": rows}) + "\n")
     else:
         with VideoWriter(path, fps, size) as writer:
-            yield lambda frame, rows: writer.write(paint_detections(
-                frame.image, frame.detections, classes))
+            yield lambda number, found, rows: writer.write(
+                paint_detections(found))

@@ -76,18 +76,17 @@ def _write(options, dataset, classes, detections, truths, result):
     paths, _ = write_report(options.out, dataset, classes, detections, truths,
                             result)
     if options.save:
-        paths += _save(options, dataset, classes, detections,
-                       [truth.size for truth in truths])
+        paths += _save(options, dataset, classes, detections)
     return [str(path) for path in paths]
 
 
-def _save(options, dataset, classes, detections, sizes):
+def _save(options, dataset, classes, detections):
     from ...evaluation import class_numbers
     from ..reports import result_files
     names = image_names(dataset)
     if options.save == "voc":
         return result_files.write_voc(options.out, detections, [
-            PurePosixPath(name).stem for name in names], sizes, classes)
+            PurePosixPath(name).stem for name in names], classes)
     ids = getattr(dataset, "image_ids", {})
     theirs = getattr(dataset, "category_ids", range(len(classes)))
     numbers = class_numbers(classes, dataset.classes)
@@ -95,7 +94,7 @@ def _save(options, dataset, classes, detections, sizes):
     path = Path(options.out) / "detections.json"
     result_files.write_coco(path, detections,
                      [ids.get(name, place) for place, name
-                      in enumerate(names)], sizes, categories)
+                      in enumerate(names)], categories)
     return [path]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tabulate import tabulate
 
 from ... import config as configs
@@ -55,8 +57,8 @@ def detector_options(parser, threshold):
         parser.add_argument("--" + name.replace("_", "-"), default=default,
                             type=type(default), help=f"default {default:g}")
     parser.add_argument("--letter-box", action="store_true",
-                        help="fit images in undistorted, for networks "
-                        "trained with --augment letter-box")
+                        help="fit images in undistorted: only for weights "
+                        "so old that they do not say that they want it")
 
 
 def make_detector(options):
@@ -65,10 +67,13 @@ def make_detector(options):
     context, _ = devices.device(options.device)
     settings = configs.DetectConfig(
         score_threshold=options.score_threshold, keep=options.keep,
-        nms_threshold=options.nms_threshold, candidates=options.candidates,
-        letter_box=options.letter_box)
-    return Detector.from_weights(options.weights, detect_config=settings,
-                                 ctx=context)
+        nms_threshold=options.nms_threshold, candidates=options.candidates)
+    detector = Detector.from_weights(options.weights, ctx=context,
+                                     detect_config=settings)
+    if options.letter_box:
+        detector.config = dataclasses.replace(detector.config,
+                                              resize="letter-box")
+    return detector
 
 
 def open_data(options, spec=None, **more):

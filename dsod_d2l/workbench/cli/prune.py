@@ -71,12 +71,11 @@ def run(options):
                                  "nothing")
     options.out = options.out or _beside(options)
     context, _ = devices.device(options.device)
-    settings = _settings(options)
     net, metadata = weights.load_model(options.weights, context)
+    settings = _settings(options, net)
     dataset, judged = _data(options, settings)
     if options.scan is not None:
-        return _scan(options, net, metadata["classes"], judged,
-                     settings.augment == "letter-box")
+        return _scan(options, net, metadata["classes"], judged)
     return _prune(options, net, metadata["classes"], dataset, judged,
                   _training(options, settings, len(dataset)))
 
@@ -87,10 +86,15 @@ def _beside(options):
     return f"{Path(options.weights).with_suffix('')}-{kind}"
 
 
-def _settings(options):
-    return TrainConfig(**{**SETTINGS, **{
+def _settings(options, net):
+    """Return the ``TrainConfig``; --augment and the network agree then."""
+    if net.config.resize == "letter-box" and not hasattr(options, "augment"):
+        options.augment = "letter-box"
+    settings = TrainConfig(**{**SETTINGS, **{
         name: getattr(options, name) for name in SETTINGS
         if hasattr(options, name)}})
+    net.config = dataclasses.replace(net.config, resize=settings.resize)
+    return settings
 
 
 def _data(options, settings):
@@ -148,16 +152,15 @@ def _training(options, settings, images):
         configs.steps_of(options.finetune, images, settings)))
 
 
-def _scan(options, net, classes, judged, letter_box):
+def _scan(options, net, classes, judged):
     """Judge with each layer pruned by itself; draw the curves."""
     from matplotlib.figure import Figure
 
     from .. import pruning
     from ..reports.evaluation_report import plot_sensitivity
     rows = pruning.scan(net, classes, judged,
-                        options.scan or pruning.RATIOS,
-                        letter_box=letter_box, **_wishes(options))
-    whole = pruning.measure(net, classes, judged, "", letter_box, 0.0).AP
+                        options.scan or pruning.RATIOS, **_wishes(options))
+    whole = pruning.measure(net, classes, judged, latency=0.0).AP
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(6, 4.5), layout="constrained")

@@ -73,7 +73,8 @@ def _train(options, team=None):
     dataset = open_data(options, cache=not options.dry_run)
     validation = options.validation and open_data(options, options.validation)
     settings = _settings(options, recipe, len(dataset))
-    net = models.build(**_network(options, recipe, len(dataset.classes)))
+    net = models.build(**_network(options, recipe, len(dataset.classes)),
+                       resize=settings.resize)
     if options.dry_run:
         return _plan(net, len(dataset), settings, recipe)
     context, reason = _device(options)

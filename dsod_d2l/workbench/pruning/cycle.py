@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ... import models, weights
-from ...config import DetectConfig
 from ...detection import Detector
 from ...evaluation import class_numbers, evaluate_dataset
 from ..runs import fitting
@@ -89,8 +88,7 @@ class Sensitivity(NamedTuple):
     AP: float
 
 
-def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
-         **wishes):
+def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
     """Judge a network with each layer pruned by itself, and nothing trained.
 
     Args:
@@ -98,7 +96,6 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
         judged: the images it is judged on, once for each layer and ratio.
         ratios: shares of the filters.
         note: called with each ``Sensitivity`` as it is there.
-        letter_box: whether images are fitted in undistorted.
         wishes: ``layers``, ``protect`` and ``shortcuts`` of ``plan_pruning``.
 
     Returns:
@@ -123,9 +120,7 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, letter_box=False,
         plan = plan_pruning(net, ratio, [group.name], multiple=1,
                             shortcuts=wishes.get("shortcuts", False))
         zeroed = masked(net, plan)
-        detector = Detector(zeroed, zeroed.config, classes,
-                            DetectConfig(letter_box=letter_box))
-        result = evaluate_dataset(detector, judged)
+        result = evaluate_dataset(Detector(zeroed, classes), judged)
         rows.append(Sensitivity(group.name, len(group.roots), ratio,
                                 result.AP))
         if note:
@@ -151,7 +146,7 @@ class Row(NamedTuple):
     AP50: float
 
 
-def measure(net, classes, dataset, stage="", letter_box=False, latency=None):
+def measure(net, classes, dataset, stage="", latency=None):
     """Say what a network costs and what it is worth.
 
     Args:
@@ -159,17 +154,14 @@ def measure(net, classes, dataset, stage="", letter_box=False, latency=None):
         classes: names of its classes.
         dataset: the images it is judged on.
         stage: what to call it.
-        letter_box: whether images are fitted in undistorted.
         latency: milliseconds, if they are known; None: measured.
 
     Returns:
         ``Row``.
     """
-    detector = Detector(net, net.config, classes,
-                        DetectConfig(letter_box=letter_box))
     if latency is None:
-        latency = models.forward_time(net.config, detector.ctx)
-    result = evaluate_dataset(detector, dataset)
+        latency = models.forward_time(net.config, _device(net))
+    result = evaluate_dataset(Detector(net, classes), dataset)
     return Row(stage, models.count_parameters(net),
                models.multiply_adds(net), latency, result.AP, result.AP50)
 
@@ -209,11 +201,12 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
         raise ValueError("the data to train on must have the classes in the "
                          f"order {','.join(classes)}, found "
                          f"{','.join(dataset.classes)}; only= changes it")
+    if settings is not None:
+        settings.check_resize(net.config)
     rows = []
-    boxed = settings is not None and settings.augment == "letter-box"
 
     def look(stage, latency=None):
-        rows.append(measure(net, classes, judged, stage, boxed, latency))
+        rows.append(measure(net, classes, judged, stage, latency))
         if note:
             note(rows[-1])
     plan = plan_pruning(net, ratio, **wishes)      # a wrong wish fails early

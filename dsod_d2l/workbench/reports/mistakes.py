@@ -28,7 +28,7 @@ from ...boxes import iou
 from ...evaluation.matching import (average_precision, match_coco,
                                     precision_recall)
 from ...evaluation.measure import NAN, mean_of
-from ...evaluation.tables import Truth, area_of
+from ...evaluation.tables import Truth, area_of, check_units
 
 KINDS = ("localisation", "class", "both", "duplicate", "background")
 MISTAKE_NAMES = (*KINDS, "missed")
@@ -65,12 +65,12 @@ def find_mistakes(detections, truths, threshold=0.0):
     Returns:
         ``Mistakes``.
     """
+    check_units(detections)
     rows, objects, before = [], [], 0
     for image, (one, truth) in enumerate(zip(detections, truths)):
         truth = Truth(*truth).whole()
-        order = np.argsort(-np.asarray(one.scores), kind="stable")
-        order = order[np.asarray(one.scores)[order] >= threshold]
-        one = type(one)(*(np.asarray(column)[order] for column in one))
+        one = one[np.argsort(-one.scores, kind="stable")]
+        one = one[one.scores >= threshold]
         kind, target = _judge_image(one, truth)
         state = _states(kind, target, truth)
         rows.append((np.full(len(kind), image), one.labels, one.scores, kind,

@@ -13,20 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ...detection import Detections, in_pixels
+from ...detection import Detections
 from ..formats.text_files import read_text
 
 COMPETITION = "comp4_det"     # VOC: detection, trained on any data
 
 
-def write_voc(folder, detections, names, sizes, classes, image_set="test"):
+def write_voc(folder, detections, names, classes, image_set="test"):
     """Write VOC's result files.
 
     Args:
         folder: where to; it is made.
-        detections: one ``Detections`` per image, boxes as fractions.
+        detections: one ``Detections`` per image, with its size.
         names: of the images, such as "000001": without blanks.
-        sizes: (height, width) of each image in pixels.
         classes: names of the classes; each gets a file, maybe an empty one.
         image_set: what was judged, for the names of the files.
 
@@ -34,19 +33,18 @@ def write_voc(folder, detections, names, sizes, classes, image_set="test"):
         List of the paths.
 
     Raises:
-        ValueError: the numbers of images differ, or a name is twice there,
-            empty or has a blank.
+        ValueError: the numbers of images differ, a size is not known, or a
+            name is twice there, empty or has a blank.
     """
-    _check(detections, names, sizes)
+    _check(detections, names)
     for name in names:
         if not str(name) or any(map(str.isspace, str(name))):
             raise ValueError("a name of an image in a VOC file must hold no "
                              f"blank, found {name!r}")
     lines = [[] for _ in classes]
-    for one, name, size in zip(detections, names, sizes):
-        boxes = in_pixels(one, size).boxes + np.array([1, 1, 0, 0])
-        for label, score, box in zip(one.labels, one.scores, boxes):
-            sides = " ".join(f"{side:.9g}" for side in box)
+    for one, name in zip(detections, names):
+        for label, score, box in one.pixels():
+            sides = " ".join(f"{side:.9g}" for side in box + [1, 1, 0, 0])
             lines[label].append(f"{name} {score:.9g} {sides}\n")
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = [_voc_path(folder, image_set, name) for name in classes]
@@ -59,7 +57,8 @@ def read_voc(folder, names, sizes, classes, image_set="test"):
     """Read VOC's result files.
 
     Args:
-        folder, names, sizes, classes, image_set: as for ``write_voc``.
+        folder, names, classes, image_set: as for ``write_voc``.
+        sizes: (height, width) of each image in pixels.
 
     Returns:
         One ``Detections`` per name, boxes as fractions.
@@ -103,27 +102,28 @@ def _voc_line(line, source, places):
     return [words[0], *numbers]
 
 
-def write_coco(path, detections, image_ids, sizes, category_ids):
+def write_coco(path, detections, image_ids, category_ids):
     """Write COCO's result file.
 
     Args:
         path: of a .json file; its folder is made.
-        detections: one ``Detections`` per image, boxes as fractions.
+        detections: one ``Detections`` per image, with its size.
         image_ids: COCO's number of each image.
-        sizes: (height, width) of each image in pixels.
         category_ids: COCO's number of each class.
 
     Raises:
-        ValueError: the numbers of images differ, or an id is twice there.
+        ValueError: the numbers of images differ, a size is not known, or an
+            id is twice there.
     """
-    _check(detections, image_ids, sizes)
+    _check(detections, image_ids)
     rows = []
-    for one, image, size in zip(detections, image_ids, sizes):
-        boxes = in_pixels(one, size).boxes.astype(float)
-        boxes[:, 2:] -= boxes[:, :2]
-        rows += [{"image_id": image, "category_id": category_ids[label],
-                  "bbox": box.tolist(), "score": float(score)}
-                 for label, score, box in zip(one.labels, one.scores, boxes)]
+    for one, image in zip(detections, image_ids):
+        for label, score, box in one.pixels():
+            low, high = box.astype(float).reshape(2, 2)
+            rows.append({"image_id": image,
+                         "category_id": category_ids[label],
+                         "bbox": [*low, *(high - low)],
+                         "score": float(score)})
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
 
@@ -132,7 +132,8 @@ def read_coco(path, image_ids, sizes, category_ids):
     """Read COCO's result file.
 
     Args:
-        path, image_ids, sizes, category_ids: as for ``write_coco``.
+        path, image_ids, category_ids: as for ``write_coco``.
+        sizes: (height, width) of each image in pixels.
 
     Returns:
         One ``Detections`` per image, boxes as fractions.
@@ -187,13 +188,13 @@ def _collect(rows, size):
     boxes = np.array([row[2] for row in rows]).reshape(-1, 4) / unit
     return Detections(np.array([row[0] for row in rows], dtype=np.int64),
                       np.array([row[1] for row in rows], dtype=np.float32),
-                      boxes.astype(np.float32))
+                      boxes.astype(np.float32), tuple(size))
 
 
-def _check(detections, names, sizes):
-    if not len(detections) == len(names) == len(sizes):
-        raise ValueError(f"expected names and sizes of {len(detections)} "
-                         f"images, found {len(names)} and {len(sizes)}")
+def _check(detections, names):
+    if len(detections) != len(names):
+        raise ValueError(f"expected names of {len(detections)} images, found "
+                         f"{len(names)}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
         raise ValueError(f"two images are called {twice!r}")

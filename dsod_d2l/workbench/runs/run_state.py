@@ -12,7 +12,6 @@ import numpy as np
 
 from ... import anchors as anchor_maths
 from ... import boxes, datasets, weights
-from ...config import DetectConfig
 from ...datasets.loader import BatchMaker
 from ...detection import Detector
 from ...evaluation import evaluate_dataset
@@ -184,9 +183,7 @@ class Run:
 
     def detector(self):
         """Return a ``Detector`` of the network as it is now."""
-        boxed = self.settings.augment == "letter-box"
-        return Detector(self.net, self.net.config, self.classes,
-                        DetectConfig(letter_box=boxed), self.ctx)
+        return Detector(self.net, self.classes)
 
     def best_text(self):
         """Return the best AP so far, for the progress bar."""
