@@ -18,7 +18,7 @@ _HOMES = {
     "save_weights": "weights", "load_model": "weights",
     "example": "datasets",
     "open_dataset": "workbench.formats.addresses",
-    "fit": "workbench.runs.fitting",
+    "fit": "workbench.runs.long_run:run_training",
     "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
     "render_sample": "workbench.standin.picture",
     "COUNTS": "workbench.standin.rendered",
@@ -35,8 +35,9 @@ runtime.prepare()
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(home, name)
+    home, _, inside = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{home}"),
+                   inside or name)
 
 
 def __dir__():

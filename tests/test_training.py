@@ -11,10 +11,10 @@ import pytest
 from dsod_d2l import config, models, training, weights as weight_files
 from dsod_d2l.datasets import loader
 from dsod_d2l.evaluation import measure
-from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l.workbench.runs import checkpoints, long_run
 from dsod_d2l.datasets import make_sample
 from dsod_d2l.evaluation import evaluate_dataset
-from dsod_d2l.workbench.runs.run_state import diagnose
+from dsod_d2l.workbench.runs.long_run import diagnose, run_training
 
 SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 2, 2), second=16,
              predictions=(16, 16, 16), input_size=(80, 96))
@@ -60,8 +60,7 @@ def small(**changes):
 @pytest.mark.parametrize("augment, boxed", [("letter-box", True),
                                             ("light", False)])
 def test_a_run_judges_as_it_trains(augment, boxed):
-    run = run_state.Run(small(), Squares(2), settings(augment=augment),
-                            None, mx.cpu())
+    run = training.Run(small(), Squares(2), settings(augment=augment))
     assert run.detector().detect_config.letter_box is boxed
 
 
@@ -90,7 +89,7 @@ def test_the_learning_rate_at_each_step():
 def test_each_family_overfits_four_images(name, changes):
     mx.random.seed(0)
     net = models.build(name, 1, input_size=(129, 140), **changes)
-    fitted = fitting.fit(net, Squares(4), settings(steps=50),
+    fitted = run_training(net, Squares(4), settings(steps=50),
                           progress=False)
     loss = fitted.history.column("loss")[1]
     assert np.mean(loss[-5:]) < 0.35 * np.mean(loss[:5])
@@ -106,13 +105,13 @@ def arrays_after(net):
     dict(average=0.9), dict(average=0.9, held_back=0.25, evaluate_every=1.)])
 def test_a_resumed_run_ends_with_the_same_numbers(tmp_path, changes):
     plan = settings(checkpoint_every=3, keep_checkpoints=9, **changes)
-    whole = fitting.fit(small(), Squares(), plan, tmp_path / "a",
+    whole = run_training(small(), Squares(), plan, tmp_path / "a",
                          progress=False)
-    fitting.fit(small(), Squares(), plan, tmp_path / "b", progress=False)
+    run_training(small(), Squares(), plan, tmp_path / "b", progress=False)
     for path in checkpoints.list_checkpoints(tmp_path / "b/checkpoints")[1:]:
         path.unlink()                            # as if stopped after step 3
     mx.random.seed(99)
-    again = fitting.fit(small(), Squares(), plan, tmp_path / "b",
+    again = run_training(small(), Squares(), plan, tmp_path / "b",
                          resume=True, progress=False)
     for one, other in zip(arrays_after(whole.net), arrays_after(again.net)):
         np.testing.assert_array_equal(one, other)
@@ -128,15 +127,16 @@ def test_an_accumulated_step_is_the_mean_of_its_passes():
                     clip=None)
     net, grads = small(), []
     for number in range(2):                      # each pass on its own
-        run = run_state.Run(net, Squares(4), plan, None, mx.cpu())
+        run = training.Run(net, Squares(4), plan)
+        run.begin()
         for parameter in run.parameters:
             parameter.zero_grad()
-        run._backward(run.maker.fill(number, run.maker.empty()[0]))
+        run.backward(run.maker.fill(number, run.maker.empty()[0]))
         grads.append([p.grad().asnumpy().copy() for p in run.parameters])
     before = [p.data().asnumpy().copy() for p in run.parameters]
     for parameter in run.parameters:
         parameter.zero_grad()
-    fitting.fit(net, Squares(4), plan, progress=False)
+    run_training(net, Squares(4), plan, progress=False)
     for old, one, two, parameter in zip(before, *grads, run.parameters):
         np.testing.assert_allclose(
             parameter.data().asnumpy(), old - 0.5 * (one + two) / 2,
@@ -152,7 +152,7 @@ def test_a_non_finite_loss_stops_before_the_weights_change(tmp_path):
                if p.grad_req != "null"]
     before = [p.data().asnumpy() for p in learned]
     with pytest.raises(FloatingPointError, match=r"step 1: .*square [0-3], "):
-        fitting.fit(net, Squares(4), settings(), tmp_path, progress=False)
+        run_training(net, Squares(4), settings(), tmp_path, progress=False)
     for parameter, old in zip(learned, before):
         np.testing.assert_array_equal(parameter.data().asnumpy(), old)
     assert not (tmp_path / "model.safetensors").exists()
@@ -164,7 +164,7 @@ def test_clipping_limits_the_step():
         net = small()
         models.initialise(net)
         before = arrays_after(net)
-        fitting.fit(net, Squares(4), settings(
+        run_training(net, Squares(4), settings(
             steps=1, warmup=0, optimiser="sgd", momentum=0.0,
             learning_rate=1.0, clip=clip), progress=False)
         grads = [p.grad_req != "null" for p in
@@ -178,7 +178,7 @@ def test_clipping_limits_the_step():
 def test_a_run_leaves_its_history_and_best_model(tmp_path):
     plan = settings(steps=40, held_back=0.25, evaluate_every=4,
                     checkpoint_every=20)         # 4.5 steps in an epoch
-    fitted = fitting.fit(small(), Squares(24), plan, tmp_path,
+    fitted = run_training(small(), Squares(24), plan, tmp_path,
                           progress=False)
     rows = json.loads((tmp_path / "history.json").read_text())
     assert [row["step"] for row in rows] == list(range(1, 41))
@@ -197,9 +197,9 @@ def test_a_run_leaves_its_history_and_best_model(tmp_path):
 def test_the_best_model_may_be_chosen_on_a_set_of_its_own(monkeypatch):
     judged, chosen = [], Squares(3)
     monkeypatch.setattr(
-        run_state, "evaluate_dataset", lambda detector, dataset:
+        training, "evaluate_dataset", lambda detector, dataset:
         judged.append(dataset) or evaluate_dataset(detector, dataset))
-    fitted = fitting.fit(small(), Squares(8), settings(held_back=0.5),
+    fitted = run_training(small(), Squares(8), settings(held_back=0.5),
                           progress=False, validation=chosen)
     assert judged == [chosen] and fitted.best["step"] == 6
 
@@ -209,7 +209,7 @@ def test_other_classes_to_choose_the_model_on_are_refused():
     other.classes = ("circle",)
     with pytest.raises(ValueError, match="have the classes circle, those to "
                                          "train on square"):
-        fitting.fit(small(), Squares(8), settings(), validation=other)
+        run_training(small(), Squares(8), settings(), validation=other)
 
 
 def test_the_held_back_slice_is_never_trained_on():
@@ -219,8 +219,8 @@ def test_the_held_back_slice_is_never_trained_on():
         def __getitem__(self, index):
             seen.add(int(index))
             return super().__getitem__(index)
-    run = run_state.Run(small(), Watched(20), settings(held_back=0.2),
-                            None, mx.cpu())
+    run = training.Run(small(), Watched(20), settings(held_back=0.2))
+    run.begin()
     held = set(run.held.indices.tolist())
     assert len(held) == 4 and not held & set(run.train.indices.tolist())
     for number in range(8):
@@ -229,23 +229,23 @@ def test_the_held_back_slice_is_never_trained_on():
 
 
 def test_images_without_objects_train():
-    fitted = fitting.fit(small(), Squares(4, objects=0), settings(steps=2),
+    fitted = run_training(small(), Squares(4, objects=0), settings(steps=2),
                           progress=False)
     assert np.isfinite(fitted.history.column("loss")[1]).all()
 
 
 def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 classes.*square"):
-        fitting.fit(small(num_classes=2), Squares(), settings())
+        run_training(small(num_classes=2), Squares(), settings())
     with pytest.raises(ValueError, match="no run in"):
-        fitting.fit(small(), Squares(), settings(), tmp_path, resume=True)
+        run_training(small(), Squares(), settings(), tmp_path, resume=True)
 
 
 def test_resuming_with_other_settings_is_refused(tmp_path):
-    fitting.fit(small(), Squares(), settings(steps=1), tmp_path,
+    run_training(small(), Squares(), settings(steps=1), tmp_path,
                  progress=False)
     with pytest.raises(ValueError, match="other settings"):
-        fitting.fit(small(), Squares(), settings(steps=2), tmp_path,
+        run_training(small(), Squares(), settings(steps=2), tmp_path,
                      resume=True, progress=False)
 
 
@@ -253,7 +253,7 @@ def test_a_run_that_ends_at_zero_says_why(caplog):
     far = dict(anchors=[config.AnchorSpec(sizes=(0.9,))] * 5)
     net = small(**far)
     with caplog.at_level(logging.WARNING):
-        fitted = fitting.fit(net, Squares(12), settings(
+        fitted = run_training(net, Squares(12), settings(
             steps=1, held_back=0.5), progress=False)
     assert fitted.best["AP"] == 0
     assert "no anchor reaches" in caplog.text
@@ -280,7 +280,7 @@ def test_what_is_saved_is_the_average_of_the_weights(tmp_path):
         seen.append(weight_files.parameter_arrays(net))
     models.initialise(net)
     start = weight_files.parameter_arrays(net)
-    fitted = fitting.fit(net, Squares(8), settings(steps=12, average=0.5),
+    fitted = run_training(net, Squares(8), settings(steps=12, average=0.5),
                           tmp_path, progress=False, callbacks=[keep])
     for step, weights in enumerate(seen, 1):
         decay = min(0.5, (1 + step) / (10 + step))
@@ -302,10 +302,10 @@ def test_evaluation_sees_the_average_and_training_does_not(monkeypatch):
     def watch(detector, dataset):
         seen.append(weight_files.parameter_arrays(detector.net))
         return judge(detector, dataset)
-    monkeypatch.setattr(run_state, "evaluate_dataset", watch)
+    monkeypatch.setattr(training, "evaluate_dataset", watch)
 
     def losses(average):
-        run = fitting.fit(small(), Squares(12), settings(
+        run = run_training(small(), Squares(12), settings(
             steps=9, average=average, held_back=0.25, evaluate_every=1.0),
             progress=False)
         return run.history.column("loss")[1], run.net
@@ -326,10 +326,10 @@ def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
                 difficult=sample.difficult[:0])
     data, plan = Bare(8), settings(steps=2, held_back=0.25,
                                    evaluate_every=1.0)
-    run = run_state.Run(small(), data, plan, None, mx.cpu())
+    run = training.Run(small(), data, plan)
     data.filled = set(range(8)) - set(run.held.indices.tolist())
     with caplog.at_level(logging.WARNING):
-        fitted = fitting.fit(small(), data, plan, tmp_path, progress=False)
+        fitted = run_training(small(), data, plan, tmp_path, progress=False)
     assert fitted.best is None and "hold no object" in caplog.text
     assert not any("AP" in row for row in fitted.history)
     assert "NaN" not in (tmp_path / "history.json").read_text()
@@ -340,7 +340,7 @@ def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
 def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
     closed = []
 
-    class Bar(fitting.tqdm):
+    class Bar(long_run.tqdm):
         def close(self):
             closed.append("bar")
             super().close()
@@ -354,9 +354,9 @@ def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
 
     def stop(row):
         raise KeyboardInterrupt
-    monkeypatch.setattr(fitting, "tqdm", Bar)
-    monkeypatch.setattr(fitting, "Loader", Loader)
+    monkeypatch.setattr(long_run, "tqdm", Bar)
+    monkeypatch.setattr(training, "Loader", Loader)
     with pytest.raises(KeyboardInterrupt):
-        fitting.fit(small(), Squares(4), settings(), progress=False,
+        run_training(small(), Squares(4), settings(), progress=False,
                      callbacks=[stop])
     assert {"bar", "loader"} <= set(closed)

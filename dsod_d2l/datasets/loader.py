@@ -33,8 +33,9 @@ class Batch(NamedTuple):
     images: uint8 (B, H, W, 3) RGB.
     classes: int32 (B, N), offsets: float32 (B, N, 4), see ``Targets``.
     sources: names of the B images, for messages.
-    truths: (boxes (M, 4), labels (M,)) of the B images, for networks that
-        match a second time, on what they have made of the anchors.
+    truths: (boxes (M, 4), labels (M,)) of the B images, for a network of
+        several steps, which matches again, on what it has made of the
+        anchors; empty for any other.
     """
 
     images: np.ndarray
@@ -68,10 +69,12 @@ class BatchMaker:
         model: ``ModelConfig``; gives size, anchors and variances.
         settings: ``TrainConfig``; gives batch size, augmentation, seed.
         rows: which rows of every batch are made; None: all of them.
+        truths: whether the objects travel too, see ``Batch``.
     """
 
-    def __init__(self, dataset, model, settings, rows=None):
+    def __init__(self, dataset, model, settings, rows=None, truths=False):
         self.rows = rows or range(settings.batch_size)
+        self.truths = truths
         self.dataset, self.model, self.settings = dataset, model, settings
         self.anchors = anchors.anchors_for(model)
         self.augment = transforms.AUGMENTATIONS[settings.augment]
@@ -110,7 +113,8 @@ class BatchMaker:
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets
             batch.sources.append(sample.source)
-            batch.truths.append((sample.boxes, sample.labels))
+            if self.truths:
+                batch.truths.append((sample.boxes, sample.labels))
         return batch
 
 

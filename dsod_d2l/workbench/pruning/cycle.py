@@ -11,7 +11,7 @@ from ... import models, weights
 from ...config import DetectConfig
 from ...detection import Detector
 from ...evaluation import class_numbers, evaluate_dataset
-from ..runs import fitting
+from ..runs.long_run import run_training
 from .choosing import filter_groups, plan_pruning
 
 
@@ -224,7 +224,7 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
         net = cut(net, plan)
         look(f"pruned {step}")
         if settings is not None:
-            net = fitting.fit(net, dataset, settings, progress=progress,
+            net = run_training(net, dataset, settings, progress=progress,
                                ctx=_device(net)).net
             look(f"trained {step}", rows[-1].latency)
         if folder:

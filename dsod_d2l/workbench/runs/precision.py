@@ -10,25 +10,6 @@ import numpy as np
 from mxnet.contrib import amp
 from mxnet.gluon import SymbolBlock
 
-from ...training import StepGraph, TrainingGraph
-
-
-def training_graph(net, settings):
-    """Return what turns a batch into its two losses, hybridized.
-
-    Args:
-        net: a ``models.Network``.
-        settings: ``TrainConfig``.
-
-    Returns:
-        ``TrainingGraph``, or ``StepGraph`` for a network in several steps.
-    """
-    net = lowered(net, settings.precision)
-    graph = (TrainingGraph if net.steps == 1 else StepGraph)(net, settings)
-    graph.hybridize(static_alloc=True, static_shape=True)
-    return graph
-
-
 PLACES = {"bfloat16": "cpu", "float16": "gpu"}
 CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 FIRST_SCALE, MOST_SCALE, SCALE_PATIENCE = 2**16, 2**24, 2000
