@@ -104,6 +104,12 @@ def test_a_batch_brings_the_objects_of_its_images(workers):
             np.testing.assert_array_equal(labels, sample.labels)
 
 
+def test_objects_travel_only_where_they_are_asked_for():
+    settings = config.TrainConfig(batch_size=4)
+    for batch in Loader(BatchMaker(Blocks(), MODEL, settings), 0, 2, 1):
+        assert batch.truths == [] and len(batch.sources) == 4
+
+
 def test_every_epoch_sees_every_image_once_in_another_order():
     drawn = order(10, seed=0, start=0, count=30).reshape(3, 10)
     assert (np.sort(drawn, axis=1) == np.arange(10)).all()

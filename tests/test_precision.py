@@ -163,6 +163,17 @@ def scaled(monkeypatch):
     monkeypatch.setattr(parallel, "LossScale", lambda kind: LossScale("float16"))
 
 
+def test_a_scale_that_is_doubled_leaves_its_step_as_it_is(tmp_path, monkeypatch):
+    """The gradients of that step have the factor of before."""
+    train(tmp_path / "a", clip=None)
+    monkeypatch.setattr(parallel, "LossScale", lambda kind: LossScale("float16"))
+    monkeypatch.setattr(precision, "SCALE_PATIENCE", 3)
+    train(tmp_path / "b", clip=None)
+    one, other = ending(tmp_path / "a"), ending(tmp_path / "b")
+    assert one["model.safetensors"] == other["model.safetensors"]
+    assert one["history"] == other["history"]
+
+
 @pytest.mark.parametrize("ctx, changes", [(None, {}), (TWO, dict(accumulate=2, optimiser="sgd"))])
 def test_a_power_of_two_changes_no_bit(tmp_path, ctx, changes, monkeypatch):
     def go(folder):

@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+import dsod_d2l
 from dsod_d2l import config, models, training, weights as weight_files
 from dsod_d2l.datasets import loader
 from dsod_d2l.evaluation import measure
@@ -93,6 +94,42 @@ def test_each_family_overfits_four_images(name, changes):
                           progress=False)
     loss = fitted.history.column("loss")[1]
     assert np.mean(loss[-5:]) < 0.35 * np.mean(loss[:5])
+
+
+def test_the_loop_of_the_module_is_what_a_long_run_does():
+    plan = settings(steps=4, held_back=0.25, evaluate_every=1.0)
+    seen = []
+    plain = training.fit(small(), Squares(8), plan, callbacks=[seen.append])
+    long = dsod_d2l.fit(small(), Squares(8), plan, progress=False)
+    assert seen == plain.history and plain.best == long.best
+    assert [{**row, "seconds": 0} for row in plain.history] == [
+        {**row, "seconds": 0} for row in long.history]
+    for one, other in zip(arrays_after(plain.net), arrays_after(long.net)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_loop_calls_its_hooks_in_turn():
+    hooks, called = ("begin", "batches", "stop", "backward", "change", "due",
+                     "judge", "after_step", "end"), []
+
+    class Noted(training.Run):
+        def __getattribute__(self, name):
+            if name in hooks:
+                called.append(name)
+            return super().__getattribute__(name)
+    training.fit(small(), Squares(8), settings(
+        steps=2, held_back=0.25, accumulate=2, batch_size=2), start=Noted)
+    step = ["stop", "backward", "backward", "change", "due"]
+    assert called == ["begin", "batches", *step, "after_step", *step,
+                      "judge", "after_step", "end"]
+
+
+def test_a_run_may_stop_between_two_steps():
+    class Two(training.Run):
+        def stop(self):
+            return self.step == 2
+    assert len(training.fit(small(), Squares(4), settings(),
+                            start=Two).history) == 2
 
 
 def arrays_after(net):

@@ -22,7 +22,6 @@ import numpy as np
 from .. import anchors, targets, transforms
 from ..runtime import devices
 from ..targets import to_codec
-from .sample import without_crowds
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -59,6 +58,25 @@ def order(length, seed, start, count):
               for epoch in np.unique(positions // length)}
     return np.array([epochs[position // length][position % length]
                      for position in positions])
+
+
+def without_crowds(sample):
+    """Return the sample with the objects that can be learnt, no crowds.
+
+    >>> from dsod_d2l.datasets import make_sample
+    >>> crowd = np.array([True, False])
+    >>> image = np.zeros((2, 3, 3), np.uint8)
+    >>> sample = make_sample(image, [[0, 0, 1, 1], [0, 0, .5, 1]], [4, 5])
+    >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
+    [5]
+    """
+    sample = sample._replace(areas=None)
+    if sample.crowd is None:
+        return sample
+    kept = ~sample.crowd
+    return sample._replace(boxes=sample.boxes[kept], crowd=None,
+                           labels=sample.labels[kept],
+                           difficult=sample.difficult[kept])
 
 
 class BatchMaker:

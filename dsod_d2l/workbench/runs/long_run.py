@@ -190,7 +190,8 @@ class LongRun(training.Run):
     def accepts(self, losses, norm, sources):
         """Say whether to do the step, which float16 may be too small for."""
         scale = self.devices.scale
-        if np.isfinite(losses).all() and scale.overflowed(norm):
+        if (scale.active and np.isfinite(losses).all()
+                and scale.overflowed(norm)):
             _log.warning("Step %d: a gradient is too large for float16. The "
                          "step is left out, and the loss multiplied by %d "
                          "from now on.", self.step + 1, scale.value)
@@ -225,7 +226,7 @@ class LongRun(training.Run):
         if self.step == self.settings.steps:
             self._finish()
         if signum:
-            raise self._stopped(signum)
+            self._say_stopped(signum)
 
     def _finish(self):
         """Put the best model into the network, save it, and judge a zero."""
@@ -233,21 +234,23 @@ class LongRun(training.Run):
         if self.best is None and self.average:
             self.average.keep()
         super().end()
-        run_folder.save_model(self)
+        if self.folder:
+            weights.save_weights(self.folder / "model.safetensors", self.net,
+                                 self.classes, best=self.best)
         if self.best is not None and self.best["AP"] == 0:
             for sentence in diagnose(self.detector(), self.held,
                                      self.settings):
                 _log.warning("AP is 0: %s.", sentence)
 
-    def _stopped(self, signum):
-        done = f"stopped after step {self.step} of {self.settings.steps}"
-        if self.step == self.settings.steps:
-            return Stopped(signum, done + ": the run is complete")
-        if self.folder is None:
-            return Stopped(signum, done + "; without a folder nothing is "
-                           "saved")
-        return Stopped(signum, f"{done}, saved in {self.folder}",
-                       resumable=True)
+    def _say_stopped(self, signum):
+        """Raise ``Stopped``, with what there is to go on from."""
+        complete = self.step == self.settings.steps
+        where = (": the run is complete" if complete
+                 else f", saved in {self.folder}" if self.folder
+                 else "; without a folder nothing is saved")
+        raise Stopped(signum, f"stopped after step {self.step} of "
+                      f"{self.settings.steps}{where}",
+                      resumable=bool(self.folder and not complete))
 
 
 SAMPLES = 64      # images that are looked at
@@ -264,23 +267,18 @@ def diagnose(detector, dataset, settings):
     Returns:
         List of sentences, the likeliest cause first; never empty.
     """
-    found = []
     samples = [dataset[k] for k in range(min(SAMPLES, len(dataset)))]
     objects = [box for sample in samples for box in sample.boxes]
     if not objects:
         return ["the images judged hold no object"]
-    if len(dataset.classes) != detector.config.num_classes:
-        found.append(f"the network has {detector.config.num_classes} classes,"
-                     f" the data set {len(dataset.classes)}")
     overlaps = boxes.iou(np.array(objects),
                          anchor_maths.anchors_for(detector.config))
     best = overlaps.max(axis=1)
     missed = (best < settings.match_threshold).mean()
-    if missed > 0.5:
-        found.append(
-            f"no anchor reaches {missed:.0%} of the objects at IoU "
-            f"{settings.match_threshold:g} (their best IoU is "
-            f"{np.median(best):.2f} in the middle): change the anchor sizes")
+    found = [f"no anchor reaches {missed:.0%} of the objects at IoU "
+             f"{settings.match_threshold:g} (their best IoU is "
+             f"{np.median(best):.2f} in the middle): change the anchor sizes"
+             ] if missed > 0.5 else []
     found += _on_scores(detector, samples)
     return found or ["the boxes found do not overlap the objects by half: "
                      "train longer, or check that boxes are fractions of "

@@ -48,6 +48,10 @@ class Devices:
         settings: ``TrainConfig``.
         team: the processes that share the work, see ``distributed.Team``.
 
+    Attributes: ``contexts``, ``team``; ``parts``, into how many each batch
+    is divided; ``plain``, whether it is neither divided nor its loss
+    multiplied by ``scale``; ``rows``, those of this process.
+
     Raises:
         ValueError: the batch cannot be divided evenly.
     """
@@ -56,31 +60,22 @@ class Devices:
         self.contexts = list(contexts) if isinstance(
             contexts, (list, tuple)) else [contexts]
         self.settings, self.team = settings, team or Alone()
-        self.scale = LossScale(settings.precision)
-        check_precision(settings.precision, self.contexts[0])
         each, here = len(self.contexts), self.team.workers
         if not each:
             raise ValueError("there must be a device to train on, found none")
-        if settings.batch_size % (each * here):
+        self.parts = each * here
+        if settings.batch_size % self.parts:
+            where = (f" ({here} of the processes, {each} in each)"
+                     if here > 1 else "")
             raise ValueError(
                 f"a batch of {settings.batch_size} images cannot be divided "
-                f"evenly among {each * here} devices ({here} of the "
-                f"processes, {each} in each)" if here > 1 else
-                f"a batch of {settings.batch_size} images cannot be divided "
-                f"evenly among {each} devices")
+                f"evenly among {self.parts} devices{where}")
+        check_precision(settings.precision, self.contexts[0])
+        self.scale = LossScale(settings.precision)
+        self.plain = self.parts == 1 and not self.scale.active
         share = settings.batch_size // here
         self.rows = range(self.team.rank * share,
                           (self.team.rank + 1) * share)
-
-    @property
-    def parts(self):
-        """Into how many parts each batch is divided."""
-        return len(self.contexts) * self.team.workers
-
-    @property
-    def plain(self):
-        """Whether the batch is neither divided nor its loss multiplied."""
-        return self.parts == 1 and not self.scale.active
 
     @property
     def store(self):

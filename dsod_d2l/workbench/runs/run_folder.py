@@ -181,13 +181,6 @@ def save_best(run):
         "best": run.best})
 
 
-def save_model(run):
-    """Write what the run was for: the network as it is now."""
-    if run.folder:
-        weights.save_weights(run.folder / "model.safetensors", run.net,
-                             run.classes, best=run.best)
-
-
 def write_history(folder, history):
     """Write history.csv, history.json and history.png."""
     names = list(dict.fromkeys(name for row in history for name in row))
