@@ -117,16 +117,14 @@ def joined(patience):
     try:
         yield team[0]
     except Stopped as stop:
-        _leave(team[0])
         if team[0].rank:
             raise SystemExit(128 + stop.signum) from None
         raise
     except BaseException:
         check_call(_LIB.MXKVStoreSetBarrierBeforeExit(
             team[0].store.handle, ctypes.c_int(0)))
-        _leave(team[0])
         raise
-    else:
+    finally:
         _leave(team[0])
 
 

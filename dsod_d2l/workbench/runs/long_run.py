@@ -58,11 +58,11 @@ def listening():
     Yields:
         List that the number of the signal is put into.
     """
-    heard, before = [], {}
+    heard, replaced = [], []
 
     def restore():
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in replaced:
+            signal.signal(number, USUAL[number])
 
     def note(number, _):
         heard.append(number)
@@ -73,9 +73,9 @@ def listening():
                     b"signal stops at once.\n")
 
     if threading.current_thread() is threading.main_thread():
-        before = {number: usual for number, usual in USUAL.items()
-                  if signal.getsignal(number) is usual}
-    for number in before:
+        replaced += [number for number, usual in USUAL.items()
+                     if signal.getsignal(number) is usual]
+    for number in replaced:
         signal.signal(number, note)
     try:
         yield heard
