@@ -33,7 +33,7 @@ import numpy as np                                            # noqa: E402
 
 from benchmarks import common, pikachu                        # noqa: E402
 from dsod_d2l import config, models  # noqa: E402
-from dsod_d2l.workbench.runs import fitting                 # noqa: E402
+from dsod_d2l.workbench.runs.long_run import run_training  # noqa: E402
 
 CHANGES = {"dsod_tiny": {},
            "plain prediction": {"prediction": "plain"},
@@ -51,7 +51,7 @@ def one_run(name, seed, steps):
     mx.random.seed(seed)
     net = models.build("dsod_tiny", len(dataset.classes), **CHANGES[name])
     used = []
-    fitted = fitting.fit(net, dataset, settings, progress=False, callbacks=[
+    fitted = run_training(net, dataset, settings, progress=False, callbacks=[
         lambda row: used.append(time.process_time())])
     pace = float(np.median(np.diff(used))) if steps > 1 else None
     return {"steps": steps, "pace": pace,

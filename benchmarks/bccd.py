@@ -29,7 +29,7 @@ import mxnet as mx                                            # noqa: E402
 from benchmarks import common                                 # noqa: E402
 from dsod_d2l import config, models, weights  # noqa: E402
 from dsod_d2l.workbench.formats import addresses  # noqa: E402
-from dsod_d2l.workbench.runs import fitting  # noqa: E402
+from dsod_d2l.workbench.runs.long_run import run_training  # noqa: E402
 from dsod_d2l.detection import Detector                       # noqa: E402
 from dsod_d2l.evaluation import evaluate_dataset              # noqa: E402
 
@@ -83,7 +83,7 @@ def main():
     train, chosen_on, judged_on = map(pictures, ("train", "val", "test"))
     mx.random.seed(settings.seed)
     net = models.build(options.model, len(train.classes))
-    fitted = fitting.fit(net, train, settings, validation=chosen_on)
+    fitted = run_training(net, train, settings, validation=chosen_on)
     commit = common.commit()      # before the weights make the tree differ
     figures = {"seconds": round(fitted.history[-1]["seconds"], 1),
                "steps": settings.steps, "trained on": len(train),

@@ -54,18 +54,19 @@ NOTHING_THERE = 3      # exit code of a start that found no run to resume
 
 def train(job):
     """Train in this process, as one start of a run."""
-    from dsod_d2l import config, datasets, models, training
+    from dsod_d2l import config, datasets, models
     from dsod_d2l.workbench.formats import addresses
-    from dsod_d2l.workbench.runs import fitting
+    from dsod_d2l.workbench.runs import run_folder
+    from dsod_d2l.workbench.runs.long_run import run_training
     # Drawing takes longer than a dozen steps, and is nothing to resume.
-    training.History.picture = lambda self: b"no picture"
+    run_folder.history_picture = lambda history: b"no picture"
     data = datasets.Subset(addresses.open_dataset("standin:train"),
                            range(PICTURES))
     settings = config.TrainConfig(**job["settings"])
     net = models.build(**NETWORK)
     os.write(job["ready"], b"!")
     try:
-        fitting.fit(net, data, settings, job["folder"], job["resume"],
+        run_training(net, data, settings, job["folder"], job["resume"],
                      progress=False)
     except ValueError as error:
         if not (job["resume"] and "leave out --resume" in str(error)):
@@ -303,7 +304,7 @@ def figures(trials):
 
 def measure(options):
     """Do all kills; return the payload of the result."""
-    from dsod_d2l.workbench.runs import fitting  # noqa: F401  (before the first fork)
+    from dsod_d2l.workbench.runs import long_run  # noqa: F401  (before the first fork)
     rng = np.random.default_rng(options.seed)
     names = list(SETUPS)[-1:] if options.quick else list(SETUPS)
     with tempfile.TemporaryDirectory() as root:

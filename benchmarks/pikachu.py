@@ -29,7 +29,7 @@ import mxnet as mx                                            # noqa: E402
 from benchmarks import common                                 # noqa: E402
 from dsod_d2l import config, models, weights  # noqa: E402
 from dsod_d2l.workbench.formats import addresses  # noqa: E402
-from dsod_d2l.workbench.runs import fitting  # noqa: E402
+from dsod_d2l.workbench.runs.long_run import run_training  # noqa: E402
 from dsod_d2l.detection import Detector                       # noqa: E402
 from dsod_d2l.evaluation import evaluate_dataset              # noqa: E402
 
@@ -69,7 +69,7 @@ def train(dataset, settings, callbacks=()):
     """Train dsod_tiny; return what ``fit`` returns."""
     mx.random.seed(settings.seed)
     net = models.build("dsod_tiny", len(dataset.classes))
-    return fitting.fit(net, dataset, settings, callbacks=callbacks)
+    return run_training(net, dataset, settings, callbacks=callbacks)
 
 
 def judge(net, classes, dataset):
@@ -92,7 +92,7 @@ def steps_to_goal(dataset, judged, settings):
     mx.random.seed(settings.seed)
     nets = [models.build("dsod_tiny", len(dataset.classes))]
     try:
-        fitting.fit(nets[0], dataset, settings, callbacks=[look])
+        run_training(nets[0], dataset, settings, callbacks=[look])
     except Reached:
         return reached[0]
     raise SystemExit(f"AP50 {GOAL} was not reached in {settings.steps} steps")

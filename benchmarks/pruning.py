@@ -37,7 +37,7 @@ from benchmarks import common                                 # noqa: E402
 from benchmarks.pikachu import real                           # noqa: E402
 from dsod_d2l import config, datasets, models, weights  # noqa: E402
 from dsod_d2l.workbench import pruning, recipes  # noqa: E402
-from dsod_d2l.workbench.runs import fitting  # noqa: E402
+from dsod_d2l.workbench.runs.long_run import run_training  # noqa: E402
 
 START = common.ROOT / "data" / "weights" / "dsod_tiny_pikachu.safetensors"
 GOAL = 0.5                    # share of the multiply-adds that is left
@@ -183,7 +183,7 @@ def main():
     common.note(f"ratio {ratio}: AP {figures['pruned']['AP']}; "
                 f"{settings.steps} steps")
     begin = time.perf_counter()
-    fitted = fitting.fit(small, rest, settings)
+    fitted = run_training(small, rest, settings)
     figures |= {"trained": row(small, classes, validation), "ratio": ratio,
                 "seconds": round(fitted.history[-1]["seconds"], 1),
                 "seconds in all": round(time.perf_counter() - begin, 1)}

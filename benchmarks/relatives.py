@@ -30,7 +30,7 @@ import numpy as np                                            # noqa: E402
 
 from benchmarks import bccd, common, pikachu                  # noqa: E402
 from dsod_d2l import config, models  # noqa: E402
-from dsod_d2l.workbench.runs import fitting                 # noqa: E402
+from dsod_d2l.workbench.runs.long_run import run_training  # noqa: E402
 
 MODELS = ("toy_ssd", "ssd_vgg_thin", "ssd_mobilenet_v2_tiny", "dsod_tiny",
           "grp_dsod_tiny", "refinedet_vgg_tiny", "refinedet_dsod_tiny")
@@ -63,7 +63,7 @@ def one_run(job):
     mx.random.seed(settings.seed)
     net = models.build(job["model"], len(dataset.classes))
     used = []
-    fitted = fitting.fit(
+    fitted = run_training(
         net, dataset, settings, validation=judged, progress=False,
         callbacks=[lambda row: used.append(time.process_time())])
     pace = float(np.median(np.diff(used)))

@@ -72,7 +72,8 @@ def measure_steps(job, team=None):
     import dsod_d2l  # noqa: F401  (prepares MXNet)
     import mxnet as mx
     from dsod_d2l import config
-    from dsod_d2l.workbench.runs import run_state
+    from dsod_d2l.training import one_step
+    from dsod_d2l.workbench.runs.long_run import LongRun
     from dsod_d2l.models.summary import multiply_adds
 
     mx.random.seed(SEED)
@@ -82,14 +83,14 @@ def measure_steps(job, team=None):
         schedule="constant", augment="none", held_back=0, workers=0)
     contexts = [mx.cpu(k) for k in range(2 if job["setting"] == "contexts"
                                          else 1)]
-    run = run_state.Run(net, Noise(net.config.input_size), settings,
-                            None, contexts, None, team)
-    run.devices.team.align(run)
+    run = LongRun(net, Noise(net.config.input_size), settings, contexts,
+                  team=team)
+    run.begin()
     batches = itertools.repeat(run.maker.fill(0, run.maker.empty()[0]))
     losses, seconds, exchange = [], [], []
     for _ in range(WARM + job["steps"]):
         begin = time.perf_counter()
-        losses.append(run.one_step(batches)["loss"])
+        losses.append(one_step(run, batches)["loss"])
         mx.nd.waitall()
         seconds.append(time.perf_counter() - begin)
     for _ in range(job["steps"] if len(contexts) > 1 or team else 0):

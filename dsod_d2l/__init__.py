@@ -19,7 +19,7 @@ _HOMES = {
     "save_weights": "weights", "load_model": "weights",
     "example": "datasets",
     "open_dataset": "workbench.formats.addresses",
-    "fit": "workbench.runs.fitting",
+    "fit": "workbench.runs.long_run:run_training",
     "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
     "render_sample": "workbench.standin.picture",
     "COUNTS": "workbench.standin.rendered",
@@ -53,8 +53,9 @@ def __getattr__(name):
         return open_detector
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(home, name)
+    home, _, inside = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{home}"),
+                   inside or name)
 
 
 def __dir__():

@@ -1,19 +1,26 @@
-"""Training: the rate, the graph of network and loss, the history."""
+"""Training: the rate, the graph of network and loss, the step, the loop."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import contextlib
+import logging
 import math
-from pathlib import Path
+import time
+from typing import NamedTuple
 
 import mxnet as mx
-from mxnet import gluon
+import numpy as np
+from mxnet import autograd, gluon
 from mxnet.gluon import HybridBlock
 
-from .files import write_atomically
+from .datasets import split
+from .datasets.loader import BatchMaker, Loader
+from .detection import Detector
+from .evaluation import evaluate_dataset
 from .losses import DetectionLoss
+from .weights import fill, parameter_arrays
+
+_log = logging.getLogger(__name__)
 
 
 def learning_rate(step, settings):
@@ -121,8 +128,8 @@ class StepGraph(gluon.Block):
         net: a ``models.Network`` of several steps.
         settings: ``TrainConfig``.
 
-    Returns (forward of images uint8 (B, H, W, 3), classes (B, N), offsets
-    (B, N, 4) and truths, see ``datasets.loader.Batch``):
+    Returns (forward of images uint8 (B, H, W, 3) on a device, and in NumPy
+    classes (B, N), offsets (B, N, 4), truths, see ``datasets.loader.Batch``):
         classification and localisation loss of each step, each (1,).
     """
 
@@ -144,6 +151,38 @@ class StepGraph(gluon.Block):
             mx.nd.array(one, ctx=images.context) for one in wanted))
 
 
+def training_graph(net, settings):
+    """Return what turns a batch into its losses, compiled by MXNet.
+
+    Args:
+        net: a ``models.Network``.
+        settings: ``TrainConfig``.
+
+    Returns:
+        ``TrainingGraph``, or ``StepGraph`` for a network of several steps.
+    """
+    graph = (TrainingGraph if net.steps == 1 else StepGraph)(net, settings)
+    graph.hybridize(static_alloc=True, static_shape=True)
+    return graph
+
+
+def graph_inputs(batch, ctx):
+    """Return what a graph is called with: a batch, on its device.
+
+    The targets of a network of several steps stay in NumPy: what its steps
+    should learn is not known before the forward pass.
+
+    Args:
+        batch: ``datasets.loader.Batch``.
+        ctx: MXNet context.
+    """
+    def sent(array):
+        return mx.nd.array(array, ctx=ctx, dtype=array.dtype)
+    if batch.truths:
+        return [sent(batch.images), *batch[1:3], batch.truths]
+    return [sent(array) for array in batch[:3]]
+
+
 class History(list):
     """Rows of one run: dictionaries with "step", losses, rate and times."""
 
@@ -152,26 +191,269 @@ class History(list):
         rows = [row for row in self if row.get(name) is not None]
         return [row["step"] for row in rows], [row[name] for row in rows]
 
-    def write(self, folder):
-        """Write history.csv, history.json and history.png."""
-        folder = Path(folder)
-        names = list(dict.fromkeys(name for row in self for name in row))
-        text = io.StringIO()
-        table = csv.DictWriter(text, names, lineterminator="\n")
-        table.writeheader()
-        table.writerows(self)
-        write_atomically(folder / "history.csv", text.getvalue().encode())
-        write_atomically(folder / "history.json",
-                         (json.dumps(list(self)) + "\n").encode())
-        write_atomically(folder / "history.png", self.picture())
 
-    def picture(self):
-        """Return the learning curve as the bytes of a PNG."""
-        from matplotlib.figure import Figure
+class Fitted(NamedTuple):
+    """What a run leaves: the network, its history, its best evaluation.
 
-        from .visualisation import plot_history
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        plot_history(figure.subplots(), self)
-        image = io.BytesIO()
-        figure.savefig(image, format="png")
-        return image.getvalue()
+    best: dictionary with "step", "AP" and "AP50" of the model that was kept,
+        or None where nothing was held back.
+    """
+
+    net: gluon.Block
+    history: History
+    best: dict | None
+
+
+class Run:
+    """One training: what the loop works on, and the hooks it calls.
+
+    The loop is ``fit``. Each method below is a hook: called in the order in
+    which it stands here, and free to be overridden by a run that does more,
+    in a folder or on several devices.
+
+    Args:
+        net, dataset, settings, ctx, validation: see ``fit``.
+
+    Attributes: ``train`` and ``held``, the images to train on and to choose
+    the best model on, or None. ``step``, steps done. ``history``, ``best``
+    and ``best_arrays``, the numbers of the best model. From ``begin`` on
+    ``maker``, ``graph``, ``parameters``, those that learn, and ``trainer``.
+
+    Raises:
+        ValueError: data, network and validation differ in their classes.
+    """
+
+    store = None         # sums up gradients, see ``gluon.Trainer``
+    rows = None          # of each batch that are made here; None: all
+    scale = 1            # what the loss is multiplied by
+
+    def __init__(self, net, dataset, settings, ctx=None, validation=None):
+        _check_classes(net, dataset.classes, validation)
+        self.net, self.settings = net, settings
+        self.classes, self.ctx = tuple(dataset.classes), ctx or mx.cpu()
+        self.train, self.held = dataset, validation
+        if validation is None and settings.held_back:
+            self.train, self.held = split(
+                dataset, settings.held_back,
+                np.random.default_rng(settings.seed))
+        self.step, self.seconds, self.history = 0, 0.0, History()
+        self.best, self.best_arrays = None, None
+
+    def begin(self):
+        """Get ready: what makes batches, the graph and the optimiser."""
+        settings = self.settings
+        mx.random.seed(settings.seed)
+        self.maker = BatchMaker(self.train, self.net.config, settings,
+                                self.rows, self.net.steps > 1)
+        self.graph = self.compiled()
+        self.parameters = [p for p in self.net.collect_params().values()
+                           if p.grad_req != "null"]
+        for parameter in self.parameters:
+            parameter.grad_req = "add" if settings.accumulate > 1 else "write"
+            parameter.zero_grad()      # an earlier run may have left some
+        options = {"wd": settings.weight_decay}
+        if settings.optimiser == "sgd":
+            options["momentum"] = settings.momentum
+        self.trainer = gluon.Trainer(
+            self.parameters, settings.optimiser, options, kvstore=self.store,
+            update_on_kvstore=False)
+
+    def compiled(self):
+        """Bring the network to its device; return the graph of its losses."""
+        place(self.net, [self.ctx])
+        return training_graph(self.net, self.settings)
+
+    @contextlib.contextmanager
+    def batches(self):
+        """Give the batches from this step on, and end their workers."""
+        passes, workers = self.settings.accumulate, self.settings.workers
+        loader = Loader(self.maker, self.step * passes,
+                        self.settings.steps * passes,
+                        1 if workers is None else workers)
+        with contextlib.closing(iter(loader)) as batches:
+            yield batches
+
+    def stop(self):
+        """Say whether to stop before the next step."""
+        return False
+
+    def backward(self, batch):
+        """Add the gradients of one batch; return its two losses, (2,)."""
+        weight = self.settings.localisation_weight
+        with autograd.record():
+            found = self.graph(*graph_inputs(batch, self.ctx))
+            whole = [first + weight * second
+                     for first, second in zip(found[::2], found[1::2])]
+        autograd.backward(whole)
+        values = np.array([loss.asscalar() for loss in found], float)
+        return values.reshape(-1, 2).sum(axis=0)
+
+    def change(self, losses, sources):
+        """Change the weights by their gradients.
+
+        Args:
+            losses: (2,), for messages; and names of the images.
+
+        Returns:
+            The norm of the gradients' mean, None if the step is left out.
+        """
+        passes, clip, scale = (self.settings.accumulate, self.settings.clip,
+                               self.scale)
+        self.trainer.allreduce_grads()
+        norm = self.gradient_norm() / scale
+        accepted = self.accepts(losses, norm, sources)
+        if accepted:
+            # A gradient that is too long is shortened.
+            far = clip and norm / passes > clip
+            self.trainer.update((norm / clip if far else passes) * scale)
+        if passes > 1:
+            for parameter in self.parameters:
+                parameter.zero_grad()
+        return norm / passes if accepted else None
+
+    def gradient_norm(self):
+        """Return the length of all gradients as one vector."""
+        grads = [parameter.grad(self.ctx) for parameter in self.parameters]
+        squares = mx.nd.multi_sum_sq(*grads, num_arrays=len(grads))
+        return float(squares.sum().sqrt().asscalar())
+
+    def accepts(self, losses, norm, sources):
+        """Say whether to do the step, or raise FloatingPointError."""
+        if np.isfinite(losses).all() and np.isfinite(norm):
+            return True
+        raise FloatingPointError(
+            f"step {self.step + 1}: the loss is {losses.sum():g} and the "
+            f"gradient's norm {norm:g}; training stops before the weights "
+            f"are changed. The batch: {', '.join(sources)}")
+
+    def due(self):
+        """Say whether to evaluate: an epoch's share or the run has ended."""
+        settings = self.settings
+        images = settings.batch_size * settings.accumulate
+        period = settings.evaluate_every * len(self.train) / images
+        return self.held is not None and (
+            self.step == settings.steps or period > 0 and
+            self.step // period > (self.step - 1) // period)
+
+    def judge(self, row):
+        """Evaluate on what is not trained on; keep the model if it is best.
+
+        Args:
+            row: of the history; AP and AP50 are put into it.
+        """
+        result = evaluate_dataset(self.detector(), self.held)
+        if not result.objects:            # there is no AP: nothing is best
+            if self.step == self.settings.steps:
+                _log.warning("The %d images held back hold no object: the "
+                             "last model is kept.", result.images)
+            return
+        row["AP"], row["AP50"] = result.AP, result.AP50
+        if self.best is None or result.AP > self.best["AP"]:
+            self.best = {"step": self.step, "AP": result.AP,
+                         "AP50": result.AP50}
+            self.best_arrays = parameter_arrays(self.net)
+
+    def detector(self):
+        """Return a ``Detector`` of the network as it is now."""
+        return Detector(self.net, self.classes)
+
+    def after_step(self, row):
+        """Do what is to be done when a step is in the history."""
+
+    def end(self):
+        """Put the best model into the network."""
+        if self.best_arrays is not None:
+            fill(self.net, self.best_arrays, "the best model")
+
+
+def _check_classes(net, classes, validation):
+    """Raise ValueError if there are other classes than the network has."""
+    if len(classes) != net.config.num_classes:
+        raise ValueError(
+            f"the network has {net.config.num_classes} classes, the data "
+            f"set has {len(classes)}: {', '.join(classes)}")
+    if validation is not None and tuple(validation.classes) != tuple(classes):
+        raise ValueError(
+            "the images to choose the model on have the classes "
+            f"{', '.join(validation.classes)}, those to train on "
+            f"{', '.join(classes)}")
+
+
+def place(net, contexts):
+    """Bring a network to its devices; numbers it lacks are drawn.
+
+    Args:
+        net: a ``models.Network``.
+        contexts: list of MXNet contexts.
+    """
+    for parameter in net.collect_params().values():
+        if parameter._data is None:
+            parameter.initialize(ctx=contexts)
+        elif parameter.list_ctx() != contexts:
+            parameter.reset_ctx(contexts)
+
+
+def one_step(run, batches):
+    """Do one step of the optimiser; return its row of the history.
+
+    Args:
+        run: a ``Run`` that has begun.
+        batches: iterator over its batches.
+    """
+    start, passes = time.perf_counter(), run.settings.accumulate
+    # MXNet's generator has no state to save: it is seeded for each step.
+    mx.random.seed(run.settings.seed * 1_000_003 + run.step)
+    rate = learning_rate(run.step, run.settings)
+    run.trainer.set_learning_rate(rate)
+    losses, sources = np.zeros(2), []
+    for _ in range(passes):
+        batch = next(batches)
+        sources += batch.sources
+        losses += run.backward(batch)
+    losses /= passes
+    norm = run.change(losses, sources)
+    run.step += 1
+    run.seconds += time.perf_counter() - start
+    return {"step": run.step, "loss": float(losses.sum()),
+            "classification": float(losses[0]),
+            "localisation": float(losses[1]), "rate": rate,
+            "gradient": norm, "seconds": round(run.seconds, 3)}
+
+
+def fit(net, dataset, settings, ctx=None, validation=None, callbacks=(),
+        start=Run):
+    """Train a network from scratch.
+
+    Args:
+        net: a ``models.Network``; it is initialised if it is not yet.
+        dataset: the training set. A slice of it (``settings.held_back``) is
+            not trained on: the best model is chosen there.
+        settings: ``TrainConfig``.
+        ctx: MXNet context, default the CPU.
+        validation: a data set on which the best model is chosen; nothing is
+            held back then. Not the one a result is to be reported on.
+        callbacks: called after each step with its row of the history.
+        start: ``Run``, or what makes one whose hooks do more.
+
+    Returns:
+        ``Fitted``; the network holds the best model, or the last one where
+        nothing was held back.
+
+    Raises:
+        ValueError: see ``Run``.
+        FloatingPointError: a loss or gradient is not finite; the message
+            names the images of that batch.
+    """
+    run = start(net, dataset, settings, ctx, validation)
+    run.begin()
+    with run.batches() as batches:
+        while run.step < settings.steps and not run.stop():
+            row = one_step(run, batches)
+            if run.due():
+                run.judge(row)
+            run.history.append(row)
+            run.after_step(row)
+            for callback in callbacks:
+                callback(row)
+    run.end()
+    return Fitted(run.net, run.history, run.best)

@@ -4,7 +4,8 @@ import mxnet as mx
 import numpy as np
 
 from dsod_d2l import config, models, weights
-from dsod_d2l.workbench.runs import checkpoints, fitting
+from dsod_d2l.workbench.runs import checkpoints
+from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.datasets import make_sample
 
 SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 1, 1), second=16,
@@ -53,7 +54,7 @@ def network():
 def train(folder, resume=False, net=None, callbacks=(), **changes):
     """Train the small network on the squares."""
     mx.random.seed(np.random.randint(1000))     # whatever was before
-    return fitting.fit(net or network(), Squares(), settings(**changes),
+    return run_training(net or network(), Squares(), settings(**changes),
                         folder, resume, progress=False, callbacks=callbacks)
 
 

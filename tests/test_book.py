@@ -36,7 +36,7 @@ REQUIRED = {
                    "transforms.cropping": "boxes_in_window crop draw_window"},
     "06_targets": {"targets": "match encode decode label_anchors"},
     "07_losses": {"losses": "cross_entropy focal_loss smooth_l1 hard_negatives DetectionLoss"},
-    "08_training": {"training": "TrainingGraph learning_rate"},
+    "08_training": {"training": "TrainingGraph learning_rate one_step fit"},
     "09_detection": {"detection": "softmax nms detections_from_outputs"},
     "10_evaluation": {"evaluation.matching": "precision_recall average_precision match_voc"},
     "11_family": {"models.network": "count_parameters", "models.summary": "multiply_adds",

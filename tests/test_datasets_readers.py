@@ -9,7 +9,7 @@ import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
-from dsod_d2l.datasets import sample as sample_module
+from dsod_d2l.datasets import loader, sample as sample_module
 from dsod_d2l.workbench.formats import (addresses, choices, coco as coco_format,
                                         voc, yolo as yolo_format)
 from dsod_d2l.workbench.formats.conversion import convert
@@ -321,7 +321,7 @@ def test_coco_layout_and_crowd(coco, tmp_path):
         assert_same(addresses.open_dataset(spec), Small())
     sample = addresses.open_dataset(f"coco:{tmp_path}", "val")[1]
     assert sample.crowd.tolist() == [False, False, True]
-    assert sample_module.without_crowds(sample).labels.tolist() == [1, 2]
+    assert loader.without_crowds(sample).labels.tolist() == [1, 2]
 
 
 def test_coco_areas_of_outlines_stay_with_their_objects(coco):
@@ -336,7 +336,7 @@ def test_coco_areas_of_outlines_stay_with_their_objects(coco):
     assert np.isnan(found[1].areas[1])
     chosen = addresses.open_dataset(f"{spec}?only=cat")
     assert chosen[1].areas.tolist() == chosen.entry(1).areas.tolist() == [103]
-    assert sample_module.without_crowds(found[1]).areas is None
+    assert loader.without_crowds(found[1]).areas is None
 
 
 def put(kind, row, **values):

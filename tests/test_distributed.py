@@ -53,7 +53,7 @@ class Watched(Crowded):
 def work(task):
     """Be a worker: train, with what the task says goes wrong."""
     import mxnet as mx
-    from dsod_d2l.workbench.runs import fitting
+    from dsod_d2l.workbench.runs.long_run import run_training
     from test_training import settings
 
     folder = Path(task["folder"])
@@ -64,7 +64,7 @@ def work(task):
                     os.kill(os.getpid(), signal.SIGKILL)
                 time.sleep(60)
         data = Watched(folder / f"seen-{team.rank}", task.get("fault"))
-        fitting.fit(plain(), data, settings(**{**PLAN, **task["plan"]}),
+        run_training(plain(), data, settings(**{**PLAN, **task["plan"]}),
                      folder, task.get("resume", False), mx.cpu(),
                      progress=False, callbacks=[disturb], team=team)
 

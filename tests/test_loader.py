@@ -95,12 +95,19 @@ def test_a_batch_holds_what_its_parts_make():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_brings_the_objects_of_its_images(workers):
     settings = config.TrainConfig(batch_size=4, seed=3, augment="none")
-    for batch in Loader(BatchMaker(Blocks(), MODEL, settings), 0, 3, workers):
+    maker = BatchMaker(Blocks(), MODEL, settings, truths=True)
+    for batch in Loader(maker, 0, 3, workers):
         for source, (boxes, labels) in zip(batch.sources, batch.truths,
                                            strict=True):
             sample = Blocks()[int(source.split()[1])]
             np.testing.assert_array_equal(boxes, sample.boxes)
             np.testing.assert_array_equal(labels, sample.labels)
+
+
+def test_objects_travel_only_where_they_are_asked_for():
+    settings = config.TrainConfig(batch_size=4)
+    for batch in Loader(BatchMaker(Blocks(), MODEL, settings), 0, 2, 1):
+        assert batch.truths == [] and len(batch.sources) == 4
 
 
 def test_every_epoch_sees_every_image_once_in_another_order():

@@ -8,7 +8,7 @@ import pytest
 
 from dsod_d2l import (anchors, config, datasets, detection, evaluation,
                       models, weights)
-from dsod_d2l.workbench.runs import fitting
+from dsod_d2l.workbench.runs.long_run import run_training
 from narrow import narrow
 
 PUBLISHED = [           # preset, classes, side, trainable, with statistics, N
@@ -380,7 +380,7 @@ def test_a_compact_network_learns_four_images_by_heart(name, changes):
         steps=60, batch_size=4, optimiser="adam", warmup=2,
         learning_rate=3e-3, augment="none", held_back=0, workers=0,
         weight_decay=0.0)
-    fitting.fit(net, Squares(), plan, progress=False)
+    run_training(net, Squares(), plan, progress=False)
     detector = detection.Detector(net, Squares.classes)
     result = evaluation.evaluate_dataset(detector, Squares())
     assert result.AP50 == 1 and result.AP > 0.8

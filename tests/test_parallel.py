@@ -11,7 +11,8 @@ from mxnet import autograd, gluon
 
 from dsod_d2l import config, models, training, weights as weight_files
 from dsod_d2l.workbench import machine
-from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l.workbench.runs import checkpoints
+from dsod_d2l.workbench.runs.long_run import LongRun, run_training
 from dsod_d2l.datasets.loader import BatchMaker
 from dsod_d2l.workbench.runs.parallel import Devices, set_norms
 from narrow import narrow
@@ -38,7 +39,7 @@ def plain(**changes):
 def trained(net, ctx, folder=None, resume=False, data=None, **changes):
     plan = settings(**{"batch_size": 8, "steps": 4, "optimiser": "sgd",
                        "learning_rate": 0.01, "clip": 0.5, **changes})
-    fitted = fitting.fit(net, data or Crowded(), plan, folder, resume, ctx,
+    fitted = run_training(net, data or Crowded(), plan, folder, resume, ctx,
                           progress=False)
     return fitted, weight_files.parameter_arrays(fitted.net)
 
@@ -78,20 +79,26 @@ def test_a_divided_batch_gives_the_same_run(ctx, changes):
             np.testing.assert_array_equal(first.asnumpy(), data.asnumpy())
 
 
+def positives(classes):
+    """Count the positive anchors of each of two devices."""
+    return [[(part > 0).sum()] for part in np.split(classes, 2)]
+
+
 def test_the_parts_have_unlike_numbers_of_objects():
     """Or the mean over the devices would pass the test above."""
-    run = run_state.Run(plain(), Crowded(), settings(batch_size=8), None,
-                            TWO)
+    run = LongRun(plain(), Crowded(), settings(batch_size=8), TWO)
+    run.begin()
     batch = run.maker.fill(0, run.maker.empty()[0])
-    counts = [(part > 0).sum() for part in np.split(batch.classes, 2)]
+    counts = positives(batch.classes)
     assert counts[0] != counts[1]
-    assert sum(run.devices._shares(batch.classes)) == pytest.approx(1)
+    assert sum(run.devices.shares(counts)) == pytest.approx(1)
 
 
 def test_an_array_of_no_positives_has_a_share():
     devices = Devices(TWO, settings(batch_size=2))
-    assert devices._shares(np.zeros((2, 5), int)) == [1, 1]
-    assert devices._shares(np.array([[0, 1, 2], [0, 0, 0]])) == [1, 0.5]
+    for classes, shares in ((np.zeros((2, 5), int), [1, 1]),
+                            (np.array([[0, 1, 2], [0, 0, 0]]), [1, 0.5])):
+        assert devices.shares(positives(classes)) == shares
 
 
 def test_one_device_in_a_list_is_one_device():
@@ -106,7 +113,7 @@ def test_one_device_is_a_plain_loop_bit_for_bit(ctx):
     """The loop of chapter 8, without any of what divides a batch."""
     plan = settings(batch_size=4, steps=3, optimiser="sgd", held_back=0.0,
                     learning_rate=0.01, warmup=2, clip=None)
-    fitted = fitting.fit(small(), Squares(), plan, None, False, ctx,
+    fitted = run_training(small(), Squares(), plan, None, False, ctx,
                           progress=False)
     net, losses = small(), []
     mx.random.seed(plan.seed)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from dsod_d2l import config, models, weights as weight_files
-from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l import config, models, training, weights as weight_files
+from dsod_d2l.workbench.runs import checkpoints
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.workbench.runs import parallel, precision
 from dsod_d2l.workbench.runs.precision import LossScale, lowered
-from dsod_d2l.workbench.runs.precision import training_graph
+from dsod_d2l.workbench.runs.long_run import run_training
 from small_runs import Squares, ending, network, settings, train
 from test_parallel import TWO, plain
 
@@ -95,7 +95,7 @@ def test_every_network_can_be_converted_for_a_gpu(name):
 def test_up_sampling_is_refused_in_one_sentence():
     net = models.build("grp_dsod_tiny", 1)
     with pytest.raises(ValueError, match="cannot convert grp_dsod_tiny to bfloat16, .*: take precision float32$"):
-        training_graph(net, settings(precision="bfloat16"))
+        lowered(net, "bfloat16")
 
 
 # ---- runs -------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_up_sampling_is_refused_in_one_sentence():
 @pytest.mark.parametrize("ctx", [None, TWO])
 def test_a_run_in_bfloat16_resumes_to_the_same_numbers(tmp_path, ctx):
     def go(folder, resume=False, **changes):
-        return fitting.fit(network(), Squares(), settings(**{"precision": "bfloat16", **changes}), folder, resume,
+        return run_training(network(), Squares(), settings(**{"precision": "bfloat16", **changes}), folder, resume,
                             ctx, progress=False)
 
     whole = go(tmp_path / "a")
@@ -163,10 +163,21 @@ def scaled(monkeypatch):
     monkeypatch.setattr(parallel, "LossScale", lambda kind: LossScale("float16"))
 
 
+def test_a_scale_that_is_doubled_leaves_its_step_as_it_is(tmp_path, monkeypatch):
+    """The gradients of that step have the factor of before."""
+    train(tmp_path / "a", clip=None)
+    monkeypatch.setattr(parallel, "LossScale", lambda kind: LossScale("float16"))
+    monkeypatch.setattr(precision, "SCALE_PATIENCE", 3)
+    train(tmp_path / "b", clip=None)
+    one, other = ending(tmp_path / "a"), ending(tmp_path / "b")
+    assert one["model.safetensors"] == other["model.safetensors"]
+    assert one["history"] == other["history"]
+
+
 @pytest.mark.parametrize("ctx, changes", [(None, {}), (TWO, dict(accumulate=2, optimiser="sgd"))])
 def test_a_power_of_two_changes_no_bit(tmp_path, ctx, changes, monkeypatch):
     def go(folder):
-        fitting.fit(network(), Squares(), settings(**{"clip": None, **changes}), tmp_path / folder, False, ctx, progress=False)
+        run_training(network(), Squares(), settings(**{"clip": None, **changes}), tmp_path / folder, False, ctx, progress=False)
         found = ending(tmp_path / folder)
         return found["model.safetensors"], found["history"]
 
@@ -189,13 +200,13 @@ def test_a_clipped_gradient_is_that_of_the_loss(tmp_path, monkeypatch):
 
 def overflowing(monkeypatch, *steps):
     """Let the gradients of some steps be too large."""
-    real = run_state.Run._gradient_norm
+    real = training.Run.gradient_norm
     seen = []
 
     def norm(run):
         seen.append(run.devices.scale.value)
         return float("inf") if run.step + 1 in steps else real(run)
-    monkeypatch.setattr(run_state.Run, "_gradient_norm", norm)
+    monkeypatch.setattr(training.Run, "gradient_norm", norm)
     return seen
 
 
@@ -207,7 +218,7 @@ def test_a_step_that_overflows_is_left_out(tmp_path, scaled, monkeypatch, caplog
     models.initialise(net)
     name = next(name for name in weight_files.parameter_arrays(net) if name.endswith("weight"))
     with caplog.at_level(logging.WARNING):
-        fitted = fitting.fit(net, Squares(), settings(held_back=0., average=0.), tmp_path, progress=False,
+        fitted = run_training(net, Squares(), settings(held_back=0., average=0.), tmp_path, progress=False,
                               callbacks=[note])
     assert seen == [2**16, 2**16, 2**15, 2**14, 2**14]
     same = [np.array_equal(*pair) for pair in zip(weights, weights[1:])]

@@ -9,12 +9,11 @@ import pytest
 from dsod_d2l import (anchors, config, detection, models, refinement, targets,
                       weights as weight_files)
 from dsod_d2l.workbench.pretrained import transfer
-from dsod_d2l.workbench.runs import fitting
+from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.config.families import Refined
 from dsod_d2l.models.refinedet import TransferBlock
 from dsod_d2l.datasets.loader import BatchMaker
-from dsod_d2l.training import StepGraph
-from dsod_d2l.workbench.runs.precision import training_graph
+from dsod_d2l.training import StepGraph, graph_inputs, training_graph
 from test_models import Squares
 
 NARROW = dict(stem=16, bottleneck=16, growth=16, layers=(1, 1, 1), second=16,
@@ -144,7 +143,7 @@ def settings(**changes):
 
 
 def batch_of(net, dataset, plan):
-    maker = BatchMaker(dataset, net.config, plan)
+    maker = BatchMaker(dataset, net.config, plan, truths=True)
     return maker.fill(0, maker.empty()[0])
 
 
@@ -191,8 +190,7 @@ def test_the_losses_are_those_of_two_steps_each_with_its_positives(easy):
     graph = training_graph(net, plan)
     assert isinstance(graph, StepGraph)
     with mx.autograd.record():
-        found = graph(*(mx.nd.array(one, dtype=one.dtype)
-                        for one in batch[:3]), batch.truths)
+        found = graph(*graph_inputs(batch, mx.cpu()))
     found = np.array([one.asscalar() for one in found])
     np.testing.assert_allclose(found[:2] + found[2:], wanted, rtol=2e-4)
     assert graph.positives == [(one > 0).sum() for one in classes]
@@ -205,7 +203,7 @@ def test_every_form_trains_on_images_with_and_without_objects(dataset,
                                                               changes):
     net = narrow(len(dataset.classes), **changes)
     before = weight_files.parameter_arrays(net)
-    fitted = fitting.fit(net, dataset, settings(workers=1), progress=False)
+    fitted = run_training(net, dataset, settings(workers=1), progress=False)
     assert np.isfinite(fitted.history.column("loss")[1]).all()
     after = weight_files.parameter_arrays(net)
     assert all(np.isfinite(one).all() for one in after.values())
@@ -219,7 +217,7 @@ def test_a_batch_without_any_object_gives_finite_losses():
         def __getitem__(self, index):
             return super().__getitem__(1)
 
-    fitted = fitting.fit(narrow(), Empty(), settings(), progress=False)
+    fitted = run_training(narrow(), Empty(), settings(), progress=False)
     assert fitted.history[-1]["loss"] == 0
 
 
@@ -227,16 +225,16 @@ def test_no_gradient_goes_through_the_matching():
     """The offsets of the first step learn from its own targets alone."""
     net, plan = narrow(), settings()
     batch, grads = batch_of(net, Few(), plan), []
-    arrays = [mx.nd.array(one, dtype=one.dtype) for one in batch[:3]]
+    arrays = graph_inputs(batch, mx.cpu())
     graph = training_graph(net, plan)
     weights = [head.scores[0].weight for head in net.move_heads]
     outputs = graph.outputs(arrays[0])
-    wanted = net.step_targets(outputs, arrays[1:], batch.truths, .5)
+    wanted = net.step_targets(outputs, arrays[1:3], batch.truths, .5)
     assert set(np.unique(wanted[0])) == {0, 1}      # of two classes
     for both in (True, False):
         with mx.autograd.record():
             if both:
-                losses = graph(*arrays, batch.truths)
+                losses = graph(*arrays)
             else:
                 losses = graph.losses.loss(
                     *graph.outputs(arrays[0])[:2],
@@ -254,7 +252,7 @@ def test_a_refinement_that_is_no_number_stops_the_run_before_it_harms():
         [np.nan] * 12))
     before = weight_files.parameter_arrays(net)
     with pytest.raises(FloatingPointError, match="squares"):
-        fitting.fit(net, Few(), settings(), progress=False)
+        run_training(net, Few(), settings(), progress=False)
     after = weight_files.parameter_arrays(net)
     name = "class_heads.0.scores.0.weight"
     np.testing.assert_array_equal(before[name], after[name])
@@ -318,7 +316,7 @@ def test_means_of_offsets_hold_in_both_steps():
     for net, by in ((plain, 0), (shifted, shift)):
         said = [objectness, moves - by, scores, offsets - by]
         wanted = net.step_targets([mx.nd.array(one) for one in said], [
-            mx.nd.zeros((1, 2))] * 2, truths, .5)
+            np.zeros((1, 2))] * 2, truths, .5)
         found.append([*net.last_step([one[0] for one in said], base),
                       wanted[2], wanted[3] + by * (wanted[2] > 0)[..., None]])
     assert (found[0][3] > 0).any()
@@ -350,7 +348,7 @@ def test_a_map_too_small_to_be_doubled_is_refused():
 
 
 def test_what_was_trained_detects_the_same_from_its_file(tmp_path):
-    fitted = fitting.fit(narrow(), Few(), settings(), tmp_path,
+    fitted = run_training(narrow(), Few(), settings(), tmp_path,
                           progress=False)
     pixels = Few()[0].image
     ours, theirs = (detector.detect(pixels) for detector in (

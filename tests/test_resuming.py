@@ -19,12 +19,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import files, weights
-from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l import files, training, weights
+from dsod_d2l.workbench.runs import checkpoints, long_run
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.datasets.records import write_records
 from dsod_d2l.workbench.runs import run_folder as folders
-from dsod_d2l.training import History
+from dsod_d2l.workbench.runs.long_run import run_training
 from small_runs import Squares, ending, network, settings, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(History, "picture", lambda self: b"picture")
+    monkeypatch.setattr(folders, "history_picture", lambda _: b"picture")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def whole(tmp_path_factory):
     """What a run leaves that was never stopped."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(History, "picture", lambda self: b"picture")
+        patch.setattr(folders, "history_picture", lambda _: b"picture")
         train(folder)
     return ending(folder)
 
@@ -167,10 +167,10 @@ def test_gradients_of_an_earlier_run_are_forgotten(tmp_path):
     plan = dict(accumulate=2, held_back=0.0, average=0.0)
     net = network()
     with pytest.raises(ValueError, match="broken"):
-        fitting.fit(net, Breaking(), settings(**plan), progress=False)
+        run_training(net, Breaking(), settings(**plan), progress=False)
     train(tmp_path / "a", **plan)
     start = network()
-    run_state.Run(start, Squares(), settings(**plan), None, mx.cpu())
+    training.Run(start, Squares(), settings(**plan)).begin()
     weights.fill(net, weights.parameter_arrays(start))
     train(tmp_path / "b", net=net, **plan)
     assert ending(tmp_path / "a") == ending(tmp_path / "b")
@@ -279,7 +279,7 @@ def test_resuming_another_run_is_refused(tmp_path, changes, found):
     train(tmp_path)
     data = Squares(changes.pop("count", 8))
     with pytest.raises(ValueError, match=f"other {found}; resume with the"):
-        fitting.fit(network(), data, settings(**changes), tmp_path, True)
+        run_training(network(), data, settings(**changes), tmp_path, True)
 
 
 def test_resuming_nothing_makes_no_folder(tmp_path):
@@ -377,7 +377,7 @@ def test_a_signal_lets_the_step_finish_and_saves(tmp_path, whole, number):
 def test_a_second_signal_stops_at_once(tmp_path, whole):
     with pytest.raises(KeyboardInterrupt) as caught:
         train(tmp_path, callbacks=[sending(signal.SIGINT, times=2)])
-    assert not isinstance(caught.value, fitting.Stopped)
+    assert not isinstance(caught.value, long_run.Stopped)
     names = [path.name for path in
              checkpoints.list_checkpoints(tmp_path / "checkpoints")]
     assert names == ["step-0000002.safetensors"]
@@ -386,7 +386,7 @@ def test_a_second_signal_stops_at_once(tmp_path, whole):
 
 
 def test_a_signal_in_the_last_step_leaves_a_complete_run(tmp_path, whole):
-    with pytest.raises(fitting.Stopped, match="step 5 of 5: the run is "
+    with pytest.raises(long_run.Stopped, match="step 5 of 5: the run is "
                                                "complete"):
         train(tmp_path, callbacks=[sending(signal.SIGINT, at=5)])
     assert ending(tmp_path) == whole
@@ -394,7 +394,7 @@ def test_a_signal_in_the_last_step_leaves_a_complete_run(tmp_path, whole):
 
 def test_without_a_folder_a_signal_only_stops():
     net = network()
-    with pytest.raises(fitting.Stopped, match="nothing is saved"):
+    with pytest.raises(long_run.Stopped, match="nothing is saved"):
         train(None, net=net, callbacks=[sending(signal.SIGINT)])
 
 

@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 from dsod_d2l import (anchors, config, detection, evaluation, models, targets,
                       weights)
 from dsod_d2l.models import backbones, ssd
-from dsod_d2l.workbench.runs import fitting
+from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.config import AnchorSpec, base, classifiers
 from dsod_d2l.config.families import SSDConfig
 from dsod_d2l.models.backbones import Backbone
@@ -299,7 +299,7 @@ def test_a_network_of_ones_own_parts_learns_and_is_saved(own_parts, tmp_path):
                        codec="corners", anchors=rows, input_size=(96, 104),
                        extras=((16, 32, "half"),), l2_scale=None)
     assert models.summarise(net).stages[1].name == "eighth"
-    fitting.fit(net, Squares(4), dataclasses.replace(BY_HEART, steps=100),
+    run_training(net, Squares(4), dataclasses.replace(BY_HEART, steps=100),
                  progress=False)
     assert precision(net) == 1
     path = tmp_path / "own.safetensors"
@@ -324,7 +324,7 @@ def precision(net):
 def test_a_compact_network_learns_four_images_by_heart(name):
     mx.random.seed(0)
     net = models.build(name, 1, input_size=(81, 100))
-    fitting.fit(net, Squares(4), BY_HEART, progress=False)
+    run_training(net, Squares(4), BY_HEART, progress=False)
     assert precision(net) == 1
 
 

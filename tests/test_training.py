@@ -8,14 +8,15 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+import dsod_d2l
 from dsod_d2l import config, models, training, weights as weight_files
 from dsod_d2l.datasets import loader
 from dsod_d2l.evaluation import measure
-from dsod_d2l.workbench.runs import checkpoints, fitting, run_state
+from dsod_d2l.workbench.runs import checkpoints, long_run
 from dsod_d2l.datasets import make_sample
 from dsod_d2l.detection import to_batch
 from dsod_d2l.evaluation import evaluate_dataset
-from dsod_d2l.workbench.runs.run_state import diagnose
+from dsod_d2l.workbench.runs.long_run import diagnose, run_training
 
 SMALL = dict(stem=16, bottleneck=16, growth=16, layers=(1, 2, 2), second=16,
              predictions=(16, 16, 16), input_size=(80, 96))
@@ -62,13 +63,13 @@ def small(**changes):
                                             ("light", False)])
 def test_a_run_judges_as_it_trains(augment, boxed):
     resize = "letter-box" if boxed else "stretch"
-    run = run_state.Run(small(resize=resize), Squares(2),
-                        settings(augment=augment), None, mx.cpu())
+    run = training.Run(small(resize=resize), Squares(2),
+                       settings(augment=augment))
     assert run.detector().config.resize == resize
     net = small(resize="stretch" if boxed else "letter-box")
     with pytest.raises(ValueError, match=f"augment '{augment}' does not fit "
                        f"dsod_tiny.*: build it with resize='{resize}', or"):
-        fitting.fit(net, Squares(2), settings(augment=augment))
+        run_training(net, Squares(2), settings(augment=augment))
 
 
 def test_training_and_detection_normalise_alike():
@@ -110,10 +111,46 @@ def test_the_learning_rate_at_each_step():
 def test_each_family_overfits_four_images(name, changes):
     mx.random.seed(0)
     net = models.build(name, 1, input_size=(129, 140), **changes)
-    fitted = fitting.fit(net, Squares(4), settings(steps=50),
+    fitted = run_training(net, Squares(4), settings(steps=50),
                           progress=False)
     loss = fitted.history.column("loss")[1]
     assert np.mean(loss[-5:]) < 0.35 * np.mean(loss[:5])
+
+
+def test_the_loop_of_the_module_is_what_a_long_run_does():
+    plan = settings(steps=4, held_back=0.25, evaluate_every=1.0)
+    seen = []
+    plain = training.fit(small(), Squares(8), plan, callbacks=[seen.append])
+    long = dsod_d2l.fit(small(), Squares(8), plan, progress=False)
+    assert seen == plain.history and plain.best == long.best
+    assert [{**row, "seconds": 0} for row in plain.history] == [
+        {**row, "seconds": 0} for row in long.history]
+    for one, other in zip(arrays_after(plain.net), arrays_after(long.net)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_loop_calls_its_hooks_in_turn():
+    hooks, called = ("begin", "batches", "stop", "backward", "change", "due",
+                     "judge", "after_step", "end"), []
+
+    class Noted(training.Run):
+        def __getattribute__(self, name):
+            if name in hooks:
+                called.append(name)
+            return super().__getattribute__(name)
+    training.fit(small(), Squares(8), settings(
+        steps=2, held_back=0.25, accumulate=2, batch_size=2), start=Noted)
+    step = ["stop", "backward", "backward", "change", "due"]
+    assert called == ["begin", "batches", *step, "after_step", *step,
+                      "judge", "after_step", "end"]
+
+
+def test_a_run_may_stop_between_two_steps():
+    class Two(training.Run):
+        def stop(self):
+            return self.step == 2
+    assert len(training.fit(small(), Squares(4), settings(),
+                            start=Two).history) == 2
 
 
 def arrays_after(net):
@@ -126,13 +163,13 @@ def arrays_after(net):
     dict(average=0.9), dict(average=0.9, held_back=0.25, evaluate_every=1.)])
 def test_a_resumed_run_ends_with_the_same_numbers(tmp_path, changes):
     plan = settings(checkpoint_every=3, keep_checkpoints=9, **changes)
-    whole = fitting.fit(small(), Squares(), plan, tmp_path / "a",
+    whole = run_training(small(), Squares(), plan, tmp_path / "a",
                          progress=False)
-    fitting.fit(small(), Squares(), plan, tmp_path / "b", progress=False)
+    run_training(small(), Squares(), plan, tmp_path / "b", progress=False)
     for path in checkpoints.list_checkpoints(tmp_path / "b/checkpoints")[1:]:
         path.unlink()                            # as if stopped after step 3
     mx.random.seed(99)
-    again = fitting.fit(small(), Squares(), plan, tmp_path / "b",
+    again = run_training(small(), Squares(), plan, tmp_path / "b",
                          resume=True, progress=False)
     for one, other in zip(arrays_after(whole.net), arrays_after(again.net)):
         np.testing.assert_array_equal(one, other)
@@ -148,15 +185,16 @@ def test_an_accumulated_step_is_the_mean_of_its_passes():
                     clip=None)
     net, grads = small(), []
     for number in range(2):                      # each pass on its own
-        run = run_state.Run(net, Squares(4), plan, None, mx.cpu())
+        run = training.Run(net, Squares(4), plan)
+        run.begin()
         for parameter in run.parameters:
             parameter.zero_grad()
-        run._backward(run.maker.fill(number, run.maker.empty()[0]))
+        run.backward(run.maker.fill(number, run.maker.empty()[0]))
         grads.append([p.grad().asnumpy().copy() for p in run.parameters])
     before = [p.data().asnumpy().copy() for p in run.parameters]
     for parameter in run.parameters:
         parameter.zero_grad()
-    fitting.fit(net, Squares(4), plan, progress=False)
+    run_training(net, Squares(4), plan, progress=False)
     for old, one, two, parameter in zip(before, *grads, run.parameters):
         np.testing.assert_allclose(
             parameter.data().asnumpy(), old - 0.5 * (one + two) / 2,
@@ -172,7 +210,7 @@ def test_a_non_finite_loss_stops_before_the_weights_change(tmp_path):
                if p.grad_req != "null"]
     before = [p.data().asnumpy() for p in learned]
     with pytest.raises(FloatingPointError, match=r"step 1: .*square [0-3], "):
-        fitting.fit(net, Squares(4), settings(), tmp_path, progress=False)
+        run_training(net, Squares(4), settings(), tmp_path, progress=False)
     for parameter, old in zip(learned, before):
         np.testing.assert_array_equal(parameter.data().asnumpy(), old)
     assert not (tmp_path / "model.safetensors").exists()
@@ -184,7 +222,7 @@ def test_clipping_limits_the_step():
         net = small()
         models.initialise(net)
         before = arrays_after(net)
-        fitting.fit(net, Squares(4), settings(
+        run_training(net, Squares(4), settings(
             steps=1, warmup=0, optimiser="sgd", momentum=0.0,
             learning_rate=1.0, clip=clip), progress=False)
         grads = [p.grad_req != "null" for p in
@@ -198,7 +236,7 @@ def test_clipping_limits_the_step():
 def test_a_run_leaves_its_history_and_best_model(tmp_path):
     plan = settings(steps=40, held_back=0.25, evaluate_every=4,
                     checkpoint_every=20)         # 4.5 steps in an epoch
-    fitted = fitting.fit(small(), Squares(24), plan, tmp_path,
+    fitted = run_training(small(), Squares(24), plan, tmp_path,
                           progress=False)
     rows = json.loads((tmp_path / "history.json").read_text())
     assert [row["step"] for row in rows] == list(range(1, 41))
@@ -217,9 +255,9 @@ def test_a_run_leaves_its_history_and_best_model(tmp_path):
 def test_the_best_model_may_be_chosen_on_a_set_of_its_own(monkeypatch):
     judged, chosen = [], Squares(3)
     monkeypatch.setattr(
-        run_state, "evaluate_dataset", lambda detector, dataset:
+        training, "evaluate_dataset", lambda detector, dataset:
         judged.append(dataset) or evaluate_dataset(detector, dataset))
-    fitted = fitting.fit(small(), Squares(8), settings(held_back=0.5),
+    fitted = run_training(small(), Squares(8), settings(held_back=0.5),
                           progress=False, validation=chosen)
     assert judged == [chosen] and fitted.best["step"] == 6
 
@@ -229,7 +267,7 @@ def test_other_classes_to_choose_the_model_on_are_refused():
     other.classes = ("circle",)
     with pytest.raises(ValueError, match="have the classes circle, those to "
                                          "train on square"):
-        fitting.fit(small(), Squares(8), settings(), validation=other)
+        run_training(small(), Squares(8), settings(), validation=other)
 
 
 def test_the_held_back_slice_is_never_trained_on():
@@ -239,8 +277,8 @@ def test_the_held_back_slice_is_never_trained_on():
         def __getitem__(self, index):
             seen.add(int(index))
             return super().__getitem__(index)
-    run = run_state.Run(small(), Watched(20), settings(held_back=0.2),
-                            None, mx.cpu())
+    run = training.Run(small(), Watched(20), settings(held_back=0.2))
+    run.begin()
     held = set(run.held.indices.tolist())
     assert len(held) == 4 and not held & set(run.train.indices.tolist())
     for number in range(8):
@@ -249,23 +287,23 @@ def test_the_held_back_slice_is_never_trained_on():
 
 
 def test_images_without_objects_train():
-    fitted = fitting.fit(small(), Squares(4, objects=0), settings(steps=2),
+    fitted = run_training(small(), Squares(4, objects=0), settings(steps=2),
                           progress=False)
     assert np.isfinite(fitted.history.column("loss")[1]).all()
 
 
 def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 classes.*square"):
-        fitting.fit(small(num_classes=2), Squares(), settings())
+        run_training(small(num_classes=2), Squares(), settings())
     with pytest.raises(ValueError, match="no run in"):
-        fitting.fit(small(), Squares(), settings(), tmp_path, resume=True)
+        run_training(small(), Squares(), settings(), tmp_path, resume=True)
 
 
 def test_resuming_with_other_settings_is_refused(tmp_path):
-    fitting.fit(small(), Squares(), settings(steps=1), tmp_path,
+    run_training(small(), Squares(), settings(steps=1), tmp_path,
                  progress=False)
     with pytest.raises(ValueError, match="other settings"):
-        fitting.fit(small(), Squares(), settings(steps=2), tmp_path,
+        run_training(small(), Squares(), settings(steps=2), tmp_path,
                      resume=True, progress=False)
 
 
@@ -273,7 +311,7 @@ def test_a_run_that_ends_at_zero_says_why(caplog):
     far = dict(anchors=[config.AnchorSpec(sizes=(0.9,))] * 5)
     net = small(**far)
     with caplog.at_level(logging.WARNING):
-        fitted = fitting.fit(net, Squares(12), settings(
+        fitted = run_training(net, Squares(12), settings(
             steps=1, held_back=0.5), progress=False)
     assert fitted.best["AP"] == 0
     assert "no anchor reaches" in caplog.text
@@ -299,7 +337,7 @@ def test_what_is_saved_is_the_average_of_the_weights(tmp_path):
         seen.append(weight_files.parameter_arrays(net))
     models.initialise(net)
     start = weight_files.parameter_arrays(net)
-    fitted = fitting.fit(net, Squares(8), settings(steps=12, average=0.5),
+    fitted = run_training(net, Squares(8), settings(steps=12, average=0.5),
                           tmp_path, progress=False, callbacks=[keep])
     for step, weights in enumerate(seen, 1):
         decay = min(0.5, (1 + step) / (10 + step))
@@ -321,10 +359,10 @@ def test_evaluation_sees_the_average_and_training_does_not(monkeypatch):
     def watch(detector, dataset):
         seen.append(weight_files.parameter_arrays(detector.net))
         return judge(detector, dataset)
-    monkeypatch.setattr(run_state, "evaluate_dataset", watch)
+    monkeypatch.setattr(training, "evaluate_dataset", watch)
 
     def losses(average):
-        run = fitting.fit(small(), Squares(12), settings(
+        run = run_training(small(), Squares(12), settings(
             steps=9, average=average, held_back=0.25, evaluate_every=1.0),
             progress=False)
         return run.history.column("loss")[1], run.net
@@ -345,10 +383,10 @@ def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
                 difficult=sample.difficult[:0])
     data, plan = Bare(8), settings(steps=2, held_back=0.25,
                                    evaluate_every=1.0)
-    run = run_state.Run(small(), data, plan, None, mx.cpu())
+    run = training.Run(small(), data, plan)
     data.filled = set(range(8)) - set(run.held.indices.tolist())
     with caplog.at_level(logging.WARNING):
-        fitted = fitting.fit(small(), data, plan, tmp_path, progress=False)
+        fitted = run_training(small(), data, plan, tmp_path, progress=False)
     assert fitted.best is None and "hold no object" in caplog.text
     assert not any("AP" in row for row in fitted.history)
     assert "NaN" not in (tmp_path / "history.json").read_text()
@@ -359,7 +397,7 @@ def test_a_slice_without_objects_is_not_judged(tmp_path, caplog):
 def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
     closed = []
 
-    class Bar(fitting.tqdm):
+    class Bar(long_run.tqdm):
         def close(self):
             closed.append("bar")
             super().close()
@@ -373,9 +411,9 @@ def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
 
     def stop(row):
         raise KeyboardInterrupt
-    monkeypatch.setattr(fitting, "tqdm", Bar)
-    monkeypatch.setattr(fitting, "Loader", Loader)
+    monkeypatch.setattr(long_run, "tqdm", Bar)
+    monkeypatch.setattr(training, "Loader", Loader)
     with pytest.raises(KeyboardInterrupt):
-        fitting.fit(small(), Squares(4), settings(), progress=False,
+        run_training(small(), Squares(4), settings(), progress=False,
                      callbacks=[stop])
     assert {"bar", "loader"} <= set(closed)

@@ -21,7 +21,6 @@ import numpy as np
 
 from .. import anchors, targets, transforms
 from ..runtime import devices
-from .sample import without_crowds
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -32,8 +31,9 @@ class Batch(NamedTuple):
     images: uint8 (B, H, W, 3) RGB.
     classes: int32 (B, N), offsets: float32 (B, N, 4), see ``Targets``.
     sources: names of the B images, for messages.
-    truths: (boxes (M, 4), labels (M,)) of the B images, for networks that
-        match a second time, on what they have made of the anchors.
+    truths: (boxes (M, 4), labels (M,)) of the B images, for a network of
+        several steps, which matches again, on what it has made of the
+        anchors; empty for any other.
     """
 
     images: np.ndarray
@@ -59,6 +59,25 @@ def order(length, seed, start, count):
                      for position in positions])
 
 
+def without_crowds(sample):
+    """Return the sample with the objects that can be learnt, no crowds.
+
+    >>> from dsod_d2l.datasets import make_sample
+    >>> crowd = np.array([True, False])
+    >>> image = np.zeros((2, 3, 3), np.uint8)
+    >>> sample = make_sample(image, [[0, 0, 1, 1], [0, 0, .5, 1]], [4, 5])
+    >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
+    [5]
+    """
+    sample = sample._replace(areas=None)
+    if sample.crowd is None:
+        return sample
+    kept = ~sample.crowd
+    return sample._replace(boxes=sample.boxes[kept], crowd=None,
+                           labels=sample.labels[kept],
+                           difficult=sample.difficult[kept])
+
+
 class BatchMaker:
     """Make batch number ``k`` of a run: read, augment, label.
 
@@ -67,11 +86,13 @@ class BatchMaker:
         model: ``ModelConfig``; gives size, anchors and variances.
         settings: ``TrainConfig``; gives batch size, augmentation, seed.
         rows: which rows of every batch are made; None: all of them.
+        truths: whether the objects travel too, see ``Batch``.
     """
 
-    def __init__(self, dataset, model, settings, rows=None):
+    def __init__(self, dataset, model, settings, rows=None, truths=False):
         settings.check_resize(model)
         self.rows = rows or range(settings.batch_size)
+        self.truths = truths
         self.dataset, self.model, self.settings = dataset, model, settings
         self.anchors = anchors.anchors_for(model)
         self.augment = transforms.AUGMENTATIONS[settings.augment]
@@ -109,7 +130,8 @@ class BatchMaker:
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets
             batch.sources.append(sample.source)
-            batch.truths.append((sample.boxes, sample.labels))
+            if self.truths:
+                batch.truths.append((sample.boxes, sample.labels))
         return batch
 
 

@@ -59,24 +59,6 @@ def make_sample(image, boxes, labels, difficult=None, source="an image"):
                   source)
 
 
-def without_crowds(sample):
-    """Return the sample with the objects that can be learnt, no crowds.
-
-    >>> crowd = np.array([True, False])
-    >>> image = np.zeros((2, 3, 3), np.uint8)
-    >>> sample = make_sample(image, [[0, 0, 1, 1], [0, 0, .5, 1]], [4, 5])
-    >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
-    [5]
-    """
-    sample = sample._replace(areas=None)
-    if sample.crowd is None:
-        return sample
-    kept = ~sample.crowd
-    return sample._replace(boxes=sample.boxes[kept], crowd=None,
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
-
-
 class Fault(NamedTuple):
     """Something wrong in a file: where, what in one sentence, which kind."""
 

@@ -68,7 +68,8 @@ class Network(nn.HybridBlock):
 
         Args:
             outputs: arrays, as the network returned them.
-            targets: classes (B, N) and offsets (B, N, 4) of the anchors.
+            targets: classes (B, N) and offsets (B, N, 4) of the anchors, in
+                NumPy.
             truths: (boxes, labels) of each image.
             threshold: least IoU of a box with its object.
 

@@ -157,8 +157,8 @@ class Refinement(Network):
 
     def step_targets(self, outputs, targets, truths, threshold):
         """See ``Network.step_targets``: an anchor, then a refined one."""
-        classes, offsets, objectness, moves = (
-            one.asnumpy() for one in (*targets, *outputs[:2]))
+        classes, offsets = targets
+        objectness, moves = (one.asnumpy() for one in outputs[:2])
         # A loss that is not finite ends the run, and names the images.
         moves = np.nan_to_num(moves, nan=0, posinf=0, neginf=0)
         second = [self._second_targets(*said, threshold)

@@ -65,7 +65,7 @@ def run(options):
 
 def _train(options, team=None):
     from ... import models
-    from ..runs import fitting
+    from ..runs.long_run import run_training
     if not (options.out or options.dry_run):
         raise ValueError("--out must name the folder for weights, "
                          "checkpoints and history")
@@ -82,9 +82,10 @@ def _train(options, team=None):
     if not (options.json or team and team.rank):
         print("\n".join(str(line) for line in (reason, transfer) if line),
               flush=True)
-    fitted = fitting.fit(net, dataset, settings, options.out, options.resume,
-                          context, progress=not options.json,
-                          validation=validation, team=team)
+    fitted = run_training(net, dataset, settings, options.out,
+                          options.resume, context,
+                          progress=not options.json, validation=validation,
+                          team=team)
     last = fitted.history[-1] if fitted.history else {}
     value = {"weights": str(Path(options.out) / "model.safetensors"),
              "steps": last.get("step"), "seconds": last.get("seconds"),

@@ -10,7 +10,7 @@ import numpy as np
 from ... import models, weights
 from ...detection import Detector
 from ...evaluation import class_numbers, evaluate_dataset
-from ..runs import fitting
+from ..runs.long_run import run_training
 from .choosing import filter_groups, plan_pruning
 
 
@@ -217,8 +217,8 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
         net = cut(net, plan)
         look(f"pruned {step}")
         if settings is not None:
-            net = fitting.fit(net, dataset, settings, progress=progress,
-                              ctx=_device(net)).net
+            net = run_training(net, dataset, settings, progress=progress,
+                               ctx=_device(net)).net
             look(f"trained {step}", rows[-1].latency)
         if folder:
             _save(folder, step, net, classes, rows)

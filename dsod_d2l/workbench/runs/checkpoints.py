@@ -107,33 +107,47 @@ def restore_checkpoint(checkpoint, net, trainer):
     Raises:
         ValueError: see ``fill``; or the optimiser's state does not fit.
     """
-    weights = {name[4:]: array for name, array in checkpoint.tensors.items()
-               if name.startswith("net/")}
-    fill(net, weights, str(checkpoint.path))
-    optimiser = trainer._optimizer
+    fill(net, named(checkpoint.tensors, "net/"), str(checkpoint.path))
     for index, parameter in enumerate(trainer._params):
-        parts = [checkpoint.tensors[key] for key in
-                 sorted(key for key in checkpoint.tensors
-                        if key.startswith(f"optimiser/{index}/"))]
-        if not parts:
-            continue
-        for updater, data in zip(trainer._updaters, parameter.list_data()):
-            state = optimiser.create_state_multi_precision(index, data)
-            _fill_state(state, parts, f"{checkpoint.path} does not fit this "
-                        f"run: the optimiser's state of {parameter.name}")
-            updater.states[index] = state
+        saved = named(checkpoint.tensors, f"optimiser/{index}/")
+        parts = [saved[key] for key in sorted(saved)]
+        for arrays in optimiser_states(trainer, index) if parts else ():
+            if [(array.shape, "f") for array in arrays] != [
+                    (part.shape, part.dtype.kind) for part in parts]:
+                raise ValueError(
+                    f"{checkpoint.path} does not fit this run: the "
+                    f"optimiser's state of {parameter.name} has another form")
+            for array, value in zip(arrays, parts):
+                array[:] = value
+    set_counts(trainer, checkpoint.counts)
+
+
+def named(tensors, head):
+    """Return those tensors whose names have a head, without it."""
+    return {name[len(head):]: array for name, array in tensors.items()
+            if name.startswith(head)}
+
+
+def optimiser_states(trainer, index):
+    """Return the optimiser's arrays of one parameter, a list a device.
+
+    What the optimiser makes of a parameter at its first step is made now.
+    """
+    found = []
+    for updater, data in zip(trainer._updaters,
+                             trainer._params[index].list_data()):
+        if index not in updater.states:
+            updater.states[index] = (
+                trainer._optimizer.create_state_multi_precision(index, data))
             updater.states_synced[index] = True
+        found.append(_flat(updater.states[index]))
+    return found
+
+
+def set_counts(trainer, counts):
+    """Let an optimiser count its steps on from {parameter: steps done}."""
+    optimiser = trainer._optimizer
     for context in trainer._contexts:
         optimiser._set_current_context(context.device_id)
-        optimiser._index_update_count.update(checkpoint.counts)
-    optimiser.num_update = max(checkpoint.counts.values(), default=0)
-
-
-def _fill_state(state, parts, source):
-    """Copy arrays into an optimiser's state of the same form."""
-    arrays = _flat(state)
-    if [(array.shape, "f") for array in arrays] != [
-            (part.shape, part.dtype.kind) for part in parts]:
-        raise ValueError(f"{source} has another form")
-    for array, value in zip(arrays, parts):
-        array[:] = value
+        optimiser._index_update_count.update(counts)
+    optimiser.num_update = max(counts.values(), default=0)

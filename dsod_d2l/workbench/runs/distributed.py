@@ -23,7 +23,8 @@ import mxnet as mx
 import numpy as np
 from mxnet.base import _LIB, check_call
 
-from .fitting import Stopped
+from .checkpoints import optimiser_states, set_counts
+from .long_run import Stopped
 
 ROLE = "DMLC_ROLE"
 KEYS = 1_000_000         # of the sums; the gradients have 0, 1, 2 ...
@@ -77,37 +78,18 @@ class Team:
         run.step = int(self._of_first([run.step])[0])
         if not run.step:
             return
-        trainer, optimiser = run.trainer, run.trainer._optimizer
-        for index, parameter in enumerate(trainer._params):
-            for states in self._states(trainer, index, parameter):
+        numbers = range(len(run.trainer._params))
+        for index in numbers:
+            for states in zip(*optimiser_states(run.trainer, index)):
                 value = mx.nd.array(self._of_first(states[0].asnumpy()))
                 for state in states:
                     state[:] = value
-        for context in trainer._contexts:
-            optimiser._set_current_context(context.device_id)
-            optimiser._index_update_count.update(
-                dict.fromkeys(range(len(trainer._params)), run.step))
-        optimiser.num_update = run.step
+        set_counts(run.trainer, dict.fromkeys(numbers, run.step))
 
     def _of_first(self, values):
         """Return what the first worker has for these values."""
         values = np.asarray(values, np.float32)
         return self.total(values if self.rank == 0 else 0 * values)
-
-    @staticmethod
-    def _states(trainer, index, parameter):
-        """Yield each of the optimiser's arrays, as a list over the devices."""
-        for updater, data in zip(trainer._updaters, parameter.list_data()):
-            if index not in updater.states:
-                optimiser = trainer._optimizer
-                updater.states[index] = (
-                    optimiser.create_state_multi_precision(index, data))
-                updater.states_synced[index] = True
-        rows = [updater.states[index] for updater in trainer._updaters]
-        if rows[0] is None:
-            return
-        yield from zip(*(row if isinstance(row, (list, tuple)) else [row]
-                         for row in rows))
 
 
 def is_worker():
@@ -135,16 +117,14 @@ def joined(patience):
     try:
         yield team[0]
     except Stopped as stop:
-        _leave(team[0])
         if team[0].rank:
             raise SystemExit(128 + stop.signum) from None
         raise
     except BaseException:
         check_call(_LIB.MXKVStoreSetBarrierBeforeExit(
             team[0].store.handle, ctypes.c_int(0)))
-        _leave(team[0])
         raise
-    else:
+    finally:
         _leave(team[0])
 
 

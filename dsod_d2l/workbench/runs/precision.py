@@ -10,25 +10,6 @@ import numpy as np
 from mxnet.contrib import amp
 from mxnet.gluon import SymbolBlock
 
-from ...training import StepGraph, TrainingGraph
-
-
-def training_graph(net, settings):
-    """Return what turns a batch into its two losses, hybridized.
-
-    Args:
-        net: a ``models.Network``.
-        settings: ``TrainConfig``.
-
-    Returns:
-        ``TrainingGraph``, or ``StepGraph`` for a network in several steps.
-    """
-    net = lowered(net, settings.precision)
-    graph = (TrainingGraph if net.steps == 1 else StepGraph)(net, settings)
-    graph.hybridize(static_alloc=True, static_shape=True)
-    return graph
-
-
 PLACES = {"bfloat16": "cpu", "float16": "gpu"}
 CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 FIRST_SCALE, MOST_SCALE, SCALE_PATIENCE = 2**16, 2**24, 2000
@@ -171,8 +152,7 @@ class Average:
     def __init__(self, net, decay):
         self.decay = decay
         self.parameters = net._collect_params_with_prefix()
-        self.arrays = {name: self._data(parameter).copy()
-                       for name, parameter in self.parameters.items()}
+        self.arrays = self._copies()
 
     @staticmethod
     def decay_at(decay, step):
@@ -189,17 +169,18 @@ class Average:
     @contextlib.contextmanager
     def in_place(self):
         """Put the average into the network, and the weights back after."""
-        own = {name: self._data(parameter).copy()
-               for name, parameter in self.parameters.items()}
-        self._fill(self.arrays)
+        own = self._copies()
+        self.keep()
         try:
             yield
         finally:
-            self._fill(own)
+            self.keep(own)
 
-    def keep(self):
-        """Leave the average in the network."""
-        self._fill(self.arrays)
+    def keep(self, arrays=None):
+        """Leave the average in the network, or other arrays."""
+        for name, array in (arrays or self.arrays).items():
+            for data in self.parameters[name].list_data():
+                data[:] = array
 
     def state(self):
         """Return what a checkpoint needs: name -> NumPy array."""
@@ -220,10 +201,9 @@ class Average:
                                  f"{name} that fits this run")
             array[:] = mx.nd.array(value, ctx=array.context)
 
-    def _fill(self, arrays):
-        for name, parameter in self.parameters.items():
-            for data in parameter.list_data():
-                data[:] = arrays[name]
+    def _copies(self):
+        return {name: self._data(parameter).copy()
+                for name, parameter in self.parameters.items()}
 
     @staticmethod
     def _data(parameter):

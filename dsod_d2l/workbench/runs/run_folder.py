@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import datetime
 import fcntl
+import io
 import json
 import logging
 import os
@@ -126,23 +128,23 @@ def _now():
 BEST = "best/"
 
 
-def begin(run, resume):
+def begin(run):
     """Start a run in its folder, or bring it to where it was saved.
 
     Args:
-        run: a new ``Run``.
-        resume: True to go on from the newest checkpoint that is whole. A
-            run without one starts from its beginning, and says so.
+        run: a new ``LongRun``. One that is to be resumed goes on from the
+            newest checkpoint that is whole; without one it starts from its
+            beginning, and says so.
 
     Raises:
         ValueError: there is nothing to resume, or other settings or data;
             or a new run would overwrite an earlier one.
     """
     if run.folder is None:
-        if resume:
+        if run.resume:
             raise ValueError("to resume a run, name its folder")
         return
-    if resume:
+    if run.resume:
         _resume(run)
     else:
         refuse_earlier(run.folder)
@@ -163,11 +165,13 @@ def save(run):
                                 run.trainer, facts,
                                 run.settings.keep_checkpoints, extra)
     run.saved = run.step
-    run.history.write(run.folder)
+    write_history(run.folder, run.history)
 
 
 def save_best(run):
     """Write the best model so far for whoever wants it before the end."""
+    if run.folder is None:
+        return
     path = run.folder / "best.safetensors"
     if run.best is None:
         path.unlink(missing_ok=True)
@@ -175,6 +179,32 @@ def save_best(run):
     weights.save_tensors(path, run.best_arrays, {
         "model": run.net.config.to_dict(), "classes": list(run.classes),
         "best": run.best})
+
+
+def write_history(folder, history):
+    """Write history.csv, history.json and history.png."""
+    names = list(dict.fromkeys(name for row in history for name in row))
+    text = io.StringIO()
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(history)
+    for ending, data in (
+            ("csv", text.getvalue().encode()),
+            ("json", (json.dumps(list(history)) + "\n").encode()),
+            ("png", history_picture(history))):
+        write_atomically(folder / f"history.{ending}", data)
+
+
+def history_picture(history):
+    """Return the learning curve as the bytes of a PNG."""
+    from matplotlib.figure import Figure
+
+    from ...visualisation import plot_history
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    plot_history(figure.subplots(), history)
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
 
 
 @contextlib.contextmanager
@@ -213,7 +243,7 @@ def _resume(run):
                              f"{what}; resume with the same ones")
     if found:
         _restore(run, found)
-        run.history.write(run.folder)
+        write_history(run.folder, run.history)
     else:
         _log.warning("%s has no checkpoint yet: the run starts from its "
                     "beginning.", run.folder)
@@ -252,9 +282,7 @@ def _restore(run, found):
     if run.average:
         run.average.restore(found.tensors, str(found.path))
     if run.best:
-        run.best_arrays = {name[len(BEST):]: array
-                           for name, array in found.tensors.items()
-                           if name.startswith(BEST)}
+        run.best_arrays = checkpoints.named(found.tensors, BEST)
 
 
 def _sound(facts):

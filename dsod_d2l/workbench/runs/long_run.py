@@ -1,0 +1,301 @@
+"""A long run: the loop of ``training``, with all that lets it last.
+
+A folder, checkpoints, resuming; several devices and processes; half the bits;
+the average of the weights; a signal that ends it cleanly; a progress bar; and
+what to say of a failure. All of it hangs on the hooks of ``training.Run``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from functools import partial
+
+import mxnet as mx
+import numpy as np
+from tqdm import tqdm
+
+from ... import anchors as anchor_maths
+from ... import boxes, training, weights
+from . import run_folder
+from .parallel import Devices, set_norms
+from .precision import Average, lowered
+
+_log = logging.getLogger(__name__)
+
+# Only these ways of stopping are replaced: a program that has its own
+# handler, or ignores the signal, knows why.
+USUAL = {signal.SIGINT: signal.default_int_handler,
+         signal.SIGTERM: signal.SIG_DFL}
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that was asked to stop, and did so between two steps.
+
+    Args:
+        signum: the signal's number.
+        done: what was done, in one sentence.
+        resumable: whether a checkpoint is there to go on from.
+    """
+
+    def __init__(self, signum, done, resumable=False):
+        super().__init__(done + "; resume=True goes on from there"
+                         if resumable else done)
+        self.signum, self.done = int(signum), done
+        self.resumable = resumable
+
+
+@contextlib.contextmanager
+def listening():
+    """Note the first SIGINT or SIGTERM, rather than stop at once.
+
+    The next one does what it always does. Outside the main thread, where
+    Python hears no signals, nothing changes.
+
+    Yields:
+        List that the number of the signal is put into.
+    """
+    heard, replaced = [], []
+
+    def restore():
+        for number in replaced:
+            signal.signal(number, USUAL[number])
+
+    def note(number, _):
+        heard.append(number)
+        restore()
+        # Nothing of Python's own output may be entered twice: hence the
+        # plain system call.
+        os.write(2, b"\nThis step is still finished, and saved; a second "
+                    b"signal stops at once.\n")
+
+    if threading.current_thread() is threading.main_thread():
+        replaced += [number for number, usual in USUAL.items()
+                     if signal.getsignal(number) is usual]
+    for number in replaced:
+        signal.signal(number, note)
+    try:
+        yield heard
+    finally:
+        restore()
+
+
+def run_training(net, dataset, settings, folder=None, resume=False, ctx=None,
+                 progress=True, callbacks=(), validation=None, team=None):
+    """Train a network from scratch, or go on where a run was stopped.
+
+    Args:
+        net, dataset, settings, callbacks, validation: see ``training.fit``.
+        folder: where weights, checkpoints and history go; None: nowhere.
+        resume: True to go on from the newest checkpoint in ``folder`` that
+            is whole, or from the start if there is none yet.
+        ctx: MXNet context, default the CPU; a list of them to divide each
+            batch among.
+        progress: whether to show a progress bar.
+        team: what ``distributed.joined`` yields, where several processes
+            share each batch; the first one has the folder and judges.
+
+    Returns:
+        ``training.Fitted``.
+
+    Raises:
+        ValueError: data and network have different numbers of classes; or
+            there is nothing to resume; or the folder holds another run.
+        Stopped: a KeyboardInterrupt, after Ctrl-C or SIGTERM. The step was
+            finished, and a checkpoint saved in ``folder``.
+        FloatingPointError: see ``training.fit``; nothing is saved.
+    """
+    first = team is None or team.rank == 0
+    home = (run_folder.hold(folder, resume) if folder and first
+            else contextlib.nullcontext())
+    with home as folder:
+        start = partial(LongRun, folder=folder, resume=resume and first,
+                        progress=progress and first, team=team)
+        return training.fit(net, dataset, settings, ctx, validation,
+                            callbacks, start)
+
+
+class LongRun(training.Run):
+    """A run in a folder, on several devices, that may be stopped.
+
+    Args:
+        net, dataset, settings, validation: see ``training.Run``.
+        ctx, folder, resume, progress, team: see ``run_training``.
+    """
+
+    def __init__(self, net, dataset, settings, ctx=None, validation=None,
+                 folder=None, resume=False, progress=True, team=None):
+        self.devices = Devices(ctx or mx.cpu(), settings, team)
+        super().__init__(net, dataset, settings, self.devices.contexts[0],
+                         validation)
+        self.team, self.rows = self.devices.team, self.devices.rows
+        self.store = self.devices.store
+        if self.team.rank:
+            self.held = None           # the first process judges for all
+        self.folder, self.resume, self.progress = folder, resume, progress
+        self.saved = None              # the step of the newest checkpoint
+        self.heard, self.signum, self.average = [], None, None
+
+    @property
+    def scale(self):
+        """What the loss is multiplied by."""
+        return self.devices.scale.value
+
+    def begin(self):
+        """Get ready; go on from the newest checkpoint if asked to."""
+        super().begin()
+        if self.settings.average:
+            self.average = Average(self.net, self.settings.average)
+        run_folder.begin(self)
+        self.team.align(self)
+
+    def compiled(self):
+        """Bring the network to all devices; return its graph."""
+        training.place(self.net, self.devices.contexts)
+        set_norms(self.net, self.devices.contexts if self.settings.sync_norm
+                  else [self.ctx])
+        return training.training_graph(
+            lowered(self.net, self.settings.precision), self.settings)
+
+    @contextlib.contextmanager
+    def batches(self):
+        """Give the batches; listen to signals and show a bar meanwhile."""
+        with listening() as self.heard, tqdm(
+                total=self.settings.steps, initial=self.step, unit="step",
+                disable=not self.progress) as self.bar, (
+                super().batches()) as batches:
+            yield batches
+
+    def stop(self):
+        """Say whether any process has heard a signal."""
+        self.signum = self.team.told(self.heard)
+        return self.signum is not None
+
+    def backward(self, batch):
+        """Add the gradients of one batch, divided among the devices."""
+        if self.devices.plain:
+            return super().backward(batch)
+        return self.devices.backward(self.graph, batch)
+
+    def change(self, losses, sources):
+        """Change the weights, and their average with them."""
+        norm = super().change(losses, sources)
+        if self.average:
+            self.average.update(self.step + 1)
+        return norm
+
+    def accepts(self, losses, norm, sources):
+        """Say whether to do the step, which float16 may be too small for."""
+        scale = self.devices.scale
+        if (scale.active and np.isfinite(losses).all()
+                and scale.overflowed(norm)):
+            _log.warning("Step %d: a gradient is too large for float16. The "
+                         "step is left out, and the loss multiplied by %d "
+                         "from now on.", self.step + 1, scale.value)
+            return False
+        return super().accepts(losses, norm, sources)
+
+    def judge(self, row):
+        """Evaluate the average of the weights, if there is one."""
+        with (self.average.in_place() if self.average
+              else contextlib.nullcontext()):
+            super().judge(row)
+        if self.best and self.best["step"] == self.step:
+            with run_folder.forgiving(self):
+                run_folder.save_best(self)
+
+    def after_step(self, row):
+        """Save where the settings ask for it."""
+        every = self.settings.checkpoint_every
+        if self.step == self.settings.steps or (
+                every and self.step % every == 0):
+            with run_folder.forgiving(self):
+                run_folder.save(self)
+        best = f"{self.best['AP']:.3f}" if self.best else "-"
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{row['loss']:.3f}", AP=best)
+
+    def end(self):
+        """Save and judge what the run leaves; say if it was stopped."""
+        signum = self.signum or next(iter(self.heard), None)
+        if signum:
+            run_folder.save(self)
+        if self.step == self.settings.steps:
+            self._finish()
+        if signum:
+            self._say_stopped(signum)
+
+    def _finish(self):
+        """Put the best model into the network, save it, and judge a zero."""
+        set_norms(self.net, [self.ctx])
+        if self.best is None and self.average:
+            self.average.keep()
+        super().end()
+        if self.folder:
+            weights.save_weights(self.folder / "model.safetensors", self.net,
+                                 self.classes, best=self.best)
+        if self.best is not None and self.best["AP"] == 0:
+            for sentence in diagnose(self.detector(), self.held,
+                                     self.settings):
+                _log.warning("AP is 0: %s.", sentence)
+
+    def _say_stopped(self, signum):
+        """Raise ``Stopped``, with what there is to go on from."""
+        complete = self.step == self.settings.steps
+        where = (": the run is complete" if complete
+                 else f", saved in {self.folder}" if self.folder
+                 else "; without a folder nothing is saved")
+        raise Stopped(signum, f"stopped after step {self.step} of "
+                      f"{self.settings.steps}{where}",
+                      resumable=bool(self.folder and not complete))
+
+
+SAMPLES = 64      # images that are looked at
+
+
+def diagnose(detector, dataset, settings):
+    """Return sentences on why a detector may have an AP of 0.
+
+    Args:
+        detector: ``detection.Detector``.
+        dataset: the data set it was judged on.
+        settings: ``TrainConfig``.
+
+    Returns:
+        List of sentences, the likeliest cause first; never empty.
+    """
+    samples = [dataset[k] for k in range(min(SAMPLES, len(dataset)))]
+    objects = [box for sample in samples for box in sample.boxes]
+    if not objects:
+        return ["the images judged hold no object"]
+    overlaps = boxes.iou(np.array(objects),
+                         anchor_maths.anchors_for(detector.config))
+    best = overlaps.max(axis=1)
+    missed = (best < settings.match_threshold).mean()
+    found = [f"no anchor reaches {missed:.0%} of the objects at IoU "
+             f"{settings.match_threshold:g} (their best IoU is "
+             f"{np.median(best):.2f} in the middle): change the anchor sizes"
+             ] if missed > 0.5 else []
+    found += _on_scores(detector, samples)
+    return found or ["the boxes found do not overlap the objects by half: "
+                     "train longer, or check that boxes are fractions of "
+                     "the image"]
+
+
+def _on_scores(detector, samples):
+    """Return sentences on scores and classes of what was detected."""
+    detections = detector.detect([sample.image for sample in samples])
+    scores = np.concatenate([one.scores for one in detections])
+    threshold = detector.detect_config.score_threshold
+    if not len(scores):
+        return [f"every score is below the threshold {threshold:g}: train "
+                "longer or with another learning rate"]
+    seen = set(np.concatenate([one.labels for one in detections]).tolist())
+    there = set(np.concatenate([one.labels for one in samples]).tolist())
+    if not seen & there:
+        return [f"only classes {sorted(seen)} were detected where the "
+                f"objects are of classes {sorted(there)}"]
+    return []
