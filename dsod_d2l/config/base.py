@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 
 def require(good, message):
@@ -41,6 +41,15 @@ def positive(config, *names):
         for value in _items(getattr(config, name)):
             require(isinstance(value, Real) and 0 < value < inf,
                     f"{name} must be positive, found {value!r}")
+
+
+def chosen(config):
+    """Require that fields of a ``Literal`` type have one of its values."""
+    for name, kind in get_type_hints(type(config)).items():
+        value, known = getattr(config, name), get_args(kind)
+        require(get_origin(kind) is not Literal or value in known, f"{name} "
+                f"must be one of {', '.join(map(str, known))}, found "
+                f"{value!r}")
 
 
 def _items(value):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from .options import detector_options, make_detector, pairs
+from .options import add_detector, make_detector, pairs
 
 DRAWN = 0.3     # least score of what is shown: most of the rest is noise
 
@@ -23,7 +23,7 @@ def add_options(parser):
                         "its boxes; for a folder of images, a folder; for a "
                         "video, a video, or with .jsonl a line of JSON per "
                         "frame")
-    detector_options(parser, DRAWN)
+    add_detector(parser, DRAWN)
 
 
 def run(options):
