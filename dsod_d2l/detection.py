@@ -250,6 +250,10 @@ class Detector:
         net, metadata = load_model(path, options.get("ctx"))
         return cls(net, net.config, metadata["classes"], **options)
 
+    def __call__(self, source):
+        """Find the objects in one image or in many, see ``detect``."""
+        return self.detect(source)
+
     def detect(self, source, pixels=False):
         """Find the objects in one image or in many.
 

@@ -33,12 +33,13 @@ NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "refinedet_dsod": RefineDSOD}
 
 
-def build(name_or_config, num_classes=None, **changes):
+def build(name_or_config, classes=None, **changes):
     """Build a network; its parameters are not initialised yet.
 
     Args:
         name_or_config: name of a preset, or a ``ModelConfig``.
-        num_classes: number of foreground classes; None: the preset's.
+        classes: names or number of the foreground classes; None: the
+            preset's number.
         changes: fields of the configuration to change.
 
     Returns:
@@ -48,8 +49,9 @@ def build(name_or_config, num_classes=None, **changes):
         ValueError: the name is not known or the configuration not legal, or
             it gives a width to a layer that the network lacks.
     """
-    if num_classes is not None:
-        changes["num_classes"] = num_classes
+    if classes is not None:
+        changes["num_classes"] = (len(classes) if isinstance(
+            classes, (list, tuple)) else classes)
     if isinstance(name_or_config, str):
         config = configs.get(name_or_config, **changes)
     else:

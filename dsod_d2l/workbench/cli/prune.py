@@ -65,7 +65,7 @@ def add_options(parser):
                       "itself, at these ratios (default .25 .5 .75)")
     for kind in (PruneOptions, CycleOptions):
         add_fields(parser, kind)
-    add_fields(parser, TrainConfig, defaults=SETTINGS)
+    add_fields(parser, TrainConfig, absent=True, defaults=SETTINGS)
 
 
 def run(options):
@@ -78,8 +78,7 @@ def run(options):
                                  "nothing")
     options.out = options.out or _beside(options)
     context, _ = devices.device(options.device)
-    settings = TrainConfig(**{name: getattr(options, name)
-                              for name in SETTINGS})
+    settings = _settings(options)
     net, metadata = weights.load_model(options.weights, context)
     dataset, judged = _data(options, settings)
     if options.scan is not None:
@@ -93,6 +92,12 @@ def _beside(options):
     """Return the folder that is taken where none is named."""
     kind = "pruned" if options.scan is None else "scan"
     return f"{Path(options.weights).with_suffix('')}-{kind}"
+
+
+def _settings(options):
+    return TrainConfig(**{**SETTINGS, **{
+        name: getattr(options, name) for name in SETTINGS
+        if hasattr(options, name)}})
 
 
 def _data(options, settings):
