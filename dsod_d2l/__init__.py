@@ -8,8 +8,6 @@ network is built.
 from __future__ import annotations
 
 import importlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import runtime
@@ -21,6 +19,7 @@ if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
     from .evaluation import Evaluation, evaluate_dataset
     from .models import build, summarise
     from .weights import load_model, load_weights, save_weights
+    from .workbench.detectors import evaluate, open_detector as Detector
     from .workbench.formats.addresses import open_dataset
     from .workbench.formats.conversion import convert
     from .workbench.machine import describe_machine
@@ -41,6 +40,8 @@ _HOMES = {
     "save_weights": "weights", "load_model": "weights",
     "load_weights": "weights",
     "example": "datasets", "Sample": "datasets", "split": "datasets",
+    "Detector": "workbench.detectors:open_detector",
+    "evaluate": "workbench.detectors",
     "open_dataset": "workbench.formats.addresses",
     "convert": "workbench.formats.conversion",
     "describe_machine": "workbench.machine",
@@ -63,56 +64,6 @@ __all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
            "summarise"]
 
 runtime.prepare()
-
-
-def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
-    """Make a ``Detector`` of a network, or of the file that holds one.
-
-    Args:
-        network: what ``detection.Detector`` takes, or the path of a weights
-            file, a .safetensors.
-        classes: names of the classes; a file has its own.
-        options: of ``detection.Detector``; for a file, ctx as well.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file, or it is of
-            another kind.
-    """
-    from . import detection
-    if not isinstance(network, (str, os.PathLike)):
-        return detection.Detector(network, network.config, classes, **options)
-    if Path(network).suffix != ".safetensors":
-        raise ValueError(f"{network}: expected a file that ends in "
-                         ".safetensors, as training writes it")
-    if classes is not None:
-        raise ValueError(f"{network} has its own classes: leave them out")
-    return detection.Detector.from_weights(network, **options)
-
-
-Detector = open_detector
-
-
-def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
-    """Judge a network on a data set: AP, AP50, AP75 and more, as fractions.
-
-    Args:
-        network: a network, the path of its weights file, or a ``Detector``.
-        dataset: any data set that has the classes of the network.
-        rules: of ``evaluation.evaluate_detections``, such as ``most``.
-
-    Returns:
-        ``Evaluation``; the figures of each class are in its ``classes``.
-
-    Raises:
-        ValueError: the network and the data set have different classes.
-    """
-    from .evaluation import evaluate_dataset
-    if isinstance(network, (str, os.PathLike)):
-        network = open_detector(network)
-    elif not hasattr(network, "detect"):      # read from a file, it has names
-        network = open_detector(network, getattr(network, "classes",
-                                                 dataset.classes))
-    return evaluate_dataset(network, dataset, **rules)
 
 
 def __getattr__(name: str) -> Any:

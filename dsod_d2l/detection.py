@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import boxes as box_tools
-from . import transforms
+from . import boxes as box_tools, transforms
 from .anchors import anchors_for
 from .boxes import area, clip, iou
 from .config import DetectConfig

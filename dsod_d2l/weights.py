@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load as parse
-from safetensors.numpy import save as serialise
+from safetensors.numpy import load as parse, save as serialise
 
 from . import config as configs
 from .files import check_names, one_line

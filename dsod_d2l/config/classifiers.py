@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from .base import positive, require, whole
 
-BACKBONES = {}
+BACKBONES: dict[str, type[BackboneConfig]] = {}
 
 
 def register(cls):

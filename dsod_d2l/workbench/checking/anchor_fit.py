@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ... import anchors as anchor_tools
-from ... import boxes as box_tools
+from ... import anchors as anchor_tools, boxes as box_tools
 
 MOST_BOXES = 20_000         # objects that are compared; more are drawn from
 TRIED = 1000          # objects that the search looks at

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import mxnet as mx
 
-from ... import config as configs
-from ... import models, weights
+from ... import config as configs, models, weights
 from ...files import one_line
 
 CLASS_HEADS = "class_heads."
