@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
@@ -56,6 +57,19 @@ def _items(value):
     return value if isinstance(value, tuple) else (value,)
 
 
+def freeze(config):
+    """Make what is listed in a configuration tuples, as JSON has none."""
+    for field in dataclasses.fields(config):
+        object.__setattr__(config, field.name,
+                           _frozen(getattr(config, field.name)))
+
+
+def _frozen(value):
+    if isinstance(value, (str, dict)) or not isinstance(value, Iterable):
+        return value
+    return tuple(map(_frozen, value))
+
+
 MOST_ANCHORS = 10_000_000    # 160 MB of boxes
 
 
@@ -75,8 +89,8 @@ class AnchorSpec:
     step: float | None = None
 
     def __post_init__(self):
+        freeze(self)
         for name in ("sizes", "ratios"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
             require(getattr(self, name), f"{name} of an AnchorSpec needs at "
                     "least one number, found none")
         positive(self, "sizes", "ratios")
@@ -172,15 +186,15 @@ class ModelConfig:
                                                             repr=False)
 
     def __post_init__(self):
+        freeze(self)
         size = self.input_size
-        size = (size, size) if isinstance(size, int) else tuple(size)
+        size = (size, size) if isinstance(size, int) else size
         object.__setattr__(self, "input_size", size)
         require(isinstance(self.name, str) and len(self.name) <= 100
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
             require(len(getattr(self, field)) == length, f"{field} needs "
                     f"{length} numbers, found {getattr(self, field)}")
         between(self, 0, 255, "mean")

@@ -14,6 +14,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import config as configs
+from ..config.families import FAMILIES
 from .backbones import build_backbone
 from .dsod import DSOD, GluonDSOD
 from .grp_dsod import GRPDSOD
@@ -24,9 +25,9 @@ from .summary import multiply_adds, summarise
 from .widths import narrow
 
 __all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "RefineDSOD",
-           "RefineSSD", "SSD", "ToySSD", "build", "build_backbone",
-           "count_parameters", "forward_time", "initialise", "multiply_adds",
-           "summarise"]
+           "RefineSSD", "SSD", "ToySSD", "add_family", "build",
+           "build_backbone", "count_parameters", "forward_time",
+           "initialise", "multiply_adds", "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "grp_dsod": GRPDSOD, "ssd": SSD, "refinedet": RefineSSD,
@@ -60,6 +61,18 @@ def build(name_or_config, classes=None, **changes):
     if config.widths:
         narrow(net, dict(config.widths))
     return net
+
+
+def add_family(config, network, *presets):
+    """Make a family known to ``build`` and to the files of weights.
+
+    Args:
+        config: a ``ModelConfig``, whose ``family`` is the name.
+        network: the ``Network`` that is built from such a configuration.
+        presets: configurations to be known by their names.
+    """
+    FAMILIES[config.family], NETWORKS[config.family] = config, network
+    configs.NAMED.update({preset.name: preset for preset in presets})
 
 
 def forward_time(config, ctx=None, repeats=5):
