@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
@@ -14,6 +13,15 @@ def require(good, message):
     """Raise a ValueError unless something holds."""
     if not good:
         raise ValueError(message)
+
+
+def chosen(config):
+    """Require that fields of a ``Literal`` type have one of its values."""
+    for name, kind in get_type_hints(type(config)).items():
+        value, known = getattr(config, name), get_args(kind)
+        require(get_origin(kind) is not Literal or value in known, f"{name} "
+                f"must be one of {', '.join(map(str, known))}, found "
+                f"{value!r}")
 
 
 def whole(config, least, *names):
@@ -44,30 +52,8 @@ def positive(config, *names):
                     f"{name} must be positive, found {value!r}")
 
 
-def chosen(config):
-    """Require that fields of a ``Literal`` type have one of its values."""
-    for name, kind in get_type_hints(type(config)).items():
-        value, known = getattr(config, name), get_args(kind)
-        require(get_origin(kind) is not Literal or value in known, f"{name} "
-                f"must be one of {', '.join(map(str, known))}, found "
-                f"{value!r}")
-
-
 def _items(value):
     return value if isinstance(value, tuple) else (value,)
-
-
-def freeze(config):
-    """Make what is listed in a configuration tuples, as JSON has none."""
-    for field in dataclasses.fields(config):
-        object.__setattr__(config, field.name,
-                           _frozen(getattr(config, field.name)))
-
-
-def _frozen(value):
-    if isinstance(value, (str, dict)) or not isinstance(value, Iterable):
-        return value
-    return tuple(map(_frozen, value))
 
 
 MOST_ANCHORS = 10_000_000    # 160 MB of boxes
@@ -89,8 +75,8 @@ class AnchorSpec:
     step: float | None = None
 
     def __post_init__(self):
-        freeze(self)
         for name in ("sizes", "ratios"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
             require(getattr(self, name), f"{name} of an AnchorSpec needs at "
                     "least one number, found none")
         positive(self, "sizes", "ratios")
@@ -186,15 +172,19 @@ class ModelConfig:
                                                             repr=False)
 
     def __post_init__(self):
-        freeze(self)
+        for field in dataclasses.fields(self):      # JSON has lists only
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
         size = self.input_size
-        size = (size, size) if isinstance(size, int) else size
+        size = (size, size) if isinstance(size, int) else tuple(size)
         object.__setattr__(self, "input_size", size)
         require(isinstance(self.name, str) and len(self.name) <= 100
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
             require(len(getattr(self, field)) == length, f"{field} needs "
                     f"{length} numbers, found {getattr(self, field)}")
         between(self, 0, 255, "mean")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from .base import freeze, positive, require, whole
+from .base import positive, require, whole
 
 BACKBONES: dict[str, type[BackboneConfig]] = {}
 
@@ -83,7 +83,7 @@ class VGG16Config(BackboneConfig):
     dilation: int = 6
 
     def __post_init__(self):
-        freeze(self)
+        object.__setattr__(self, "widths", tuple(self.widths))
         whole(self, 1, "widths", "dilation")
         require(len(self.widths) == 15, "widths of vgg16 needs 15 numbers, "
                 f"found {len(self.widths)}")
@@ -123,7 +123,9 @@ class ResNet50Config(BackboneConfig):
     stride_at: str = "3x3"
 
     def __post_init__(self):
-        freeze(self)
+        object.__setattr__(self, "inner",
+                           tuple(tuple(pair) for pair in self.inner))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
         require([len(pair) for pair in self.inner] == [2] * 16, "inner of "
                 f"resnet50 needs 16 pairs, found {self.inner}")
         require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import ClassVar
 
-from .base import ModelConfig, between, freeze, positive, require, whole
+from .base import ModelConfig, between, positive, require, whole
 from .classifiers import VGG16Config, make_backbone
 
 
@@ -45,7 +45,8 @@ class DenseConfig(ModelConfig):
     head_norm: bool = True
 
     def __post_init__(self):
-        freeze(self)
+        for field in ("layers", "predictions"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         require(len(self.layers) >= 3 and min(self.layers) >= 1,
                 "layers needs at least three blocks of at least one layer, "
                 f"found {self.layers}")
@@ -169,7 +170,7 @@ class GRPConfig(DenseConfig):
     gate_init: str = "xavier"
 
     def __post_init__(self):
-        freeze(self)
+        object.__setattr__(self, "pyramid", tuple(self.pyramid))
         whole(self, 1, "first_reuse", "pyramid", "gate_ratio")
         for name, known in (("up", ("nearest", "frozen")),
                             ("gate_init", ("xavier", "zero"))):
@@ -222,7 +223,8 @@ class SSDConfig(ModelConfig):
 
     def __post_init__(self):
         object.__setattr__(self, "backbone", make_backbone(self.backbone))
-        freeze(self)
+        object.__setattr__(self, "extras",
+                           tuple(tuple(row) for row in self.extras))
         for row in self.extras:
             require(len(row) == 3 and row[2] in EXTRA_FORMS, "a row of "
                     "extras needs two widths and one of "
@@ -231,6 +233,7 @@ class SSDConfig(ModelConfig):
         for name in ("extra_norm", "clip_anchors"):
             require(isinstance(getattr(self, name), bool), f"{name} must be "
                     f"True or False, found {getattr(self, name)!r}")
+        object.__setattr__(self, "offset_means", tuple(self.offset_means))
         require(len(self.offset_means) == 4, "offset_means needs 4 numbers, "
                 f"found {self.offset_means}")
         between(self, -inf, inf, "offset_means")
@@ -293,7 +296,7 @@ class Refined:
     easy: float | None = 0.99
 
     def __post_init__(self):
-        freeze(self)
+        object.__setattr__(self, "source_scales", tuple(self.source_scales))
         positive(self, "source_scales")
         for name in ("refine", "transfer_norm", "top_relu"):
             require(isinstance(getattr(self, name), bool), f"{name} must be "
@@ -347,7 +350,7 @@ class ToySSDConfig(ModelConfig):
     extra: int = 128
 
     def __post_init__(self):
-        freeze(self)
+        object.__setattr__(self, "body", tuple(self.body))
         require(self.body, "body needs at least one width, found none")
         whole(self, 1, "body", "extra")
         super().__post_init__()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from .base import between, chosen, freeze, positive, require, whole
+from .base import between, chosen, positive, require, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        freeze(self)
+        for name in ("milestones",):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         whole(self, 1, "steps", "batch_size", "accumulate",
               "keep_checkpoints")
         whole(self, 0, "warmup", "checkpoint_every", "seed")

@@ -10,7 +10,8 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-from ... import anchors as anchor_maths, boxes, datasets, weights
+from ... import anchors as anchor_maths
+from ... import boxes, datasets, weights
 from ...config import DetectConfig
 from ...datasets.loader import BatchMaker
 from ...detection import Detector

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...datasets.records import RecordDataset, write_records
+from ...datasets.records import write_records
+from ...datasets.records import RecordDataset
 from .picture import check_objects, check_size, is_whole, render_sample
 
 VERSION = 2         # in the cache's name: raise it when any pixel changes
