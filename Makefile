@@ -16,7 +16,7 @@ BIN := $(VENV)/bin/python
 HTML := _build/html
 
 .PHONY: help env data book test test-quick test-outputs test-cuda-build test-kill test-hostile serve lab notebooks \
-	check stamp clean distclean
+	lint quick check interface stamp clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -70,7 +70,19 @@ notebooks: data  ## write the library cells, run every notebook anew and store i
 	$(BIN) tools/write_library_cells.py --all
 	$(BIN) tools/run_notebooks.py --all
 
-check: env  ## check outputs, notebook rules, spelling and links, and run nothing
+lint: env  ## check the code: faults, imports, types, and the counts of the house
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/isort --check dsod_d2l
+	$(VENV)/bin/mypy
+	$(BIN) tools/house.py
+	$(BIN) tools/write_interface.py --check
+
+quick: lint  ## lint, and the tests of what is small: some minutes (CI's quick job)
+	$(BIN) -m pytest -rs tests/test_house.py tests/test_interface.py tests/test_contributing.py \
+		tests/test_boxes.py tests/test_anchors.py tests/test_targets.py tests/test_detection.py \
+		tests/test_evaluation.py tests/test_config.py tests/test_setup.py $(ARGS)
+
+check: lint  ## lint, and check outputs, notebook rules, spelling and links
 	$(BIN) tools/run_notebooks.py --all --check
 	$(BIN) tools/notebook_rules.py --all
 	$(BIN) tools/write_library_cells.py --all --check
@@ -78,6 +90,9 @@ check: env  ## check outputs, notebook rules, spelling and links, and run nothin
 	$(BIN) tools/check_spelling.py
 	$(BIN) tools/check_links.py
 	$(BIN) tools/stamp_repository.py --check
+
+interface: env  ## write the page of the interface from the docstrings
+	$(BIN) tools/write_interface.py
 
 stamp: env  ## write the repository's address of _config.yml into notebooks and README
 	$(BIN) tools/stamp_repository.py

@@ -5,20 +5,47 @@ that ``import dsod_d2l`` is quick and quiet, and MXNet stays away until a
 network is built.
 """
 
+from __future__ import annotations
+
 import importlib
-import os
+from typing import TYPE_CHECKING, Any
 
 from . import runtime
+
+if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
+    from .config import DetectConfig, TrainConfig
+    from .datasets import Sample, example, split
+    from .detection import Detections
+    from .evaluation import Evaluation, evaluate_dataset
+    from .models import build, summarise
+    from .weights import load_model, load_weights, save_weights
+    from .workbench.detectors import evaluate
+    from .workbench.detectors import open_detector as Detector
+    from .workbench.formats.addresses import open_dataset
+    from .workbench.formats.conversion import convert
+    from .workbench.machine import describe_machine
+    from .workbench.pretrained.classifier_weights import (
+        adapt, layer_pairs, read_classifier, start_from_classifier)
+    from .workbench.recipes import RECIPES, get_recipe
+    from .workbench.runs.long_run import run_training as fit
+    from .workbench.standin.picture import render_sample
+    from .workbench.standin.rendered import COUNTS, SEED
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Detections": "detection",
+    "Detections": "detection", "Evaluation": "evaluation",
     "TrainConfig": "config", "DetectConfig": "config",
-    "build": "models", "evaluate_dataset": "evaluation",
+    "build": "models", "summarise": "models",
+    "evaluate_dataset": "evaluation",
     "save_weights": "weights", "load_model": "weights",
-    "example": "datasets",
+    "load_weights": "weights",
+    "example": "datasets", "Sample": "datasets", "split": "datasets",
+    "Detector": "workbench.detectors:open_detector",
+    "evaluate": "workbench.detectors",
     "open_dataset": "workbench.formats.addresses",
+    "convert": "workbench.formats.conversion",
+    "describe_machine": "workbench.machine",
     "fit": "workbench.runs.long_run:run_training",
     "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
     "render_sample": "workbench.standin.picture",
@@ -29,28 +56,18 @@ _HOMES = {
     "read_classifier": "workbench.pretrained.classifier_weights",
     "start_from_classifier": "workbench.pretrained.classifier_weights",
 }
+__all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
+           "RECIPES", "SEED", "Sample", "TrainConfig", "adapt", "build",
+           "convert", "describe_machine", "evaluate", "evaluate_dataset",
+           "example", "fit", "get_recipe", "layer_pairs", "load_model",
+           "load_weights", "open_dataset", "read_classifier",
+           "render_sample", "save_weights", "split", "start_from_classifier",
+           "summarise"]
 
 runtime.prepare()
 
 
-def open_detector(network, *classes, **options):
-    """Make a ``Detector`` of a network, or of the file that holds one.
-
-    Args:
-        network: what ``detection.Detector`` takes; or the path of a weights
-            file, which has the classes in it.
-        classes, options: as for ``detection.Detector``; for a file, ctx is
-            an option as well.
-    """
-    from .detection import Detector
-    is_file = isinstance(network, (str, os.PathLike))
-    make = Detector.from_weights if is_file else Detector
-    return make(network, *classes, **options)
-
-
-def __getattr__(name):
-    if name == "Detector":
-        return open_detector
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home, _, inside = _HOMES[name].partition(":")
@@ -58,5 +75,5 @@ def __getattr__(name):
                    inside or name)
 
 
-def __dir__():
-    return sorted({*globals(), *_HOMES, "Detector"})
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -236,3 +236,21 @@ def load_model(path, ctx=None):
                          f"{len(names)}")
     fill(net, tensors, str(path), ctx or mx.cpu())
     return net, metadata
+
+
+def load_weights(path, ctx=None):
+    """Return the network of a weights file, with ``classes``, their names.
+
+    Args:
+        path: a file of ``save_weights``.
+        ctx: MXNet context, default the CPU.
+
+    Returns:
+        A ``models.Network``.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``load_model``.
+    """
+    net, metadata = load_model(path, ctx)
+    net.classes = tuple(metadata["classes"])
+    return net

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import SUPPRESS
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from dsod_d2l import config, models, weights as weight_files
-from dsod_d2l.workbench.cli import main
+from dsod_d2l.workbench.cli import build_parser, main
+from dsod_d2l.workbench.cli.options import field_texts
+from dsod_d2l.workbench.recipes import RECIPES
 from dsod_d2l.datasets.records import write_records
 from dsod_d2l.detection import Detector
 from dsod_d2l.workbench.pruning import cycle
@@ -539,3 +542,52 @@ def test_a_scan_judges_as_was_trained(capsys, here, tmp_path, monkeypatch,
          f"rec:{here / 'squares.rec'}", "--scan", ".5", "--layers",
          "to_first.1.*", "--augment", kind, "--out", tmp_path)
     assert len(seen) == 2 and set(seen) == {boxed}
+
+
+def parsers():
+    """Yield (words of the command, its parser), those of `data` too."""
+    from argparse import _SubParsersAction
+
+    def below(parser, words):
+        yield words, parser
+        for action in parser._actions:
+            if isinstance(action, _SubParsersAction):
+                for name, part in action.choices.items():
+                    yield from below(part, f"{words} {name}".strip())
+    yield from below(build_parser(), "")
+
+
+@pytest.mark.parametrize("words, parser", [pytest.param(*pair, id=pair[0])
+                                           for pair in parsers()])
+def test_every_option_says_what_it_does_in_80_columns(words, parser,
+                                                      monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for action in parser._actions:
+        if action.metavar != "COMMAND":
+            assert action.help and not action.help.startswith("default")
+            assert not action.help.startswith("(default"), action.dest
+    lines = parser.format_help().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(parser.format_usage().splitlines()) <= 30
+
+
+def test_the_options_of_training_are_the_fields_with_their_words():
+    train = dict(parsers())["train"]
+    options = {action.dest: action for action in train._actions}
+    texts = field_texts(config.TrainConfig)
+    for field in dataclasses.fields(config.TrainConfig):
+        said = options[field.name].help
+        assert said.startswith(texts[field.name][1].partition("; None")[0])
+        assert field.name == "sync_norm" or "(default " in said
+    assert options["optimiser"].choices == ("sgd", "adam")
+    assert "ssd" in options["augment"].choices
+    assert options["milestones"].nargs == "+"
+    assert options["clip"].type is float and options["workers"].type is int
+    assert options["seed"].default is SUPPRESS
+
+
+def test_info_lists_the_networks_and_the_recipes(capsys):
+    found = value(capsys, "info", "--presets")
+    assert found == {"networks": list(config.NAMED), "recipes": list(RECIPES)}
+    table = call(capsys, "info", "--presets")[1]
+    assert "dsod300_lite" in table and "toy_ssd" in table

@@ -36,7 +36,8 @@ def jobs_and_steps(flow):
 
 def targets():
     """Return the targets of the Makefile."""
-    return set(re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M).group(1).split())
+    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.M).group(1)
+    return set(phony.replace("\\\n", " ").split())
 
 
 def faults(flow):

@@ -47,7 +47,8 @@ def cells(path):
 
 def texts(root=ROOT):
     """Yield (place, file, Markdown) of all that the project says to its readers."""
-    files = [root / "README.md", root / "CHANGELOG.md", root / "data" / "README.md",
+    files = [root / "README.md", root / "CHANGELOG.md", root / "CONTRIBUTING.md",
+             root / "data" / "README.md",
              *sorted((root / "book").glob("*.md"))]
     for path in files:
         yield path.relative_to(root).as_posix(), path, path.read_text(encoding="utf-8")

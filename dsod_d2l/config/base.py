@@ -6,13 +6,22 @@ import dataclasses
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 
 def require(good, message):
     """Raise a ValueError unless something holds."""
     if not good:
         raise ValueError(message)
+
+
+def chosen(config):
+    """Require that fields of a ``Literal`` type have one of its values."""
+    for name, kind in get_type_hints(type(config)).items():
+        value, known = getattr(config, name), get_args(kind)
+        require(get_origin(kind) is not Literal or value in known, f"{name} "
+                f"must be one of {', '.join(map(str, known))}, found "
+                f"{value!r}")
 
 
 def whole(config, least, *names):
@@ -50,13 +59,6 @@ def true_or_false(config, *names):
                 f"True or False, found {getattr(config, name)!r}")
 
 
-def one_of(config, **choices):
-    """Require fields that have one of a few values each."""
-    for name, known in choices.items():
-        require(getattr(config, name) in known, f"{name} must be one of "
-                f"{', '.join(known)}, found {getattr(config, name)!r}")
-
-
 def make_tuples(config, *names):
     """Make tuples of fields that may be given, or come from a file, as lists.
     """
@@ -69,7 +71,6 @@ def _items(value):
 
 
 MOST_ANCHORS = 10_000_000    # 160 MB of boxes
-RESIZES = ("stretch", "letter-box")    # see ``transforms.RESIZINGS``
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class ModelConfig:
     name: str
     num_classes: int = 1
     input_size: tuple[int, int] = (256, 256)
-    resize: str = "stretch"
+    resize: Literal["stretch", "letter-box"] = "stretch"
     anchors: tuple[AnchorSpec, ...]
     variances: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
     mean: tuple[float, ...] = (123.68, 116.78, 103.94)
@@ -188,6 +189,10 @@ class ModelConfig:
                                                             repr=False)
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):      # JSON has lists only
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
         size = self.input_size
         size = (size, size) if isinstance(size, int) else tuple(size)
         object.__setattr__(self, "input_size", size)
@@ -195,8 +200,7 @@ class ModelConfig:
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
-        require(self.resize in RESIZES, "resize must be one of "
-                f"{', '.join(RESIZES)}, found {self.resize!r}")
+        chosen(self)
         make_tuples(self, "variances", "mean", "std")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
             require(len(getattr(self, field)) == length, f"{field} needs "

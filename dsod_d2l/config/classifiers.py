@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from .base import make_tuples, positive, require, true_or_false, whole
 
-BACKBONES = {}
+BACKBONES: dict[str, type[BackboneConfig]] = {}
 
 
 def register(cls):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from .base import (ModelConfig, between, make_tuples, one_of, positive,
-                   require, true_or_false, whole)
+from .base import (ModelConfig, between, make_tuples, positive, require,
+                   true_or_false, whole)
 from .classifiers import VGG16Config, make_backbone
 
 
@@ -103,13 +103,8 @@ class DSODConfig(DenseConfig):
     """
 
     family: ClassVar[str] = "dsod"
-    stem_style: str = "block"
-    prediction: str = "dense"
-
-    def __post_init__(self):
-        one_of(self, stem_style=("block", "plain"),
-               prediction=("dense", "plain"))
-        super().__post_init__()
+    stem_style: Literal["block", "plain"] = "block"
+    prediction: Literal["dense", "plain"] = "dense"
 
     @property
     def stem_width(self):
@@ -164,13 +159,12 @@ class GRPConfig(DenseConfig):
     predictions: tuple[int, ...] = (86, 86, 86, 128)
     pyramid: tuple[int, ...] = (128, 171, 86, 86, 86)
     gate_ratio: int = 16
-    up: str = "nearest"
-    gate_init: str = "xavier"
+    up: Literal["nearest", "frozen"] = "nearest"
+    gate_init: Literal["xavier", "zero"] = "xavier"
 
     def __post_init__(self):
         make_tuples(self, "pyramid")
         whole(self, 1, "first_reuse", "pyramid", "gate_ratio")
-        one_of(self, up=("nearest", "frozen"), gate_init=("xavier", "zero"))
         super().__post_init__()
         require(len(self.pyramid) == len(self.predictions) + 1,
                 f"pyramid needs {len(self.predictions) + 1} widths, one for "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
-from .base import (between, make_tuples, one_of, positive, require,
+from .base import (between, chosen, make_tuples, positive, require,
                    true_or_false, whole)
 
 DRAWN = 0.3     # least score of what is shown: most of the rest is noise
@@ -37,17 +38,21 @@ class DetectConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a network is trained.
+    """How a network is trained; these lines are the help of the options.
 
     steps: optimiser steps in all.
     batch_size: images of one forward and backward pass.
     accumulate: passes whose gradients are added up before a step.
     optimiser: "sgd" (with momentum) or "adam".
-    learning_rate: after the warm-up.
+    learning_rate: learning rate after the warm-up.
+    momentum: share of the last step that "sgd" adds to the next one.
+    weight_decay: how strongly weights are drawn to 0.
     warmup: steps over which the learning rate rises from near 0.
-    schedule: "constant", "multistep" or "cosine".
+    schedule: how the rate goes on: it stays, falls in jumps ("multistep"),
+        or follows half a cosine to 0.
     milestones: for "multistep", fractions of ``steps`` at which the rate is
         multiplied by ``decay``.
+    decay: factor of the learning rate at each milestone.
     clip: largest norm of the gradient of all weights; None: no limit.
     classification: "softmax" with hard-negative mining, or "focal".
     match_threshold: least IoU of an anchor with its object.
@@ -55,8 +60,8 @@ class TrainConfig:
     localisation_weight: weight of the smooth L1 loss.
     average: decay of the moving average of the weights, which is what is
         evaluated and saved; 0: none, the weights themselves are.
-    augment: name of the augmentation, a key of
-        ``transforms.AUGMENTATIONS``; the network's ``resize`` must fit it.
+    augment: how pictures are varied, a key of ``transforms.AUGMENTATIONS``;
+        the network's ``resize`` must fit it.
     held_back: fraction of the training set on which the best model is
         chosen; 0: the last model is kept.
     evaluate_every: epochs between evaluations, on what was held back; 0:
@@ -69,21 +74,22 @@ class TrainConfig:
         among it, stays float32.
     sync_norm: whether batch normalisation sees the images of all devices of
         a process at once, or those of each device by themselves.
+    seed: of all that is drawn: first weights, order of images, augmentation.
     """
 
     steps: int = 600
     batch_size: int = 16
     accumulate: int = 1
-    optimiser: str = "sgd"
+    optimiser: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup: int = 20
-    schedule: str = "cosine"
+    schedule: Literal["constant", "multistep", "cosine"] = "cosine"
     milestones: tuple[float, ...] = (0.6, 0.85)
     decay: float = 0.1
     clip: float | None = 10.0
-    classification: str = "softmax"
+    classification: Literal["softmax", "focal"] = "softmax"
     match_threshold: float = 0.5
     negative_ratio: float = 3.0
     localisation_weight: float = 1.0
@@ -94,7 +100,7 @@ class TrainConfig:
     checkpoint_every: int = 0
     keep_checkpoints: int = 2
     workers: int | None = None
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     sync_norm: bool = False
     seed: int = 0
 
@@ -106,10 +112,7 @@ class TrainConfig:
         if self.workers is not None:
             whole(self, 0, "workers")
         true_or_false(self, "sync_norm")
-        one_of(self, optimiser=("sgd", "adam"),
-               schedule=("constant", "multistep", "cosine"),
-               classification=("softmax", "focal"),
-               precision=("float32", "bfloat16", "float16"))
+        chosen(self)
         positive(self, "learning_rate", "decay", "match_threshold")
         if self.clip is not None:
             positive(self, "clip")

@@ -14,6 +14,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import config as configs
+from ..config.families import FAMILIES
 from .backbones import build_backbone
 from .dsod import DSOD, GluonDSOD
 from .grp_dsod import GRPDSOD
@@ -24,21 +25,22 @@ from .summary import multiply_adds, summarise
 from .widths import narrow
 
 __all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "RefineDSOD",
-           "RefineSSD", "SSD", "ToySSD", "build", "build_backbone",
-           "count_parameters", "forward_time", "initialise", "multiply_adds",
-           "summarise"]
+           "RefineSSD", "SSD", "ToySSD", "add_family", "build",
+           "build_backbone", "count_parameters", "forward_time",
+           "initialise", "multiply_adds", "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "grp_dsod": GRPDSOD, "ssd": SSD, "refinedet": RefineSSD,
             "refinedet_dsod": RefineDSOD}
 
 
-def build(name_or_config, num_classes=None, **changes):
+def build(name_or_config, classes=None, **changes):
     """Build a network; its parameters are not initialised yet.
 
     Args:
         name_or_config: name of a preset, or a ``ModelConfig``.
-        num_classes: number of foreground classes; None: the preset's.
+        classes: names or number of the foreground classes; None: the
+            preset's number.
         changes: fields of the configuration to change.
 
     Returns:
@@ -48,8 +50,9 @@ def build(name_or_config, num_classes=None, **changes):
         ValueError: the name is not known or the configuration not legal, or
             it gives a width to a layer that the network lacks.
     """
-    if num_classes is not None:
-        changes["num_classes"] = num_classes
+    if classes is not None:
+        changes["num_classes"] = (len(classes) if isinstance(
+            classes, (list, tuple)) else classes)
     if isinstance(name_or_config, str):
         config = configs.get(name_or_config, **changes)
     else:
@@ -58,6 +61,18 @@ def build(name_or_config, num_classes=None, **changes):
     if config.widths:
         narrow(net, dict(config.widths))
     return net
+
+
+def add_family(config, network, *presets):
+    """Make a family known to ``build`` and to the files of weights.
+
+    Args:
+        config: a ``ModelConfig``, whose ``family`` is the name.
+        network: the ``Network`` that is built from such a configuration.
+        presets: configurations to be known by their names.
+    """
+    FAMILIES[config.family], NETWORKS[config.family] = config, network
+    configs.NAMED.update({preset.name: preset for preset in presets})
 
 
 def forward_time(config, ctx=None, repeats=5):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 OLDEST, NEWEST = (5, 0), (8, 9)    # no newer code, nor any to be translated
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-HIDDEN = []                        # what hide_unsupported() had to say
+HIDDEN: list[str] = []             # what hide_unsupported() had to say
 _LENGTH = 96                       # bytes of the texts that NVML returns
 
 

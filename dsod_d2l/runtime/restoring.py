@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-RESTORED = []    # what had to be put back or patched, for describe()
+RESTORED: list[str] = []  # what had to be put back or patched: describe()
 
 
 def restore():

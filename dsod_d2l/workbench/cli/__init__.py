@@ -10,21 +10,15 @@ import argparse
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
 
 from . import data, demo, detect, evaluate, info, launch, prune, train
 
 # name: what it does, and what adds its options.
-COMMANDS = {"info": (info.run, info.add_options),
-            "data": (data.run, data.add_options),
-            "train": (train.run, train.add_options),
-            "launch": (launch.run, launch.add_options),
-            "evaluate": (evaluate.run, evaluate.add_options),
-            "prune": (prune.run, prune.add_options),
-            "detect": (detect.run, detect.add_options),
-            "demo": (demo.run, demo.add_options)}
+COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
+            for room in (info, data, train, launch, evaluate, prune, detect,
+                         demo)}
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,5 +72,4 @@ def _farewell(stop, arguments):
         return str(stop) or "stopped"
     words = sys.orig_argv if arguments is None else [
         "python", "-m", "dsod_d2l", *arguments]
-    again = [] if "--resume" in words else ["--resume"]
-    return f"{stop.done}; go on with: {shlex.join([*words, *again])}"
+    return f"{stop.done}; go on with: {launch.resuming(words)}"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ... import config as configs
+from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
-from .options import pairs
+from .options import FaultOptions, add_fields, pairs
 
 
 def run(chosen):
@@ -26,14 +26,16 @@ def add_options(parser):
     parser.epilog = addresses.describe_addresses()
     parts = parser.add_subparsers(dest="set", required=True,
                                   metavar="COMMAND")
-    for name, (function, add) in DATA_COMMANDS.items():
+    for name, (function, kind, places) in DATA_COMMANDS.items():
         text = function.__doc__.splitlines()[0]
         part = parts.add_parser(
             name, help=text, description=text,
             epilog=(addresses.describe_addresses()
                     if name in ("convert", "check") else None),
             formatter_class=argparse.RawDescriptionHelpFormatter)
-        add(part)
+        for place, more in places.items():
+            part.add_argument(place, **more)
+        add_fields(part, kind)
         part.add_argument("--json", action="store_true",
                           default=argparse.SUPPRESS,
                           help="print one JSON value instead of a table")
@@ -52,8 +54,8 @@ def _standin(chosen):
 def _pikachu(chosen):
     """Download the Pikachu set."""
     from ..downloads import download_pikachu as fetch_all
-    folder = Path(chosen.folder or "data/pikachu")
-    return _paths({Path(path).name: path for path in fetch_all(folder)})
+    return _paths({Path(path).name: path
+                   for path in fetch_all(Path(chosen.folder))})
 
 
 def _download(chosen):
@@ -97,7 +99,7 @@ def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from .. import checking
     from ..checking import contents
-    report = checking.inspect(chosen.spec, configs.get(chosen.model),
+    report = checking.inspect(chosen.spec, get(chosen.model),
                               chosen.model, np.random.default_rng(0))
     value = report.to_dict()
     if chosen.out and len(report.labels):
@@ -113,56 +115,67 @@ def _paths(paths):
     return value, pairs(value)
 
 
-def _standin_options(part):
-    _folder_option(part, "data/")
-    part.add_argument("--train", type=int, default=1000, metavar="COUNT",
-                      help="training images")
-    part.add_argument("--val", type=int, default=200, metavar="COUNT",
-                      help="validation images")
-    part.add_argument("--objects", type=int, nargs="+", default=[1],
-                      metavar="COUNT", help="objects in each image: a number, "
-                      "or fewest and most")
-    part.add_argument("--size", type=int, default=256, metavar="SIDE",
-                      help="side of the images in pixels")
-    part.add_argument("--workers", type=int, help="processes that render")
+class StandinOptions:
+    """How the stand-in is rendered.
+
+    folder: where to; None: data/
+    train (COUNT): training images
+    val (COUNT): validation images
+    objects (COUNT): objects in each image: a number, or fewest and most
+    size (SIDE): side of the images in pixels
+    workers: processes that render; None: one for each core
+    """
+
+    folder: str | None = None
+    train: int = 1000
+    val: int = 200
+    objects: tuple[int, ...] = (1,)
+    size: int = 256
+    workers: int | None = None
 
 
-def _pikachu_options(part):
-    _folder_option(part, "data/pikachu")
+class FetchOptions:
+    """Where the Pikachu set goes.
+
+    folder: where to
+    """
+
+    folder: str = "data/pikachu"
 
 
-def _folder_option(part, default):
-    part.add_argument("--folder", help=f"where to; default: {default}")
+class DownloadOptions:
+    """Where archives go.
+
+    folder: where to
+    keep: keep the archives once they are unpacked
+    """
+
+    folder: str
+    keep: bool = False
 
 
-def _download_options(part):
-    names = [*downloads.ARCHIVE_GROUPS, *downloads.ARCHIVES]
-    part.add_argument("name", choices=names, metavar="NAME",
-                      help=", ".join(names))
-    part.add_argument("--folder", required=True, help="where to")
-    part.add_argument("--keep", action="store_true",
-                      help="keep the archives once they are unpacked")
+class CheckOptions:
+    """With what a data set is compared.
+
+    model (NAME): the network whose anchors are compared; `info --presets`
+        lists them
+    out (FILE.png): write a picture
+    """
+
+    model: str = "dsod_tiny"
+    out: str | None = None
 
 
-def _convert_options(part):
-    part.add_argument("source", metavar="FROM", help="a data set, see below")
-    part.add_argument("target", metavar="TO",
-                      help=", ".join(conversion.TARGETS))
-    part.add_argument("--bad", choices=("error", "skip"), default="error",
-                      help="stop at a faulty image, or leave it out and "
-                      "count it")
-
-
-def _check_options(part):
-    part.add_argument("spec", metavar="DATA", help="a data set, see below")
-    part.add_argument("--model", choices=configs.NAMED, default="dsod_tiny",
-                      help="the network whose anchors are compared, default "
-                      "dsod_tiny")
-    part.add_argument("--out", metavar="FILE.png", help="write a picture")
-
-
-DATA_COMMANDS = {"standin": (_standin, _standin_options),
-            "pikachu": (_pikachu, _pikachu_options),
-            "download": (_download, _download_options),
-            "convert": (_convert, _convert_options),
-            "check": (_check, _check_options)}
+ARCHIVE_NAMES = [*downloads.ARCHIVE_GROUPS, *downloads.ARCHIVES]
+# name: function, options, and what stands without a name.
+DATA_COMMANDS = {
+    "standin": (_standin, StandinOptions, {}),
+    "pikachu": (_pikachu, FetchOptions, {}),
+    "download": (_download, DownloadOptions, {"name": {
+        "choices": ARCHIVE_NAMES, "metavar": "NAME",
+        "help": ", ".join(ARCHIVE_NAMES)}}),
+    "convert": (_convert, FaultOptions, {
+        "source": {"metavar": "FROM", "help": "a data set, see below"},
+        "target": {"metavar": "TO", "help": ", ".join(conversion.TARGETS)}}),
+    "check": (_check, CheckOptions, {
+        "spec": {"metavar": "DATA", "help": "a data set, see below"}})}

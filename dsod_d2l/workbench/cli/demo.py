@@ -9,7 +9,7 @@ import time
 from collections import deque
 
 from .detect import as_rows
-from .options import detector_options, make_detector, pairs
+from .options import add_detector, make_detector, pairs
 
 DEMO_THRESHOLD = 0.6       # the authors draw from here
 RECENT = 30           # frames over which the speed is measured
@@ -25,7 +25,7 @@ def add_options(parser):
                         "as a video")
     parser.add_argument("--frames", type=int, metavar="COUNT",
                         help="stop after so many")
-    detector_options(parser, DEMO_THRESHOLD)
+    add_detector(parser, DEMO_THRESHOLD)
 
 
 def run(options):

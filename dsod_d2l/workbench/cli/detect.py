@@ -11,7 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from ...config.schedules import DRAWN
-from .options import detector_options, make_detector, pairs
+from .options import add_detector, make_detector, pairs
 
 
 def add_options(parser):
@@ -22,7 +22,7 @@ def add_options(parser):
                         "its boxes; for a folder of images, a folder; for a "
                         "video, a video, or with .jsonl a line of JSON per "
                         "frame")
-    detector_options(parser, DRAWN)
+    add_detector(parser, DRAWN)
 
 
 def run(options):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-
-from tabulate import tabulate
+from typing import Literal
 
 from ...config import DetectConfig
-from .options import data_options, detector_options, make_detector, open_data
+from .options import (DataOptions, add_detector, add_fields, figures,
+                      make_detector, open_data)
 
 _COLUMNS = ("AP", "AP50", "AP75", "voc07", "voc12", "AP_small", "AP_medium",
            "AP_large", "AR")
@@ -15,23 +15,30 @@ _HEADINGS = ("class", "objects", "detections", "AP", "AP50", "AP75", "VOC07",
          "VOC12", "small", "medium", "large", "AR")
 
 
+class EvaluateOptions(DataOptions):
+    """How it is judged, and what is written.
+
+    most: detections per image and class that count, 100 for COCO
+    strict: VOC: ask for an IoU above .5, not of .5
+    pixel: VOC: count the last pixel as part of a box, as its own program
+        does
+    out (FOLDER): write a report: curves, classes, kinds of mistakes, worst
+        images
+    save: also write the detections to FOLDER, as result files of VOC or of
+        COCO
+    """
+
+    most: int = 100
+    strict: bool = False
+    pixel: bool = False
+    out: str | None = None
+    save: Literal["voc", "coco"] | None = None
+
+
 def add_options(parser):
     """Add the options."""
-    data_options(parser)
-    detector_options(parser, DetectConfig.score_threshold)
-    parser.add_argument("--most", type=int, default=100, metavar="COUNT",
-                        help="detections per image and class that count, "
-                        "default 100 as COCO has it")
-    parser.add_argument("--strict", action="store_true", help="VOC: ask for "
-                        "an IoU above .5, not of .5")
-    parser.add_argument("--pixel", action="store_true", help="VOC: count the "
-                        "last pixel as part of a box, as its own program "
-                        "does")
-    parser.add_argument("--out", metavar="FOLDER", help="write a report: "
-                        "curves, classes, kinds of mistakes, worst images")
-    parser.add_argument("--save", choices=("voc", "coco"), help="also write "
-                        "the detections to FOLDER, as result files of VOC "
-                        "or of COCO")
+    add_fields(parser, EvaluateOptions)
+    add_detector(parser, DetectConfig.score_threshold)
 
 
 def run(options):
@@ -60,14 +67,13 @@ def run(options):
 
 
 def _table(classes, result):
-    def figures(row):
+    def cells(row):
         return ["-" if value != value else f"{value:.3f}" for value in
                 (getattr(row, name) for name in _COLUMNS)]
-    rows = [(classes[row.label], row.objects, row.detections, *figures(row))
+    rows = [(classes[row.label], row.objects, row.detections, *cells(row))
             for row in result.classes]
-    rows.append(("all", result.objects, "", *figures(result)))
-    return tabulate(rows, _HEADINGS, disable_numparse=True, stralign="right",
-                    colalign=("left",))
+    rows.append(("all", result.objects, "", *cells(result)))
+    return figures(rows, _HEADINGS)
 
 
 def _write(options, dataset, classes, detections, truths, result):

@@ -7,27 +7,36 @@ from tabulate import tabulate
 from ...config import NAMED
 from ...runtime import devices
 from .. import machine
-from .options import input_option, input_size, pairs
+from ..recipes import RECIPES
+from .options import NetworkOptions, add_fields, figures, input_size, pairs
+
+
+class InfoOptions(NetworkOptions):
+    """What info is asked.
+
+    model (NAME): a network to describe; without it, the machine is described
+    presets: list the networks that --model may name, and the recipes
+    num_classes: foreground classes; None: those of the preset
+    time: measure the forward pass of one image
+    picture (FILE): draw the network into an image file
+    """
+
+    presets: bool = False
+    num_classes: int | None = None
+    time: bool = False
+    picture: str | None = None
 
 
 def add_options(parser):
     """Add the options of ``info``."""
-    parser.add_argument("--model", choices=NAMED, help="a network to "
-                        "describe; without it, the machine is described")
-    parser.add_argument("--num-classes", type=int, help="foreground classes")
-    input_option(parser)
-    parser.add_argument("--authors", action="store_true", help="the network "
-                        "as the authors' code builds it, slips included")
-    parser.add_argument("--time", action="store_true",
-                        help="measure the forward pass of one image")
-    parser.add_argument("--picture", metavar="FILE",
-                        help="draw the network into an image file")
+    add_fields(parser, InfoOptions)
 
 
 def describe_network(options):
     """Return a network as a JSON-ready value and as tables to read."""
     from ... import models
-    net = models.build(options.model, **_changes(options))
+    net = models.build(options.model, options.num_classes,
+                       authors=options.authors, **input_size(options))
     config, summary = net.config, models.summarise(net)
     value = {"parameters": models.count_parameters(net),
              "all_parameters": models.count_parameters(net, trainable=False),
@@ -48,14 +57,6 @@ def describe_network(options):
                                _maps(config, summary)])
 
 
-def _changes(options):
-    """Return the changes that the options make to the preset."""
-    changes = {"authors": True} if options.authors else {}
-    if options.num_classes is not None:
-        changes["num_classes"] = options.num_classes
-    return changes | input_size(options)
-
-
 def _head(config, value):
     facts = {"network": config.name, "classes": config.num_classes,
              "input": " x ".join(map(str, config.input_size)),
@@ -73,9 +74,8 @@ def _stages(summary):
     rows = [(row.name, *_cells(row.shape), f"{row.parameters:,}",
              f"{row.multiply_adds / 1e6:,.1f}", row.feature_map or "")
             for row in [*summary.stages, *summary.heads]]
-    return tabulate(rows, ("stage", "channels", "cells", "parameters",
-                           "million multiply-adds", "map"),
-                    colalign=("left",) + ("right",) * 5)
+    return figures(rows, ("stage", "channels", "cells", "parameters",
+                          "million multiply-adds", "map"))
 
 
 def _maps(config, summary):
@@ -93,8 +93,21 @@ def _cells(shape):
     return shape[0], f"{shape[1]} x {shape[2]}"
 
 
+def _presets():
+    """Return the networks and recipes by name, as a value and a table."""
+    rows = [(name, config.family, " x ".join(map(str, config.input_size)),
+             config.anchor_count) for name, config in NAMED.items()]
+    recipes = [(name, recipe.model) for name, recipe in RECIPES.items()]
+    value = {"networks": list(NAMED), "recipes": list(RECIPES)}
+    return value, "\n\n".join([
+        tabulate(rows, ("network", "family", "input", "anchors")),
+        tabulate(recipes, ("recipe", "network"))])
+
+
 def run(options):
     """Describe a network, or this machine (what to paste in a question)."""
+    if options.presets:
+        return _presets()
     if not options.model:
         found = machine.describe_machine()
         return found, pairs(found)

@@ -14,19 +14,27 @@ import sys
 import time
 
 from ...runtime import devices
+from .options import add_fields
 
 GRACE = 3                 # seconds for the others to end by themselves
 END = 15                  # seconds for the last words, then they are killed
 HOST = "127.0.0.1"
 
 
+class LaunchOptions:
+    """How many processes.
+
+    workers: processes that train; each batch is divided among them
+    servers: processes that add up gradients
+    """
+
+    workers: int
+    servers: int = 1
+
+
 def add_options(parser):
     """Add the options, and the command to be launched."""
-    parser.add_argument("--workers", type=int, required=True,
-                        help="processes that train; each batch is divided "
-                        "among them")
-    parser.add_argument("--servers", type=int, default=1,
-                        help="processes that add up gradients, default 1")
+    add_fields(parser, LaunchOptions)
     parser.add_argument("words", nargs=argparse.REMAINDER,
                         metavar="-- train ...", help="what each worker does")
 
@@ -180,10 +188,14 @@ def _end_of(code):
     return f"ended with code {code}"
 
 
+def resuming(words):
+    """Return the line that goes on with a command, for a shell."""
+    return shlex.join([*words, *([] if "--resume" in words else
+                                 ["--resume"])])
+
+
 def _how_to_go_on():
-    again = [] if "--resume" in sys.orig_argv else ["--resume"]
-    return ("If it has saved something, go on with: "
-            + shlex.join([*sys.orig_argv, *again]))
+    return f"If it has saved something, go on with: {resuming(sys.orig_argv)}"
 
 
 def _stopped(number):

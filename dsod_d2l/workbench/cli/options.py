@@ -1,28 +1,159 @@
-"""What several commands share: options, data sets, detectors, tables."""
+"""What several commands share: options, data sets, detectors, tables.
+
+The options of a command are the fields of a class: the type says what is
+read, and the docstring is the help, with what stands for a value in brackets
+behind the name. ``TrainConfig`` and ``DetectConfig`` are read so, too. One
+that has no value must be given.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
+import types
+import typing
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from tabulate import tabulate
 
-from ... import config as configs
-from ...config import DetectConfig
+from ...config import NAMED, DetectConfig
 from ...runtime import devices
+from ...transforms import AUGMENTATIONS
 from ..formats import addresses
 
-DATA = ("what to read: standin, rec:PATH, voc:FOLDER[:SET], coco:FILE, "
-        "csv:FILE, yolo:FOLDER, list:FILE or pikachu:FOLDER; `data --help` "
-        "explains them and their options")
+SIGNS = {int: "N", float: "X"}       # what stands for a number
 
 
-def input_option(parser):
-    """Add --input."""
-    parser.add_argument("--input", type=int, nargs="+", metavar="SIDE",
-                        help="height and width in pixels, or one for both")
+class FaultOptions:
+    """What becomes of faulty images.
+
+    bad: stop at a faulty image, or leave it out and count it
+    """
+
+    bad: Literal["error", "skip"] = "error"
 
 
-def input_size(options):
+class DataOptions(FaultOptions):
+    """Which data set is read.
+
+    data (SET): what to read: standin, rec:PATH, voc:FOLDER[:SET], coco:FILE,
+        csv:FILE, yolo:FOLDER, list:FILE or pikachu:FOLDER; `data --help`
+        explains them and their options
+    """
+
+    data: str
+
+
+class NetworkOptions:
+    """Which network is built.
+
+    model (NAME): the network; `info --presets` lists them
+    input (SIDE): height and width of the network in pixels, or one for both
+    authors: the network as the authors' code builds it, slips included
+    """
+
+    model: str | None = None
+    input: tuple[int, ...] | None = None
+    authors: bool = False
+
+
+class DeviceOptions:
+    """Where it is computed.
+
+    device: where to compute; None: a GPU where there is one
+    """
+
+    device: Literal["cpu", "gpu"] | None = None
+
+
+class WeightsOptions(DeviceOptions):
+    """Which network that has been trained.
+
+    weights (FILE): the weights, which know their network and its classes
+    letter_box: fit images in undistorted: only for weights so old that they
+        do not say that they want it
+    """
+
+    weights: str
+    letter_box: bool = False
+
+
+def field_texts(kind: type) -> dict[str, tuple[str, str]]:
+    """Return {field: (what is in brackets, text)} of a docstring.
+
+    >>> field_texts(NetworkOptions)["model"]
+    ('NAME', 'the network; `info --presets` lists them')
+    """
+    rows = re.findall(r"^(\w+(?:, \w+)*)(?: \((.+)\))?: (.+(?:\n +.+)*)",
+                      inspect.getdoc(kind) or "", re.M)
+    return {name: (sign, " ".join(text.split()).rstrip(".").replace("``", ""))
+            for names, sign, text in rows for name in names.split(", ")}
+
+
+def add_fields(parser: Any, kind: type, absent: bool = False,
+               defaults: dict[str, Any] | None = None,
+               **choices: Iterable[str]) -> None:
+    """Add an option for each field of a class.
+
+    Args:
+        parser: of the command.
+        kind: the class; a field without a value must be given.
+        absent: whether what is not given is absent from what is parsed.
+        defaults: {field: value}, and only these fields; None: all, with
+            their own.
+        choices: of fields whose type cannot list them.
+    """
+    texts = {name: text for base in reversed(kind.__mro__)
+             for name, text in field_texts(base).items()}
+    hints = typing.get_type_hints(kind)
+    choices = {"model": NAMED, "augment": AUGMENTATIONS, **choices}
+    for name in defaults or hints:
+        value = (defaults or {}).get(name, getattr(kind, name, None))
+        sign, text = texts[name]
+        text, _, none = text.partition("; None: ")
+        more: dict[str, Any] = _how_to_read(hints[name])
+        if "type" in more:
+            more["metavar"] = sign or SIGNS.get(more["type"])
+            more["choices"] = choices.get(name, more.get("choices"))
+        shown = none if value is None else _shown(value)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", **more,
+            required=not hasattr(kind, name),
+            default=SUPPRESS if absent else value,
+            help=f"{text} (default {shown})" if shown else text)
+
+
+def _how_to_read(hint: Any) -> dict[str, Any]:
+    """Return what ``add_argument`` is told of a type."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return _how_to_read(parts[0])              # the other is None
+    if hint is bool:
+        return {"action": "store_true"}
+    if typing.get_origin(hint) is Literal:
+        return {"type": str, "choices": parts}
+    return ({"type": parts[0], "nargs": "+"} if parts else {"type": hint})
+
+
+def _shown(value: Any) -> str:
+    """Return a default as the help has it; "" for one that says nothing."""
+    if isinstance(value, tuple):
+        return " ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if isinstance(value, bool) else str(value)
+
+
+def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
+    """Return the fields of a class that were given, with their values."""
+    return {name: getattr(options, name) for name in
+            typing.get_type_hints(kind) if hasattr(options, name)}
+
+
+def input_size(options: Namespace) -> dict[str, Any]:
     """Return what --input changes of a network, as fields."""
     if not options.input:
         return {}
@@ -32,42 +163,18 @@ def input_size(options):
     return {"input_size": (options.input * 2)[:2]}
 
 
-def device_option(parser):
-    """Add --device."""
-    parser.add_argument("--device", choices=("cpu", "gpu"),
-                        help="default: a GPU where there is one")
+def add_detector(parser: ArgumentParser, threshold: float) -> None:
+    """Add --weights, --device and the fields of ``DetectConfig``."""
+    add_fields(parser, WeightsOptions)
+    add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
+        DetectConfig(score_threshold=threshold)))
 
 
-def data_options(parser):
-    """Add --data and --bad."""
-    parser.add_argument("--data", required=True, metavar="SET", help=DATA)
-    parser.add_argument("--bad", choices=("error", "skip"), default="error",
-                        help="stop at a faulty image, or leave it out and "
-                        "count it")
-
-
-def detector_options(parser, threshold):
-    """Add --weights, --device and a field of DetectConfig each."""
-    parser.add_argument("--weights", required=True, metavar="FILE")
-    device_option(parser)
-    parser.add_argument("--score-threshold", type=float, default=threshold,
-                        help=f"least score, default {threshold:g}")
-    for name in ("nms_threshold", "candidates", "keep"):
-        default = getattr(DetectConfig, name)
-        parser.add_argument("--" + name.replace("_", "-"), default=default,
-                            type=type(default), help=f"default {default:g}")
-    parser.add_argument("--letter-box", action="store_true",
-                        help="fit images in undistorted: only for weights "
-                        "so old that they do not say that they want it")
-
-
-def make_detector(options):
+def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
     from ...detection import Detector
     context, _ = devices.device(options.device)
-    settings = configs.DetectConfig(
-        score_threshold=options.score_threshold, keep=options.keep,
-        nms_threshold=options.nms_threshold, candidates=options.candidates)
+    settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = Detector.from_weights(options.weights, ctx=context,
                                      detect_config=settings)
     if options.letter_box:
@@ -76,7 +183,8 @@ def make_detector(options):
     return detector
 
 
-def open_data(options, spec=None, **more):
+def open_data(options: Namespace, spec: str | None = None,
+              **more: Any) -> Any:
     """Open a data set, --data by default; only some take --bad."""
     spec = spec or options.data
     if not spec.startswith("standin"):
@@ -84,13 +192,19 @@ def open_data(options, spec=None, **more):
     return addresses.open_dataset(spec, **more)
 
 
-def pairs(values):
+def pairs(values: dict[str, Any]) -> str:
     """Return names and values as a table to read."""
     return tabulate([(name, _text(value)) for name, value in values.items()],
                     tablefmt="plain", disable_numparse=True)
 
 
-def _text(value):
+def figures(rows: Iterable[Iterable[Any]], headings: Sequence[str]) -> str:
+    """Return a table of names and, right of them, numbers already in words."""
+    return tabulate(rows, headings, disable_numparse=True,
+                    colalign=("left",) + ("right",) * (len(headings) - 1))
+
+
+def _text(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "nothing"
     return "-" if value is None else value

@@ -5,68 +5,75 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-
-from tabulate import tabulate
+from typing import Literal
 
 from ...config import TrainConfig
 from ...runtime import devices
-from .. import recipes as configs
-from .options import data_options, device_option, open_data
-from .train import add_field
+from ..recipes import steps_of
+from .options import (DataOptions, WeightsOptions, add_fields, figures,
+                      given_fields, open_data)
 
 # Of TrainConfig, for the training after pruning.
 SETTINGS = {"batch_size": 16, "learning_rate": 1e-3, "optimiser": "adam",
             "weight_decay": 0.0, "augment": "light", "held_back": 0.1,
             "workers": None, "seed": 0}
-# Options of pruning that a scan has no use for, with their defaults.
-CYCLE = {"steps": 1, "finetune": 0.0, "scope": "layer", "multiple": None}
 _HEADINGS = ("", "parameters", "million multiply-adds", "ms", "AP", "AP50")
+
+
+class PruneOptions(WeightsOptions, DataOptions):
+    """Which layers are pruned, where to, and on what it is judged.
+
+    validation (SET): judge on this data set, and hold nothing back
+    out (FOLDER): where the networks go, or the picture and the table of a
+        scan; None: beside the weights, named after them with -pruned or
+        -scan
+    layers (NAME): only these, such as 'to_first.*'
+    protect (NAME): not these
+    shortcuts: also layers whose maps are added, the same filters of all
+    """
+
+    validation: str | None = None
+    out: str | None = None
+    layers: tuple[str, ...] = ("*",)
+    protect: tuple[str, ...] = ()
+    shortcuts: bool = False
+
+
+class CycleOptions:
+    """How it is pruned, of which a scan has no use.
+
+    steps: how often to prune
+    finetune (EPOCHS): training after each step
+    scope: take the ratio of each layer, or of all together
+    multiple: round what is left to a multiple of this: oneDNN is slow with
+        other widths; None: 16
+    """
+
+    steps: int = 1
+    finetune: float = 0.0
+    scope: Literal["layer", "global"] = "layer"
+    multiple: int | None = None
 
 
 def add_options(parser):
     """Add the options, some fields of TrainConfig among them."""
-    parser.add_argument("--weights", required=True, metavar="FILE")
-    data_options(parser)
-    parser.add_argument("--validation", metavar="SET", help="judge on this "
-                        "data set, and hold nothing back")
-    parser.add_argument("--out", metavar="FOLDER", help="where the "
-                        "networks go, or the picture and the table of a "
-                        "scan; default: beside the weights, named after them "
-                        "with -pruned or -scan")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ratio", type=float, help="share of the filters that "
-                      "each step takes out, 0 to 1")
+    what.add_argument("--ratio", type=float, metavar="X", help="share of the "
+                      "filters that each step takes out, 0 to 1")
     what.add_argument("--scan", type=float, nargs="*", metavar="RATIO",
                       help="prune nothing: judge with each layer pruned by "
-                      "itself, at these ratios, default .25 .5 .75")
-    parser.set_defaults(**CYCLE)
-    parser.add_argument("--steps", type=int, help="how often to "
-                        "prune, default 1")
-    parser.add_argument("--finetune", type=float, metavar="EPOCHS",
-                        help="training after each step, default none")
-    parser.add_argument("--scope", choices=("layer", "global"), help="take "
-                        "the ratio of each layer, or of all together")
-    parser.add_argument("--layers", nargs="+", default=["*"], metavar="NAME",
-                        help="only these, such as 'to_first.*'")
-    parser.add_argument("--protect", nargs="+", default=[], metavar="NAME",
-                        help="not these")
-    parser.add_argument("--shortcuts", action="store_true", help="also "
-                        "layers whose maps are added, the same filters of all")
-    parser.add_argument("--multiple", type=int, help="round what is left to "
-                        "a multiple of this, default 16: oneDNN is slow with "
-                        "other widths")
-    device_option(parser)
-    for field in dataclasses.fields(TrainConfig):
-        if field.name in SETTINGS:
-            add_field(parser, field, SETTINGS[field.name])
+                      "itself, at these ratios (default .25 .5 .75)")
+    for kind in (PruneOptions, CycleOptions):
+        add_fields(parser, kind)
+    add_fields(parser, TrainConfig, absent=True, defaults=SETTINGS)
 
 
 def run(options):
     """Take filters out of a network, and train what is left."""
     from ... import weights
     if options.scan is not None:
-        for name, default in CYCLE.items():
-            if getattr(options, name) != default:
+        for name, given in given_fields(options, CycleOptions).items():
+            if given != getattr(CycleOptions, name):
                 raise ValueError(f"--{name} goes with --ratio: --scan prunes "
                                  "nothing")
     options.out = options.out or _beside(options)
@@ -133,11 +140,10 @@ def _prune(options, net, classes, dataset, judged, training):
         scope=options.scope, **_wishes(options), **rounded)
     value = {"weights": str(Path(options.out) / "model.safetensors"),
              "images": len(judged), "rows": [row._asdict() for row in rows]}
-    table = tabulate(
+    table = figures(
         [(row.stage, f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.0f}",
           f"{row.latency:.1f}", f"{row.AP:.3f}", f"{row.AP50:.3f}")
-         for row in rows], _HEADINGS, disable_numparse=True,
-        colalign=("left",) + ("right",) * 5)
+         for row in rows], _HEADINGS)
     return value, f"{table}\n\nwritten: {value['weights']}"
 
 
@@ -149,7 +155,7 @@ def _training(options, settings, images):
     if not options.finetune:
         return None
     return dataclasses.replace(settings, held_back=0.0, steps=(
-        configs.steps_of(options.finetune, images, settings)))
+        steps_of(options.finetune, images, settings)))
 
 
 def _scan(options, net, classes, judged):
@@ -171,10 +177,8 @@ def _scan(options, net, classes, judged):
              "written": [str(folder / "sensitivity.png")]}
     (folder / "sensitivity.json").write_text(json.dumps(value) + "\n",
                                              encoding="utf-8")
-    table = tabulate([(row.layer, row.filters, f"{row.ratio:g}",
-                       f"{row.AP:.3f}") for row in rows],
-                     ("layer", "filters", "ratio", "AP"),
-                     disable_numparse=True,
-                     colalign=("left",) + ("right",) * 3)
+    table = figures([(row.layer, row.filters, f"{row.ratio:g}",
+                      f"{row.AP:.3f}") for row in rows],
+                    ("layer", "filters", "ratio", "AP"))
     return value, (f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
                    f"{table}\n\nwritten: {value['written'][0]}")

@@ -3,54 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
-from argparse import SUPPRESS
 from pathlib import Path
 
-from ...config import NAMED, TrainConfig
+from ...config import TrainConfig
 from ...runtime import devices
 from .. import machine
-from .. import recipes as configs
-from ..recipes import RECIPES
-from .options import (data_options, device_option, input_option, input_size,
-                      open_data, pairs)
+from ..recipes import RECIPES, get_recipe, steps_of
+from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
+                      given_fields, input_size, open_data, pairs)
 
-PATIENCE = 1800           # seconds
 MODEL = "dsod_tiny"       # where neither option nor recipe names one
+
+
+class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
+    """What train is told besides the fields of ``TrainConfig``.
+
+    validation (SET): choose the best model on this data set, and hold
+        nothing back
+    out (FOLDER): where weights, checkpoints and history go
+    recipe (NAME): a way to train with its network, which `info --presets`
+        lists; other options go before it
+    model (NAME): the network; None: that of the recipe, or dsod_tiny
+    weights (FILE): start from these weights, as far as they fit
+    backbone_weights (FILE): start the backbone from a classifier's weights,
+        .params or .safetensors
+    resume: go on from the newest checkpoint in FOLDER
+    dry_run: only print the plan: steps, learning rates, images, memory
+    epochs: how often to see every image, instead of --steps
+    devices (LIST): divide each batch among GPUs, such as 0,1 (cpu0,cpu1
+        tries it on a CPU)
+    patience: seconds that one of several workers waits for the others, see
+        launch
+    """
+
+    validation: str | None = None
+    out: str | None = None
+    recipe: str | None = None
+    weights: str | None = None
+    backbone_weights: str | None = None
+    resume: bool = False
+    dry_run: bool = False
+    epochs: float | None = None
+    devices: str | None = None
+    patience: float = 1800.0
 
 
 def add_options(parser):
     """Add the options: one for every field of TrainConfig among them."""
-    data_options(parser)
-    parser.add_argument("--validation", metavar="SET", help="choose the best "
-                        "model on this data set, and hold nothing back")
-    parser.add_argument("--out", metavar="FOLDER", help="where weights, "
-                        "checkpoints and history go")
-    parser.add_argument("--recipe", choices=RECIPES, help="a way to train "
-                        "with its network; other options go before it")
-    parser.add_argument("--model", choices=NAMED, help="default: that of "
-                        f"the recipe, or {MODEL}")
-    parser.add_argument("--authors", action="store_true", help="the network "
-                        "as the authors' code builds it, slips included")
-    input_option(parser)
-    parser.add_argument("--weights", metavar="FILE", help="start from these "
-                        "weights, as far as they fit")
-    parser.add_argument("--backbone-weights", metavar="FILE", help="start the "
-                        "backbone from a classifier's weights, .params or "
-                        ".safetensors")
-    parser.add_argument("--resume", action="store_true", help="go on from "
-                        "the newest checkpoint in FOLDER")
-    parser.add_argument("--dry-run", action="store_true", help="only print "
-                        "the plan: steps, learning rates, images, memory")
-    parser.add_argument("--epochs", type=float, help="instead of --steps")
-    device_option(parser)
-    parser.add_argument("--devices", metavar="LIST", help="divide each batch "
-                        "among GPUs, such as 0,1 (cpu0,cpu1 tries it on a "
-                        "CPU)")
-    parser.add_argument("--patience", type=float, default=PATIENCE,
-                        help="seconds that one of several workers waits for "
-                        f"the others, default {PATIENCE}; see launch")
-    for field in dataclasses.fields(TrainConfig):
-        add_field(parser, field, field.default)
+    add_fields(parser, TrainOptions, recipe=RECIPES)
+    add_fields(parser, TrainConfig, absent=True)
 
 
 def run(options):
@@ -69,7 +70,7 @@ def _train(options, team=None):
     if not (options.out or options.dry_run):
         raise ValueError("--out must name the folder for weights, "
                          "checkpoints and history")
-    recipe = configs.get_recipe(options.recipe) if options.recipe else None
+    recipe = get_recipe(options.recipe) if options.recipe else None
     dataset = open_data(options, cache=not options.dry_run)
     validation = options.validation and open_data(options, options.validation)
     settings = _settings(options, recipe, len(dataset))
@@ -93,12 +94,10 @@ def _train(options, team=None):
     if transfer:
         value["started_from"] = {
             "weights": options.weights or options.backbone_weights,
-            "loaded": len(transfer.loaded), "drawn": transfer.drawn,
-            "left": transfer.left, "converted": transfer.converted,
-            "differing": transfer.differing}
-    return value, pairs({name: value[name] for name in
-                         ("weights", "steps", "seconds", "loss")}
-                        | {"best": _best(fitted.best)})
+            **transfer._asdict(), "loaded": len(transfer.loaded)}
+    best = fitted.best and "AP {AP:.3f} at step {step}".format(**fitted.best)
+    told = ("weights", "steps", "seconds", "loss")
+    return value, pairs({name: value[name] for name in told} | {"best": best})
 
 
 def _device(options):
@@ -131,9 +130,7 @@ def _start(options, net, classes, context):
 def _settings(options, recipe, images):
     """Return the ``TrainConfig``: options go before the recipe."""
     from ..runs.plan import split_sizes
-    given = {field.name: getattr(options, field.name)
-             for field in dataclasses.fields(TrainConfig)
-             if hasattr(options, field.name)}
+    given = given_fields(options, TrainConfig)
     if options.validation:
         given["held_back"] = 0.0
     settings = dataclasses.replace(recipe.train if recipe else TrainConfig(),
@@ -147,7 +144,7 @@ def _settings(options, recipe, images):
         raise ValueError(f"epochs must be positive, found {epochs:g}")
     if options.epochs and "steps" in given:
         raise ValueError("--steps and --epochs exclude each other")
-    return dataclasses.replace(settings, steps=configs.steps_of(
+    return dataclasses.replace(settings, steps=steps_of(
         epochs, split_sizes(images, settings)[0], settings))
 
 
@@ -158,12 +155,10 @@ def _network(options, recipe, classes):
     if options.weights:
         from ..pretrained.transfer import settings_of
         changes = settings_of(options.weights, name)
-    if options.authors:
-        changes["authors"] = True
     if recipe and name == recipe.model:
         changes |= recipe.changes
-    return {"name_or_config": name, **changes, **input_size(options),
-            "num_classes": classes}
+    return {"name_or_config": name, "authors": options.authors, **changes,
+            **input_size(options), "num_classes": classes}
 
 
 def _plan(net, images, settings, recipe):
@@ -175,28 +170,3 @@ def _plan(net, images, settings, recipe):
     lines = [f"{net.config.name}, {size} pixels, {net.config.num_classes} "
              "classes", plan_text(plan)]
     return value, "\n".join(lines + ([recipe.note] if recipe else []))
-
-
-def _best(best):
-    return f"AP {best['AP']:.3f} at step {best['step']}" if best else "-"
-
-
-def add_field(parser, field, default):
-    """Add an option for one field of TrainConfig, absent if not given.
-
-    Args:
-        parser: an ``ArgumentParser``.
-        field: of ``dataclasses.fields(TrainConfig)``.
-        default: what the help names; the caller sees to it.
-    """
-    name = "--" + field.name.replace("_", "-")
-    if isinstance(default, tuple):
-        parser.add_argument(name, type=float, nargs="+", default=SUPPRESS,
-                            help=f"default {' '.join(map(str, default))}")
-        return
-    if isinstance(default, bool):
-        parser.add_argument(name, action="store_true", default=SUPPRESS)
-        return
-    kind = {"clip": float, "workers": int}.get(field.name, type(default))
-    parser.add_argument(name, type=kind, default=SUPPRESS,
-                        help=f"default {default}")

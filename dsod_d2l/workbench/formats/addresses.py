@@ -210,3 +210,17 @@ def open_dataset(spec, split=None, **options):
         return parts[0]
     from ...datasets.wrappers import Combined
     return Combined(parts)
+
+
+def add_format(kind, opener, form, meaning, options=()):
+    """Make a format known to ``open_dataset``, and to the help.
+
+    Args:
+        kind: what stands before the colon.
+        opener: called with what stands behind it, the split ("train", "val"
+            or None) and a dictionary of options; returns the data set.
+        form, meaning: its row of the help.
+        options: names of its own options, behind a ``?``.
+    """
+    _FILES[kind], ADDRESS_FORMS[form] = opener, meaning
+    _OWN[kind] = set(options)

@@ -1,0 +1,55 @@
+"""Networks, files and detectors: whichever one has, the face takes it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..detection import Detector
+from ..evaluation import Evaluation, evaluate_dataset
+
+
+def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
+    """Make a ``Detector`` of a network, or of the file that holds one.
+
+    Args:
+        network: what ``detection.Detector`` takes, or the path of a weights
+            file, a .safetensors.
+        classes: names of the classes; a file has its own.
+        options: of ``detection.Detector``; for a file, ctx as well.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is of
+            another kind.
+    """
+    if not isinstance(network, (str, os.PathLike)):
+        return Detector(network, classes, **options)
+    if Path(network).suffix != ".safetensors":
+        raise ValueError(f"{network}: expected a file that ends in "
+                         ".safetensors, as training writes it")
+    if classes is not None:
+        raise ValueError(f"{network} has its own classes: leave them out")
+    return Detector.from_weights(network, **options)
+
+
+def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
+    """Judge a network on a data set: AP, AP50, AP75 and more, as fractions.
+
+    Args:
+        network: a network, the path of its weights file, or a ``Detector``.
+        dataset: any data set that has the classes of the network.
+        rules: of ``evaluation.evaluate_detections``, such as ``most``.
+
+    Returns:
+        ``Evaluation``; the figures of each class are in its ``classes``.
+
+    Raises:
+        ValueError: the network and the data set have different classes.
+    """
+    if isinstance(network, (str, os.PathLike)):
+        network = open_detector(network)
+    elif not hasattr(network, "detect"):      # read from a file, it has names
+        network = open_detector(network, getattr(network, "classes",
+                                                 dataset.classes))
+    return evaluate_dataset(network, dataset, **rules)
