@@ -10,7 +10,7 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-KINDS = cache(get_type_hints)      # {field: what it may be} of a class
+_kinds = cache(get_type_hints)      # {field: what it may be} of a class
 
 
 def require(good: object, message: str) -> None:
@@ -49,7 +49,7 @@ def _numbers(config, names, words, least, most=inf, without=None, kind=Real):
     """Require that fields hold such numbers, or None where that is a choice.
     """
     for name in names:
-        value, kinds = getattr(config, name), KINDS(type(config)).get(name)
+        value, kinds = getattr(config, name), _kinds(type(config)).get(name)
         if value is None and type(None) in get_args(kinds):
             continue
         for one in value if isinstance(value, tuple) else (value,):
@@ -78,7 +78,7 @@ class Checked:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name,
                                _tuples(getattr(self, field.name)))
-        for name, kind in KINDS(type(self)).items():
+        for name, kind in _kinds(type(self)).items():
             value, known = getattr(self, name), get_args(kind)
             require(kind is not bool or isinstance(value, bool),
                     f"{name} must be True or False, found {value!r}")

@@ -343,9 +343,10 @@ class ToySSDConfig(ModelConfig):
         return [*halved, 1]
 
 
-FAMILIES = {cls.family: cls for cls in
-            (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
-             RefineDSODConfig, RefineSSDConfig)}
+FAMILIES: dict[str, type[ModelConfig]] = {
+    cls.family: cls for cls in
+    (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
+     RefineDSODConfig, RefineSSDConfig)}
 
 # What a file may ask for; a network beyond these would fill the memory.
 MOST_NUMBER, MOST_ITEMS, MOST_FIELDS = 1 << 16, 100, 10_000

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 from ast import literal_eval
+from typing import Any
 
 import mxnet as mx
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, is_aligned
 from ..files import one_line
+from .network import Network
 from .summary import MULTIPLYING, graph_shapes, output_shape
 
 RESIZABLE = (nn.Dense, nn.Conv2D, nn.Conv2DTranspose)
 
 
-def named_blocks(net):
+def named_blocks(net: Any) -> dict[str, Any]:
     """Return {structural name: block} of all blocks within a block."""
     found = {}
     for name, child in net._children.items():
@@ -29,7 +31,7 @@ def named_blocks(net):
     return found
 
 
-def narrow(net, widths):
+def narrow(net: Network, widths: dict[str, int]) -> None:
     """Give layers of a network another number of filters.
 
     Args:
