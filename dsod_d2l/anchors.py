@@ -80,8 +80,7 @@ def map_anchors(map_shape: tuple[int, int], spec: AnchorSpec,
     return corners.reshape(-1, 4).astype(np.float32)
 
 
-def all_anchors(map_shapes: Sequence[tuple[int, int]],
-                specs: Sequence[AnchorSpec],
+def all_anchors(map_shapes: Sequence, specs: Sequence[AnchorSpec],
                 image_shape: tuple[int, int]) -> np.ndarray:
     """Return the anchors of all feature maps, finest map first.
 

@@ -36,14 +36,22 @@ def chained(*blocks: Any) -> nn.HybridSequential:
     return chain
 
 
+def after_each(blocks: Any, x: Any) -> list:
+    """Return what each of the blocks makes of what the one before made."""
+    made = []
+    for block in blocks:
+        x = block(x)
+        made.append(x)
+    return made
+
+
 def halving_pool() -> nn.MaxPool2D:
     """Return a 2 x 2 max pooling that rounds up, as a stride of 2 does."""
     return nn.MaxPool2D(2, 2, ceil_mode=True)
 
 
 def norm_relu_conv(in_channels: int, channels: int, kernel: int = 1,
-                   stride: int = 1,
-                   bias: bool = False) -> nn.HybridSequential:
+                   stride: int = 1, bias: bool = False) -> nn.HybridSequential:
     """Return the pre-activation unit of DenseNet: BN, ReLU, convolution.
 
     Paper: DenseNet, section 3 (arXiv:1608.06993).

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .boxes import centre_to_corner, corner_to_centre, iou
-from .config.base import ModelConfig
+from .config.base import ModelConfig, one_of
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 LEAST_OVERLAP = 1e-6     # at or below it a pair is never matched, as in Caffe
@@ -186,9 +186,7 @@ def codec_for(config: ModelConfig) -> OffsetCodec:
     Raises:
         ValueError: there is no such codec.
     """
-    if config.codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}, found "
-                         f"{config.codec!r}")
+    one_of("codec", config.codec, CODECS)
     return CODECS[config.codec](config.offset_means, config.variances)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import inf
@@ -17,6 +17,12 @@ def require(good: object, message: str) -> None:
     """Raise a ValueError unless something holds."""
     if not good:
         raise ValueError(message)
+
+
+def one_of(name: str, value: object, known: Collection[str]) -> None:
+    """Require that a value is one of those that are known."""
+    require(value in known, f"{name} must be one of "
+            f"{', '.join(map(str, known))}, found {value!r}")
 
 
 def require_fields(cls: type[Checked], names: Iterable[str],
@@ -58,12 +64,11 @@ def _numbers(config, names, words, least, most=inf, without=None, kind=Real):
                     f"{name} must be {words}, found {one!r}")
 
 
-def _tuples(value):
+def _tuples(item):
     """Make tuples of what is given, or comes from a file, as lists."""
-    if isinstance(value, Iterable) and not isinstance(value,
-                                                      (str, bytes, dict)):
-        return tuple(map(_tuples, value))
-    return value
+    if isinstance(item, (str, bytes, dict)) or not isinstance(item, Iterable):
+        return item
+    return tuple(map(_tuples, item))
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,11 @@ class Checked:
             object.__setattr__(self, field.name,
                                _tuples(getattr(self, field.name)))
         for name, kind in _kinds(type(self)).items():
-            value, known = getattr(self, name), get_args(kind)
+            value = getattr(self, name)
             require(kind is not bool or isinstance(value, bool),
                     f"{name} must be True or False, found {value!r}")
-            require(get_origin(kind) is not Literal or value in known,
-                    f"{name} must be one of {', '.join(map(str, known))}, "
-                    f"found {value!r}")
+            if get_origin(kind) is Literal:
+                one_of(name, value, get_args(kind))
         self.check()
 
     def check(self) -> None:

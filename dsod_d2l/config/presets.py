@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import repeat
 from math import floor, sqrt
 from typing import Any
 
@@ -18,11 +19,9 @@ TWO = (1, 2, 1 / 2)
 THREE = (1, 2, 1 / 2, 3, 1 / 3)
 
 
-def _rows(pairs, ratios, steps=None):
+def _rows(pairs, ratios, steps=repeat(None)):
     """Return one AnchorSpec per map."""
-    steps = steps or (None,) * len(pairs)
-    return tuple(AnchorSpec(sizes=pair, ratios=shape, step=step)
-                 for pair, shape, step in zip(pairs, ratios, steps))
+    return tuple(map(AnchorSpec, pairs, ratios, steps))
 
 
 def _parts(numbers, whole):

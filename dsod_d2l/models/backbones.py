@@ -8,10 +8,8 @@ from typing import Any
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import chained, convolution, halving_pool
-from ..config.classifiers import (BackboneConfig, MobileNetV1Config,
-                                  MobileNetV2Config, ResNet50Config,
-                                  VGG16Config)
+from ..blocks import after_each, chained, convolution, halving_pool
+from ..config import classifiers
 
 HE = init.Xavier("gaussian", "in", 2)     # keeps the size of what ReLU halves
 
@@ -48,10 +46,7 @@ class Backbone(nn.HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> list:
         """Return the maps."""
-        made = []
-        for stage in self.stages:
-            x = stage(x)
-            made.append(x)
+        made = after_each(self.stages, x)
         return [made[tap] for tap in self.taps]
 
     def named_stages(self) -> list[tuple[str, Any]]:
@@ -123,7 +118,7 @@ class VGG16(Backbone):
     (arXiv:1711.06897).
     """
 
-    def __init__(self, config: VGG16Config):
+    def __init__(self, config: classifiers.VGG16Config):
         super().__init__()
         unit = partial(conv_unit, norm=config.norm, bias=True)
         width, left = 3, [*config.widths]
@@ -191,7 +186,7 @@ class ResNet50(Backbone):
     Paper: ResNet, table 1 (arXiv:1512.03385).
     """
 
-    def __init__(self, config: ResNet50Config):
+    def __init__(self, config: classifiers.ResNet50Config):
         super().__init__()
         inner, width = list(config.inner), config.stem
         self.add_stage("stem", conv_unit(3, width, 7, 2),
@@ -221,7 +216,7 @@ class MobileNetV1(Backbone):
     halves once more.
     """
 
-    def __init__(self, config: MobileNetV1Config):
+    def __init__(self, config: classifiers.MobileNetV1Config):
         super().__init__()
         stem, *widths = config.widths
         layers, width = [conv_unit(3, stem, 3, 2)], stem
@@ -289,20 +284,19 @@ class MobileNetV2(Backbone):
     STAGES = ([(1, 16, 1)], [(6, 24, 2)], [(6, 32, 3)],
               [(6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)])
 
-    def __init__(self, config: MobileNetV2Config):
+    def __init__(self, config: classifiers.MobileNetV2Config):
         super().__init__()
         width = config.scaled(32)
         layers = [conv_unit(3, width, 3, 2, act="relu6")]
         for k, rows in enumerate(self.STAGES):
-            halve = k > 0
+            stride = 2 if k else 1
             for expansion, channels, depth in rows:
                 bare = expansion == 1 and not config.expand_first
                 for _ in range(depth):
                     after = config.scaled(channels)
                     layers.append(Inverted(
-                        width, after, None if bare else expansion,
-                        2 if halve else 1))
-                    width, halve = after, False
+                        width, after, None if bare else expansion, stride))
+                    width, stride = after, 1
             if k == 3:
                 layers.append(conv_unit(width, config.top, 1, act="relu6"))
                 width = config.top
@@ -315,7 +309,7 @@ BLOCKS = {"vgg16": VGG16, "resnet50": ResNet50, "mobilenet_v1": MobileNetV1,
           "mobilenet_v2": MobileNetV2}
 
 
-def build_backbone(config: BackboneConfig) -> Backbone:
+def build_backbone(config: classifiers.BackboneConfig) -> Backbone:
     """Build a backbone; its parameters are not initialised yet.
 
     Args:

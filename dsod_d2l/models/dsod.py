@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..blocks import (DensePrediction, PooledReuse, Stem, Transition, chained,
-                      conv_norm_relu, convolution, dense_block, halving_pool,
-                      is_aligned, join, plain_prediction, plain_stem)
+from ..blocks import (DensePrediction, PooledReuse, Stem, Transition,
+                      after_each, chained, conv_norm_relu, convolution,
+                      dense_block, halving_pool, is_aligned, join,
+                      plain_prediction, plain_stem)
 from ..config.families import DSODConfig
 from .network import Network, dense_chain, dense_stages
 
@@ -67,10 +68,7 @@ class DSOD(Network):
         deep = self.to_second(self.pool(first) if self.pool else first)
         second = deep if self.plain else join(
             F, [deep, self.reuse(first)], self.aligned)
-        maps = [first, second]
-        for prediction in self.predictions:
-            maps.append(prediction(maps[-1]))
-        return maps
+        return [first, second, *after_each(self.predictions, second)]
 
     def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""

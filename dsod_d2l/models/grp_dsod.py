@@ -8,8 +8,8 @@ from typing import Any
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import (BODY_INIT, chained, conv_norm_relu, halving_pool,
-                      is_aligned, join)
+from ..blocks import (BODY_INIT, after_each, chained, conv_norm_relu,
+                      halving_pool, is_aligned, join)
 from ..config.families import GRPConfig
 from .network import Network, dense_chain, dense_stages
 
@@ -228,11 +228,8 @@ class GRPDSOD(Network):
         reused = [self.reuse_stem(stem), self.reuse_one(one)]
         first = join(F, [deep, *reused], self.aligned[0])
         second = self.to_second(self.pools[2](deep))  # of deep, not of first
-        maps = [first, join(F, [second, self.reuse_first(first)],
-                            self.aligned[1])]
-        for prediction in self.predictions:
-            maps.append(prediction(maps[-1]))
-        return maps
+        second = join(F, [second, self.reuse_first(first)], self.aligned[1])
+        return [first, second, *after_each(self.predictions, second)]
 
     def features(self, F: Any, x: Any) -> list:
         """Return the gated maps, Recurrent1 to 6 in the authors' words."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from mxnet.gluon import nn
 
-from ..blocks import (HEAD_INIT, ChannelNorm, DownSample, Predictor, chained,
-                      convolution)
+from ..blocks import (HEAD_INIT, ChannelNorm, DownSample, Predictor,
+                      after_each, chained, convolution)
+from ..config.base import one_of
 from ..config.families import EXTRA_FORMS, SSDConfig, ToySSDConfig
 from ..targets import codec_for
 from .backbones import build_backbone, conv_unit, depthwise_unit
@@ -39,11 +40,7 @@ class ToySSD(Network):
 
     def features(self, F: Any, x: Any) -> list:
         """Return the five maps."""
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        return after_each(self.stages, x)
 
     def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
@@ -108,9 +105,7 @@ class SSD(Network):
 
     def __init__(self, config: SSDConfig):
         super().__init__(config)
-        if config.head not in PREDICTORS:
-            raise ValueError(f"head must be one of {', '.join(PREDICTORS)}, "
-                             f"found {config.head!r}")
+        one_of("head", config.head, PREDICTORS)
         codec_for(config)
         self.backbone = build_backbone(config.backbone)
         widths = list(self.backbone.widths)
@@ -128,8 +123,7 @@ class SSD(Network):
     def features(self, F: Any, x: Any) -> list:
         """Return the maps of the backbone, and those made from its last."""
         maps = list(self.backbone(x))
-        for extra in self.extras:
-            maps.append(extra(maps[-1]))
+        maps += after_each(self.extras, maps[-1])
         if self.norm:
             maps[0] = self.norm(maps[0])
         return maps

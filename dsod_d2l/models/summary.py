@@ -112,8 +112,7 @@ def _trace(net):
     return called, outputs, maps
 
 
-def graph_shapes(symbols: list,
-                 data_shape: tuple[int, ...]) -> tuple[dict, dict]:
+def graph_shapes(symbols: list, data_shape: tuple) -> tuple[dict, dict]:
     """Return the shape of every output by name, and every node by name.
 
     Args:

@@ -14,6 +14,7 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, is_aligned
+from ..config.base import require
 from ..files import one_line
 from .network import Network
 from .summary import MULTIPLYING, graph_shapes, output_shape
@@ -47,15 +48,12 @@ def narrow(net: Network, widths: dict[str, int]) -> None:
               if isinstance(block, RESIZABLE) and _groups(block) == 1}
     kept = _kept(_graph(net)[1])
     for name, width in widths.items():
-        if name not in layers:
-            raise ValueError(f"{title} has no layer {name!r} that could be "
-                             f"given a width; its first one is "
-                             f"{next(iter(layers))!r}")
+        require(name in layers, f"{title} has no layer {name!r} that could be "
+                f"given a width; its first one is {next(iter(layers))!r}")
         weight = layers[name].weight
         count = weight.shape[isinstance(layers[name], nn.Conv2DTranspose)]
-        if width != count and weight.name in kept:
-            raise ValueError(f"{title}: the width of {name} must stay "
-                             f"{count}, found {width}")
+        require(width == count or weight.name not in kept, f"{title}: the "
+                f"width of {name} must stay {count}, found {width}")
         _resize(layers[name], width)
     try:
         _infer(net, blocks.values())
