@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .boxes import clip
+from .config.base import AnchorSpec, ModelConfig
 
 
-def cell_shapes(spec):
+def cell_shapes(spec: AnchorSpec) -> np.ndarray:
     """Return the width and height of the anchors that one cell carries.
 
     The first size is combined with every ratio, the other sizes with the
@@ -30,7 +33,8 @@ def cell_shapes(spec):
     return np.stack([sizes * ratios ** 0.5, sizes / ratios ** 0.5], axis=1)
 
 
-def map_anchors(map_shape, spec, image_shape=None):
+def map_anchors(map_shape: tuple[int, int], spec: AnchorSpec,
+                image_shape: tuple[int, int] | None = None) -> np.ndarray:
     """Return every anchor of one feature map, as corner boxes.
 
     Args:
@@ -76,7 +80,8 @@ def map_anchors(map_shape, spec, image_shape=None):
     return corners.reshape(-1, 4).astype(np.float32)
 
 
-def all_anchors(map_shapes, specs, image_shape):
+def all_anchors(map_shapes: Sequence, specs: Sequence[AnchorSpec],
+                image_shape: tuple[int, int]) -> np.ndarray:
     """Return the anchors of all feature maps, finest map first.
 
     Args:
@@ -98,7 +103,7 @@ def all_anchors(map_shapes, specs, image_shape):
                            for shape, spec in zip(map_shapes, specs)])
 
 
-def anchors_for(config):
+def anchors_for(config: ModelConfig) -> np.ndarray:
     """Return all anchors, (N, 4), of a model configuration.
 
     They are cut at the image's edge if it says so.

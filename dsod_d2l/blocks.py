@@ -6,6 +6,8 @@ before it has seen an image. Maps are (B, channels, rows, columns).
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet import init
 from mxnet.gluon import nn
 
@@ -14,8 +16,10 @@ BODY_INIT = init.Xavier("uniform", "in", 3)      # Caffe's "xavier"
 HEAD_INIT = init.Normal(0.01)
 
 
-def convolution(in_channels, channels, kernel=1, stride=1, bias=False,
-                weight=BODY_INIT, dilation=1, groups=1, padding=None):
+def convolution(in_channels: int, channels: int, kernel: int = 1,
+                stride: int = 1, bias: bool = False, weight: Any = BODY_INIT,
+                dilation: int = 1, groups: int = 1,
+                padding: int | None = None) -> nn.Conv2D:
     """Return a convolution; without padding stated, stride 1 keeps the size.
     """
     if padding is None:
@@ -25,34 +29,48 @@ def convolution(in_channels, channels, kernel=1, stride=1, bias=False,
                      weight_initializer=weight)
 
 
-def halving_pool():
+def chained(*blocks: Any) -> nn.HybridSequential:
+    """Return blocks that run one after the other, as one block."""
+    chain = nn.HybridSequential()
+    chain.add(*blocks)
+    return chain
+
+
+def after_each(blocks: Any, x: Any) -> list:
+    """Return what each of the blocks makes of what the one before made."""
+    made = []
+    for block in blocks:
+        x = block(x)
+        made.append(x)
+    return made
+
+
+def halving_pool() -> nn.MaxPool2D:
     """Return a 2 x 2 max pooling that rounds up, as a stride of 2 does."""
     return nn.MaxPool2D(2, 2, ceil_mode=True)
 
 
-def norm_relu_conv(in_channels, channels, kernel=1, stride=1, bias=False):
+def norm_relu_conv(in_channels: int, channels: int, kernel: int = 1,
+                   stride: int = 1, bias: bool = False) -> nn.HybridSequential:
     """Return the pre-activation unit of DenseNet: BN, ReLU, convolution.
 
     Paper: DenseNet, section 3 (arXiv:1608.06993).
     """
-    unit = nn.HybridSequential()
-    unit.add(nn.BatchNorm(in_channels=in_channels, epsilon=1e-5),
-             nn.Activation("relu"),
-             convolution(in_channels, channels, kernel, stride, bias))
-    return unit
+    return chained(nn.BatchNorm(in_channels=in_channels, epsilon=1e-5),
+                   nn.Activation("relu"),
+                   convolution(in_channels, channels, kernel, stride, bias))
 
 
-def conv_norm_relu(in_channels, channels, kernel=3, stride=1, bias=False,
-                   epsilon=1e-5):
+def conv_norm_relu(in_channels: int, channels: int, kernel: int = 3,
+                   stride: int = 1, bias: bool = False,
+                   epsilon: float = 1e-5) -> nn.HybridSequential:
     """Return the usual unit: convolution, BN, ReLU."""
-    unit = nn.HybridSequential()
-    unit.add(convolution(in_channels, channels, kernel, stride, bias),
-             nn.BatchNorm(in_channels=channels, epsilon=epsilon),
-             nn.Activation("relu"))
-    return unit
+    return chained(convolution(in_channels, channels, kernel, stride, bias),
+                   nn.BatchNorm(in_channels=channels, epsilon=epsilon),
+                   nn.Activation("relu"))
 
 
-def join(F, maps, aligned):
+def join(F: Any, maps: list, aligned: bool) -> Any:
     """Concatenate maps along their channels.
 
     Where a part starts at a channel that is no multiple of 16, the backward
@@ -66,7 +84,7 @@ def join(F, maps, aligned):
     return F.slice_axis(joined, axis=1, begin=0, end=None)
 
 
-def is_aligned(*channels):
+def is_aligned(*channels: int) -> bool:
     """Say whether every part but the first starts at a multiple of 16."""
     starts = [sum(channels[:k]) for k in range(1, len(channels))]
     return all(start % ALIGNED == 0 for start in starts)
@@ -82,15 +100,14 @@ class DownSample(nn.HybridBlock):
         (B, channels, rows // 2, columns // 2).
     """
 
-    def __init__(self, in_channels, channels):
+    def __init__(self, in_channels: int, channels: int):
         super().__init__()
-        self.convolutions = nn.HybridSequential()
-        self.convolutions.add(
+        self.convolutions = chained(
             conv_norm_relu(in_channels, channels, bias=True),
             conv_norm_relu(channels, channels, bias=True))
         self.pool = nn.MaxPool2D(2)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the halved map."""
         return self.pool(self.convolutions(x))
 
@@ -107,15 +124,14 @@ class Stem(nn.HybridBlock):
     Paper: DSOD, section 3.2.1 and table 1 (arXiv:1708.01241).
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int):
         super().__init__()
-        self.convolutions = nn.HybridSequential()
-        self.convolutions.add(conv_norm_relu(3, channels, stride=2),
-                              conv_norm_relu(channels, channels),
-                              conv_norm_relu(channels, 2 * channels))
+        self.convolutions = chained(conv_norm_relu(3, channels, stride=2),
+                                    conv_norm_relu(channels, channels),
+                                    conv_norm_relu(channels, 2 * channels))
         self.pool = halving_pool()
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the first map."""
         return self.pool(self.convolutions(x))
 
@@ -138,23 +154,21 @@ class DenseLayer(nn.HybridBlock):
     def __init__(self, in_channels, bottleneck, growth, bias=False):
         super().__init__()
         self.aligned = is_aligned(in_channels, growth)
-        self.new = nn.HybridSequential()
-        self.new.add(
+        self.new = chained(
             norm_relu_conv(in_channels, bottleneck, bias=bias),
             norm_relu_conv(bottleneck, growth, kernel=3, bias=bias))
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the input with the new channels behind it."""
         return join(F, [x, self.new(x)], self.aligned)
 
 
-def dense_block(in_channels, layers, bottleneck, growth, bias=False):
+def dense_block(in_channels: int, layers: int, bottleneck: int, growth: int,
+                bias: bool = False) -> nn.HybridSequential:
     """Return a chain of dense layers; it adds layers * growth channels."""
-    block = nn.HybridSequential()
-    for k in range(layers):
-        block.add(DenseLayer(in_channels + k * growth, bottleneck, growth,
-                             bias))
-    return block
+    return chained(*[
+        DenseLayer(in_channels + k * growth, bottleneck, growth, bias)
+        for k in range(layers)])
 
 
 class Transition(nn.HybridBlock):
@@ -173,7 +187,7 @@ class Transition(nn.HybridBlock):
         self.mix = norm_relu_conv(in_channels, channels, bias=bias)
         self.pool = halving_pool() if pool else None
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the mixed map."""
         x = self.mix(x)
         return self.pool(x) if self.pool else x
@@ -182,12 +196,12 @@ class Transition(nn.HybridBlock):
 class PooledReuse(nn.HybridBlock):
     """Bring an earlier map to the next scale: pool, then BN, ReLU, 1 x 1."""
 
-    def __init__(self, in_channels, channels, bias=False):
+    def __init__(self, in_channels: int, channels: int, bias: bool = False):
         super().__init__()
         self.pool = halving_pool()
         self.mix = norm_relu_conv(in_channels, channels, bias=bias)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the halved, mixed map."""
         return self.mix(self.pool(x))
 
@@ -206,16 +220,15 @@ class DensePrediction(nn.HybridBlock):
     Paper: DSOD, section 3.2.1, "dense prediction" (arXiv:1708.01241).
     """
 
-    def __init__(self, in_channels, channels, bias=False):
+    def __init__(self, in_channels: int, channels: int, bias: bool = False):
         super().__init__()
         self.aligned = is_aligned(channels, channels)
         self.reused = PooledReuse(in_channels, channels, bias)
-        self.learned = nn.HybridSequential()
-        self.learned.add(
+        self.learned = chained(
             norm_relu_conv(in_channels, channels, bias=bias),
             norm_relu_conv(channels, channels, 3, stride=2, bias=bias))
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the coarser map."""
         return join(F, [self.reused(x), self.learned(x)], self.aligned)
 
@@ -230,12 +243,12 @@ class ChannelNorm(nn.HybridBlock):
     Paper: ParseNet, section 3.3 (arXiv:1506.04579).
     """
 
-    def __init__(self, channels, scale=20.0):
+    def __init__(self, channels: int, scale: float = 20.0):
         super().__init__()
         self.scale = self.params.get("scale", shape=(1, channels, 1, 1),
                                      init=init.Constant(scale))
 
-    def hybrid_forward(self, F, x, scale):
+    def hybrid_forward(self, F: Any, x: Any, scale: Any) -> Any:
         """Return the normalised map."""
         return F.broadcast_mul(F.L2Normalization(x, mode="channel"), scale)
 
@@ -263,13 +276,13 @@ class Predictor(nn.HybridBlock):
             self.scores.add(nn.BatchNorm(in_channels=anchors * values,
                                          epsilon=1e-3))
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the values, cell by cell and anchor by anchor."""
         x = F.transpose(self.scores(x), axes=(0, 2, 3, 1))
         return F.reshape(x, shape=(0, -1, self.values))
 
 
-def plain_stem(channels):
+def plain_stem(channels: int) -> nn.HybridSequential:
     """Return DenseNet's stem: a 7 x 7 convolution and a 3 x 3 max pooling.
 
     Args:
@@ -281,13 +294,11 @@ def plain_stem(channels):
 
     Paper: DenseNet, table 1 (arXiv:1608.06993).
     """
-    stem = nn.HybridSequential()
-    stem.add(conv_norm_relu(3, channels, kernel=7, stride=2),
-             nn.MaxPool2D(3, 2, padding=1))
-    return stem
+    return chained(conv_norm_relu(3, channels, kernel=7, stride=2),
+                   nn.MaxPool2D(3, 2, padding=1))
 
 
-def plain_prediction(in_channels, channels):
+def plain_prediction(in_channels: int, channels: int) -> nn.HybridSequential:
     """Return the layers that make the next, coarser map from this one alone.
 
     Args:
@@ -301,7 +312,6 @@ def plain_prediction(in_channels, channels):
     Paper: SSD, figure 2 (arXiv:1512.02325), in the pre-activation form;
     DSOD, figure 1, left.
     """
-    layers = nn.HybridSequential()
-    layers.add(norm_relu_conv(in_channels, channels),
-               norm_relu_conv(channels, 2 * channels, kernel=3, stride=2))
-    return layers
+    return chained(
+        norm_relu_conv(in_channels, channels),
+        norm_relu_conv(channels, 2 * channels, kernel=3, stride=2))

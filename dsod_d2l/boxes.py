@@ -8,10 +8,12 @@ here adds a pixel to a width, and nothing changes an argument in place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 
-def corner_to_centre(boxes):
+def corner_to_centre(boxes: np.ndarray) -> np.ndarray:
     """Turn corner boxes into centre boxes.
 
     Args:
@@ -28,7 +30,7 @@ def corner_to_centre(boxes):
                      xmax - xmin, ymax - ymin], axis=-1)
 
 
-def centre_to_corner(boxes):
+def centre_to_corner(boxes: np.ndarray) -> np.ndarray:
     """Turn centre boxes into corner boxes.
 
     Args:
@@ -45,7 +47,7 @@ def centre_to_corner(boxes):
                      x + width / 2, y + height / 2], axis=-1)
 
 
-def area(boxes):
+def area(boxes: np.ndarray) -> np.ndarray:
     """Return the area of each box, in squared units of its coordinates.
 
     Args:
@@ -62,7 +64,7 @@ def area(boxes):
     return sides[..., 0] * sides[..., 1]
 
 
-def iou(first, second):
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the intersection over union of every pair of boxes.
 
     Args:
@@ -89,7 +91,7 @@ def iou(first, second):
     return (shared / np.maximum(union, np.finfo(np.float32).tiny)).T
 
 
-def clip(boxes):
+def clip(boxes: np.ndarray) -> np.ndarray:
     """Return the boxes cut to the image, [0, 1] on both axes.
 
     >>> clip(np.array([[-0.5, 0.25, 0.5, 1.75]])).tolist()
@@ -98,7 +100,7 @@ def clip(boxes):
     return np.clip(boxes, 0, 1)
 
 
-def mirror_boxes(boxes):
+def mirror_boxes(boxes: np.ndarray) -> np.ndarray:
     """Return the boxes of an image that was mirrored left to right.
 
     >>> mirror_boxes(np.array([[0.0, 0.25, 0.25, 1.0]])).tolist()
@@ -109,7 +111,7 @@ def mirror_boxes(boxes):
                      1 - boxes[..., 0], boxes[..., 3]], axis=-1)
 
 
-def fault(box):
+def fault(box: Iterable[float]) -> str | None:
     """Say what is wrong with one box, or return None if nothing is.
 
     Args:
@@ -141,7 +143,7 @@ def fault(box):
 FARTHEST = 5     # pictures are larger in pixels, and what is drawn ends sooner
 
 
-def require_fractions(boxes, source="the boxes"):
+def require_fractions(boxes: np.ndarray, source: str = "the boxes") -> None:
     """Raise if boxes cannot be fractions of a picture.
 
     Args:
@@ -158,7 +160,7 @@ def require_fractions(boxes, source="the boxes"):
                          "divided by (width, height, width, height)")
 
 
-def in_pixels(boxes, size):
+def in_pixels(boxes: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Turn fractions of a picture into pixels.
 
     Args:
@@ -172,7 +174,8 @@ def in_pixels(boxes, size):
     return boxes * np.array([width, height, width, height], dtype=np.float32)
 
 
-def check_boxes(boxes, labels, num_classes, source):
+def check_boxes(boxes: np.ndarray, labels: np.ndarray, num_classes: int,
+                source: str) -> None:
     """Raise if a box or a label of one image cannot be trained on.
 
     Args:

@@ -8,10 +8,12 @@ finite gradient.
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock
 
 
-def cross_entropy(F, scores, classes):
+def cross_entropy(F: Any, scores: Any, classes: Any) -> Any:
     """Return -ln of the probability of the given class.
 
     Args:
@@ -26,7 +28,8 @@ def cross_entropy(F, scores, classes):
     return -F.pick(F.log_softmax(scores, axis=-1), F.relu(classes), axis=-1)
 
 
-def focal_loss(F, scores, classes, alpha=0.25, gamma=2.0):
+def focal_loss(F: Any, scores: Any, classes: Any, alpha: float = 0.25,
+               gamma: float = 2.0) -> Any:
     """Return the focal loss of every anchor.
 
     Args:
@@ -50,7 +53,7 @@ def focal_loss(F, scores, classes, alpha=0.25, gamma=2.0):
     return weight * miss ** gamma * nats * (classes >= 0)
 
 
-def smooth_l1(F, offsets, wanted, positive):
+def smooth_l1(F: Any, offsets: Any, wanted: Any, positive: Any) -> Any:
     """Return the smooth L1 loss of every anchor, summed over its offsets.
 
     Args:
@@ -67,7 +70,8 @@ def smooth_l1(F, offsets, wanted, positive):
     return F.sum(F.smooth_l1(offsets - wanted, scalar=1.0), axis=-1) * positive
 
 
-def hard_negatives(F, nats, classes, positive, ratio=3.0):
+def hard_negatives(F: Any, nats: Any, classes: Any, positive: Any,
+                   ratio: float = 3.0) -> Any:
     """Choose the worst-judged background anchors of each image.
 
     Args:
@@ -105,12 +109,14 @@ class DetectionLoss(HybridBlock):
     Paper: SSD, equation 1 (arXiv:1512.02325); DSOD, section 3.3.
     """
 
-    def __init__(self, classification="softmax", negative_ratio=3.0):
+    def __init__(self, classification: str = "softmax",
+                 negative_ratio: float = 3.0):
         super().__init__()
         self.classification = classification
         self.negative_ratio = negative_ratio
 
-    def hybrid_forward(self, F, scores, offsets, classes, wanted):
+    def hybrid_forward(self, F: Any, scores: Any, offsets: Any, classes: Any,
+                       wanted: Any) -> tuple:
         """Return the classification and the localisation loss."""
         positive = classes > 0
         count = F.maximum(F.sum(positive), 1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log
 
 import numpy as np
 
-from .targets import decode, encode, label_anchors
+from .targets import Targets, decode, encode, label_anchors
 
 EASY = 20.0      # largest dw, dh of a refinement: 55 times as wide
 
 
-def refine(anchors, moves, decode=decode):
+def refine(anchors: np.ndarray, moves: np.ndarray,
+           decode: Callable = decode) -> np.ndarray:
     """Return the anchors as the first step has moved them.
 
     Args:
@@ -42,7 +44,8 @@ def refine(anchors, moves, decode=decode):
     return decode(np.concatenate([moves[:, :2], sizes], axis=1), anchors)
 
 
-def easy_negatives(objectness, most=0.99):
+def easy_negatives(objectness: np.ndarray,
+                   most: float | None = 0.99) -> np.ndarray:
     """Tell which anchors the first step is sure to be background.
 
     Args:
@@ -64,8 +67,11 @@ def easy_negatives(objectness, most=0.99):
     return objectness[:, 0] - objectness[:, 1] > log(most / (1 - most))
 
 
-def second_targets(anchors, objectness, moves, truth, threshold=0.5,
-                   most=0.99, encode=encode, decode=decode):
+def second_targets(anchors: np.ndarray, objectness: np.ndarray,
+                   moves: np.ndarray, truth: tuple[np.ndarray, np.ndarray],
+                   threshold: float = 0.5, most: float | None = 0.99,
+                   encode: Callable = encode,
+                   decode: Callable = decode) -> Targets:
     """Make the targets of the second step for one image.
 
     Objects are matched with the refined anchors, and boxes are expressed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .boxes import centre_to_corner, corner_to_centre, iou
+from .config.base import ModelConfig, one_of
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 LEAST_OVERLAP = 1e-6     # at or below it a pair is never matched, as in Caffe
@@ -25,7 +27,7 @@ class Targets(NamedTuple):
     positive: np.ndarray
 
 
-def match(overlaps, threshold=0.5):
+def match(overlaps: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Give each anchor at most one object: bipartite first, then threshold.
 
     First the largest overlap left in the table binds its anchor to its
@@ -63,7 +65,8 @@ def match(overlaps, threshold=0.5):
     return matched
 
 
-def encode(boxes, anchors, variances=VARIANCES):
+def encode(boxes: np.ndarray, anchors: np.ndarray,
+           variances: Sequence[float] = VARIANCES) -> np.ndarray:
     """Express boxes relative to their anchors.
 
     Args:
@@ -88,7 +91,8 @@ def encode(boxes, anchors, variances=VARIANCES):
     return np.concatenate([shift, scale], axis=1) / variances
 
 
-def decode(offsets, anchors, variances=VARIANCES):
+def decode(offsets: np.ndarray, anchors: np.ndarray,
+           variances: Sequence[float] = VARIANCES) -> np.ndarray:
     """Turn offsets back into boxes: the inverse of ``encode``.
 
     Args:
@@ -109,8 +113,9 @@ def decode(offsets, anchors, variances=VARIANCES):
     return centre_to_corner(np.concatenate([centre, size], axis=1))
 
 
-def label_anchors(anchors, boxes, labels, threshold=0.5, ignore_above=None,
-                  encode=encode):
+def label_anchors(anchors: np.ndarray, boxes: np.ndarray, labels: np.ndarray,
+                  threshold: float = 0.5, ignore_above: float | None = None,
+                  encode: Callable = encode) -> Targets:
     """Make the targets of one image.
 
     Args:
@@ -156,15 +161,15 @@ class OffsetCodec:
     [[0.0, 0.0, 0.0, -2.0]]
     """
 
-    def __init__(self, means, variances):
+    def __init__(self, means: Sequence[float], variances: Sequence[float]):
         self.shift = np.divide(means, variances)
         self.variances = variances
 
-    def encode(self, boxes, anchors):
+    def encode(self, boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         """Return what stands for boxes (N, 4): an array (N, 4)."""
         return encode(boxes, anchors, self.variances) - self.shift
 
-    def decode(self, offsets, anchors):
+    def decode(self, offsets: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         """Return the boxes (N, 4) that offsets (N, 4) stand for."""
         return decode(offsets + self.shift, anchors, self.variances)
 
@@ -172,7 +177,7 @@ class OffsetCodec:
 CODECS = {"offsets": OffsetCodec}
 
 
-def codec_for(config):
+def codec_for(config: ModelConfig) -> OffsetCodec:
     """Return the codec of a network.
 
     Args:
@@ -181,13 +186,12 @@ def codec_for(config):
     Raises:
         ValueError: there is no such codec.
     """
-    if config.codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}, found "
-                         f"{config.codec!r}")
+    one_of("codec", config.codec, CODECS)
     return CODECS[config.codec](config.offset_means, config.variances)
 
 
-def plain_offsets(offsets, anchors, config):
+def plain_offsets(offsets: np.ndarray, anchors: np.ndarray,
+                  config: ModelConfig) -> np.ndarray:
     """Say what a network predicts as ``targets.encode`` would.
 
     Args:

@@ -3,78 +3,103 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from numbers import Integral, Real
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+_kinds = cache(get_type_hints)      # {field: what it may be} of a class
 
 
-def require(good, message):
+def require(good: object, message: str) -> None:
     """Raise a ValueError unless something holds."""
     if not good:
         raise ValueError(message)
 
 
-def chosen(config):
-    """Require that fields of a ``Literal`` type have one of its values."""
-    for name, kind in get_type_hints(type(config)).items():
-        value, known = getattr(config, name), get_args(kind)
-        require(get_origin(kind) is not Literal or value in known, f"{name} "
-                f"must be one of {', '.join(map(str, known))}, found "
-                f"{value!r}")
+def one_of(name: str, value: object, known: Collection[str]) -> None:
+    """Require that a value is one of those that are known."""
+    require(value in known, f"{name} must be one of "
+            f"{', '.join(map(str, known))}, found {value!r}")
 
 
-def whole(config, least, *names):
+def require_fields(cls: type[Checked], names: Iterable[str],
+                   title: str) -> None:
+    """Require that a configuration's class has fields of these names."""
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(names) - known)
+    require(not unknown, f"{title} has no field {', '.join(unknown)}")
+
+
+def whole(config: object, least: int, *names: str) -> None:
     """Require fields that are whole numbers of at least ``least``."""
-    for name in names:
-        for value in _items(getattr(config, name)):
-            require(isinstance(value, Integral) and value >= least,
-                    f"{name} must be a whole number of at least {least}, "
-                    f"found {value!r}")
+    _numbers(config, names, f"a whole number of at least {least}",
+             least, kind=Integral)
 
 
-def between(config, least, most, *names):
+def between(config: object, least: float, most: float, *names: str) -> None:
     """Require fields that are numbers from ``least`` to ``most``."""
     words = (f"of at least {least}" if most == inf
              else f"from {least} to {most}")
-    for name in names:
-        for value in _items(getattr(config, name)):
-            require(isinstance(value, Real) and least <= value <= most
-                    and abs(value) < inf,
-                    f"{name} must be a number {words}, found {value!r}")
+    _numbers(config, names, f"a number {words}", least, most)
 
 
-def positive(config, *names):
+def positive(config: object, *names: str) -> None:
     """Require fields that are finite numbers above 0."""
-    for name in names:
-        for value in _items(getattr(config, name)):
-            require(isinstance(value, Real) and 0 < value < inf,
-                    f"{name} must be positive, found {value!r}")
+    _numbers(config, names, "positive", 0, without=0)
 
 
-def true_or_false(config, *names):
-    """Require fields that are flags."""
-    for name in names:
-        require(isinstance(getattr(config, name), bool), f"{name} must be "
-                f"True or False, found {getattr(config, name)!r}")
-
-
-def make_tuples(config, *names):
-    """Make tuples of fields that may be given, or come from a file, as lists.
+def _numbers(config, names, words, least, most=inf, without=None, kind=Real):
+    """Require that fields hold such numbers, or None where that is a choice.
     """
     for name in names:
-        object.__setattr__(config, name, tuple(getattr(config, name)))
+        value, kinds = getattr(config, name), _kinds(type(config)).get(name)
+        if value is None and type(None) in get_args(kinds):
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            require(isinstance(one, kind) and least <= one <= most
+                    and abs(one) < inf and one != without,
+                    f"{name} must be {words}, found {one!r}")
 
 
-def _items(value):
-    return value if isinstance(value, tuple) else (value,)
+def _tuples(item):
+    """Make tuples of what is given, or comes from a file, as lists."""
+    if isinstance(item, (str, bytes, dict)) or not isinstance(item, Iterable):
+        return item
+    return tuple(map(_tuples, item))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Numbers that belong together, checked at birth.
+
+    Lists become tuples. Fields of type ``bool`` must be flags, those of a
+    ``Literal`` type one of its values; what else must hold, ``check`` knows.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name,
+                               _tuples(getattr(self, field.name)))
+        for name, kind in _kinds(type(self)).items():
+            value = getattr(self, name)
+            require(kind is not bool or isinstance(value, bool),
+                    f"{name} must be True or False, found {value!r}")
+            if get_origin(kind) is Literal:
+                one_of(name, value, get_args(kind))
+        self.check()
+
+    def check(self) -> None:
+        """Raise a ValueError unless the numbers are legal."""
 
 
 MOST_ANCHORS = 10_000_000    # 160 MB of boxes
 
 
 @dataclass(frozen=True)
-class AnchorSpec:
+class AnchorSpec(Checked):
     """The anchors of one feature map.
 
     sizes: in fractions of the image height; the first is combined with
@@ -88,22 +113,21 @@ class AnchorSpec:
     ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
     step: float | None = None
 
-    def __post_init__(self):
-        make_tuples(self, "sizes", "ratios")
+    def check(self) -> None:
+        """See ``Checked``."""
         for name in ("sizes", "ratios"):
-            require(getattr(self, name), f"{name} of an AnchorSpec needs at "
-                    "least one number, found none")
-        positive(self, "sizes", "ratios")
-        if self.step is not None:
-            positive(self, "step")
+            require(len(getattr(self, name)), f"{name} of an AnchorSpec needs "
+                    "at least one number, found none")
+        positive(self, "sizes", "ratios", "step")
 
     @property
-    def per_cell(self):
+    def per_cell(self) -> int:
         """Number of anchors at each cell."""
         return len(self.sizes) + len(self.ratios) - 1
 
 
-def scale_sizes(count, least=0.2, most=0.9, first=0.1):
+def scale_sizes(count: int, least: float = 0.2, most: float = 0.9,
+                first: float = 0.1) -> tuple[float, ...]:
     """Return one size per feature map, evenly spaced but for the first.
 
     Args:
@@ -126,7 +150,8 @@ def scale_sizes(count, least=0.2, most=0.9, first=0.1):
     return (first, *(least + step * k for k in range(count - 1)))
 
 
-def paired_sizes(sizes, last):
+def paired_sizes(sizes: Sequence[float],
+                 last: float) -> tuple[tuple[float, float], ...]:
     """Pair every size with the geometric mean of itself and the next one.
 
     Args:
@@ -157,7 +182,7 @@ def _pairs(widths):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """What all networks share; ``family`` says which class builds it.
 
     num_classes: foreground classes, without background.
@@ -189,19 +214,14 @@ class ModelConfig:
                                                             repr=False)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):      # JSON has lists only
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
+        super().__post_init__()
+        if isinstance(self.input_size, int):
+            object.__setattr__(self, "input_size", (self.input_size,) * 2)
         size = self.input_size
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        object.__setattr__(self, "input_size", size)
         require(isinstance(self.name, str) and len(self.name) <= 100
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
         whole(self, 1, "num_classes", "input_size")
-        chosen(self)
-        make_tuples(self, "variances", "mean", "std")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
             require(len(getattr(self, field)) == length, f"{field} needs "
                     f"{length} numbers, found {getattr(self, field)}")
@@ -223,25 +243,25 @@ class ModelConfig:
                 f", expected at most {MOST_ANCHORS}")
 
     @property
-    def least_side(self):
+    def least_side(self) -> int:
         """Smallest side at which every map is smaller than the one before."""
         return 2 ** (len(self.anchors) + 1) + 1
 
-    def sides(self, side):
+    def sides(self, side: int) -> list[int]:
         """Return the length of one image side on every feature map."""
         raise TypeError(f"{type(self).__name__} has no feature maps")
 
-    def map_shapes(self):
+    def map_shapes(self) -> list[tuple[int, int]]:
         """Return (rows, columns) of every feature map, finest first."""
         return list(zip(*(self.sides(side) for side in self.input_size)))
 
     @property
-    def anchor_count(self):
+    def anchor_count(self) -> int:
         """Number of anchors N of one image."""
         return sum(rows * columns * spec.per_cell for (rows, columns), spec
                    in zip(self.map_shapes(), self.anchors))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; ``from_dict`` reads it back."""
         return {"family": self.family, **dataclasses.asdict(self),
                 "widths": dict(self.widths)}

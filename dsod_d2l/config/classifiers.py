@@ -8,14 +8,14 @@ entered under one name.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from .base import make_tuples, positive, require, true_or_false, whole
+from .base import Checked, positive, require, require_fields, whole
 
 BACKBONES: dict[str, type[BackboneConfig]] = {}
 
 
-def register(cls):
+def register(cls: type[BackboneConfig]) -> type[BackboneConfig]:
     """Enter a backbone's configuration under its default name.
 
     Args:
@@ -29,7 +29,7 @@ def register(cls):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneConfig:
+class BackboneConfig(Checked):
     """What all backbones share.
 
     name: under which it is registered.
@@ -42,7 +42,7 @@ class BackboneConfig:
     kinds: ClassVar[tuple[str, ...]] = ()
     name: str = ""
 
-    def like(self, convolutions):
+    def like(self, convolutions: list[dict]) -> BackboneConfig:
         """Return it as a classifier's file has it, where kinds differ.
 
         Args:
@@ -51,7 +51,7 @@ class BackboneConfig:
         return self
 
     @property
-    def halvings(self):
+    def halvings(self) -> tuple[int, ...]:
         """How often each of its maps is halved, finest first."""
         return (3, 4)
 
@@ -82,17 +82,16 @@ class VGG16Config(BackboneConfig):
     pool5: int = 1
     dilation: int = 6
 
-    def __post_init__(self):
-        make_tuples(self, "widths")
+    def check(self) -> None:
+        """See ``Checked``."""
         whole(self, 1, "widths", "dilation")
         require(len(self.widths) == 15, "widths of vgg16 needs 15 numbers, "
                 f"found {len(self.widths)}")
         require(self.pool5 in (1, 2), "pool5 must be 1 or 2, found "
                 f"{self.pool5!r}")
-        true_or_false(self, "norm", "conv5")
 
     @property
-    def halvings(self):
+    def halvings(self) -> tuple[int, ...]:
         """See ``BackboneConfig.halvings``."""
         return (3, *[4] * self.conv5, 3 + self.pool5)
 
@@ -120,10 +119,8 @@ class ResNet50Config(BackboneConfig):
     outputs: tuple[int, ...] = (256, 512, 1024, 2048)
     stride_at: str = "3x3"
 
-    def __post_init__(self):
-        object.__setattr__(self, "inner",
-                           tuple(tuple(pair) for pair in self.inner))
-        make_tuples(self, "outputs")
+    def check(self) -> None:
+        """See ``Checked``."""
         require([len(pair) for pair in self.inner] == [2] * 16, "inner of "
                 f"resnet50 needs 16 pairs, found {self.inner}")
         require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "
@@ -133,11 +130,11 @@ class ResNet50Config(BackboneConfig):
                 f"1x1, found {self.stride_at!r}")
 
     @property
-    def inner_widths(self):
+    def inner_widths(self) -> tuple[int, ...]:
         """All channels of ``inner``."""
         return tuple(width for pair in self.inner for width in pair)
 
-    def like(self, convolutions):
+    def like(self, convolutions: list[dict]) -> BackboneConfig:
         """See ``BackboneConfig.like``: shapes are the same in both kinds.
 
         Gluon's, which halves in its 1 x 1 convolutions, has biases there.
@@ -156,12 +153,13 @@ class MobileNetConfig(BackboneConfig):
 
     width: float = 1.0
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """See ``Checked``."""
         positive(self, "width")
         require(self.scaled(16) >= 1, f"width {self.width} leaves no channel "
                 f"of a layer of {self.name}")
 
-    def scaled(self, channels):
+    def scaled(self, channels: int) -> int:
         """Return a number of channels times the width, rounded down."""
         return int(channels * self.width)
 
@@ -180,12 +178,8 @@ class MobileNetV1Config(MobileNetConfig):
     name: str = "mobilenet_v1"
     last_block: bool = True
 
-    def __post_init__(self):
-        true_or_false(self, "last_block")
-        super().__post_init__()
-
     @property
-    def widths(self):
+    def widths(self) -> tuple[int, ...]:
         """Channels of the first convolution and of each unit."""
         plain = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
         return tuple(self.scaled(channels) for channels
@@ -210,19 +204,19 @@ class MobileNetV2Config(MobileNetConfig):
     top: int = 1280
     expand_first: bool = True
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """See ``Checked``."""
         whole(self, 1, "top")
-        true_or_false(self, "expand_first")
-        super().__post_init__()
+        super().check()
 
-    def like(self, convolutions):
+    def like(self, convolutions: list[dict]) -> BackboneConfig:
         """See ``BackboneConfig.like``: the second layer may be depthwise."""
         shapes = [parts["weight"][1].shape for parts in convolutions[1:2]]
         return replace(self, expand_first=shapes[0][2:] != (3, 3)
                        if shapes else self.expand_first)
 
 
-def make_backbone(value):
+def make_backbone(value: BackboneConfig | str | dict) -> BackboneConfig:
     """Return a backbone's configuration.
 
     Args:
@@ -239,10 +233,9 @@ def make_backbone(value):
     require(isinstance(value, (str, dict)), "backbone must be a name, a "
             f"dictionary or a BackboneConfig, found {value!r}")
     fields = {"name": value} if isinstance(value, str) else dict(value)
-    name = fields.get("name")
+    name: Any = fields.get("name")
     require(name in BACKBONES, f"no backbone is called {name!r}, expected "
             f"one of {', '.join(BACKBONES)}")
     cls = BACKBONES[name]
-    unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
-    require(not unknown, f"{name} has no field {', '.join(unknown)}")
+    require_fields(cls, fields, name)
     return cls(**fields)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from .base import (ModelConfig, between, make_tuples, positive, require,
-                   true_or_false, whole)
+from .base import (ModelConfig, between, positive, require, require_fields,
+                   whole)
 from .classifiers import VGG16Config, make_backbone
 
 
-def half(side):
+def half(side: int) -> int:
     """Return the side after a pooling of 2 in ceil mode."""
     return -(-side // 2)
 
@@ -45,8 +44,8 @@ class DenseConfig(ModelConfig):
     l2_scale: float | None = 20.0
     head_norm: bool = True
 
-    def __post_init__(self):
-        make_tuples(self, "layers", "predictions")
+    def check(self) -> None:
+        """See ``Checked``."""
         require(len(self.layers) >= 3 and min(self.layers) >= 1,
                 "layers needs at least three blocks of at least one layer, "
                 f"found {self.layers}")
@@ -54,25 +53,22 @@ class DenseConfig(ModelConfig):
                 f"in all, found {self.layers}")
         whole(self, 1, "stem", "bottleneck", "growth", "layers", "second",
               "predictions")
-        if self.l2_scale is not None:
-            positive(self, "l2_scale")
-        true_or_false(self, "head_norm")
+        positive(self, "l2_scale")
         between(self, 0, 1, "compression")
         require(self.compression * min(self.block_widths()) >= 1,
                 f"compression {self.compression} leaves no channel of a "
                 "block")
-        super().__post_init__()
 
     @property
-    def stem_width(self):
+    def stem_width(self) -> int:
         """Channels of the stem's output."""
         return 2 * self.stem
 
-    def kept(self, width):
+    def kept(self, width: int) -> int:
         """Return how many of ``width`` channels a transition keeps."""
         return int(width * self.compression)
 
-    def block_widths(self):
+    def block_widths(self) -> list[int]:
         """Return the channels after each dense block."""
         widths, width = [], self.stem_width
         for count in self.layers:
@@ -80,7 +76,7 @@ class DenseConfig(ModelConfig):
             width = self.kept(widths[-1])
         return widths
 
-    def sides(self, side):
+    def sides(self, side: int) -> list[int]:
         """See ``ModelConfig.sides``; pools round up, as in Caffe."""
         first = half(half(half(side)))       # stem convolution, two pools
         sides = [first, half(first)]
@@ -107,7 +103,7 @@ class DSODConfig(DenseConfig):
     prediction: Literal["dense", "plain"] = "dense"
 
     @property
-    def stem_width(self):
+    def stem_width(self) -> int:
         """See ``DenseConfig.stem_width``."""
         return self.stem * (2 if self.stem_style == "block" else 1)
 
@@ -162,9 +158,12 @@ class GRPConfig(DenseConfig):
     up: Literal["nearest", "frozen"] = "nearest"
     gate_init: Literal["xavier", "zero"] = "xavier"
 
-    def __post_init__(self):
-        make_tuples(self, "pyramid")
+    def check(self) -> None:
+        """See ``Checked``."""
         whole(self, 1, "first_reuse", "pyramid", "gate_ratio")
+        super().check()
+
+    def __post_init__(self):
         super().__post_init__()
         require(len(self.pyramid) == len(self.predictions) + 1,
                 f"pyramid needs {len(self.predictions) + 1} widths, one for "
@@ -200,7 +199,7 @@ class SSDConfig(ModelConfig):
     """
 
     family: ClassVar[str] = "ssd"
-    backbone: object = VGG16Config()
+    backbone: Any = VGG16Config()
     extras: tuple = ((256, 512, "half"), (128, 256, "half"),
                      (128, 256, "valid"), (128, 256, "valid"))
     extra_norm: bool = False
@@ -210,31 +209,26 @@ class SSDConfig(ModelConfig):
     codec: str = "offsets"
     offset_means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """See ``Checked``; a backbone's name becomes its configuration."""
         object.__setattr__(self, "backbone", make_backbone(self.backbone))
-        object.__setattr__(self, "extras",
-                           tuple(tuple(row) for row in self.extras))
         for row in self.extras:
             require(len(row) == 3 and row[2] in EXTRA_FORMS, "a row of "
                     "extras needs two widths and one of "
                     f"{', '.join(EXTRA_FORMS)}, found {row}")
         whole(self, 1, "extra_widths")
-        true_or_false(self, "extra_norm", "clip_anchors")
-        make_tuples(self, "offset_means")
         require(len(self.offset_means) == 4, "offset_means needs 4 numbers, "
                 f"found {self.offset_means}")
         between(self, -inf, inf, "offset_means")
-        if self.l2_scale is not None:
-            positive(self, "l2_scale")
-        super().__post_init__()
+        positive(self, "l2_scale")
 
     @property
-    def extra_widths(self):
+    def extra_widths(self) -> tuple[int, ...]:
         """All channels of the extra layers."""
         return tuple(width for row in self.extras for width in row[:2])
 
     @property
-    def least_side(self):
+    def least_side(self) -> int:
         """Smallest side at which every coarser map is smaller."""
         same = [one == two for one, two in zip(self.backbone.halvings,
                                                self.backbone.halvings[1:])]
@@ -247,11 +241,9 @@ class SSDConfig(ModelConfig):
         return next(side for side in range(1, 2 ** 16)
                     if falls(self.sides(side)))
 
-    def sides(self, side):
+    def sides(self, side: int) -> list[int]:
         """See ``ModelConfig.sides``; every halving rounds up."""
-        sides = []
-        for count in self.backbone.halvings:
-            sides.append(-(-side // 2 ** count))
+        sides = [-(-side // 2 ** count) for count in self.backbone.halvings]
         for *_, form in self.extras:
             sides.append(EXTRA_FORMS[form][1](sides[-1]))
         return sides
@@ -282,16 +274,16 @@ class Refined:
     source_scales: tuple[float, ...] = ()
     easy: float | None = 0.99
 
-    def __post_init__(self):
-        make_tuples(self, "source_scales")
+    def check(self) -> None:
+        """See ``Checked``."""
         positive(self, "source_scales")
-        true_or_false(self, "refine", "transfer_norm", "top_relu")
-        if self.transfer is not None:
-            whole(self, 1, "transfer")
-        if self.easy is not None:
-            between(self, 0.5, 1, "easy")
-            require(self.easy < 1, "easy must be below 1, or None, found "
-                    f"{self.easy}")
+        whole(self, 1, "transfer")
+        between(self, 0.5, 1, "easy")
+        require(self.easy != 1, "easy must be below 1, or None, found "
+                f"{self.easy}")
+        super().check()
+
+    def __post_init__(self):
         super().__post_init__()
         require(len(self.source_scales) <= len(self.anchors), "source_scales "
                 f"has {len(self.source_scales)} numbers for "
@@ -320,7 +312,7 @@ class RefineSSDConfig(Refined, SSDConfig):
     """
 
     family: ClassVar[str] = "refinedet"
-    backbone: object = VGG16Config(conv5=True, pool5=2)
+    backbone: Any = VGG16Config(conv5=True, pool5=2)
     extras: tuple = ((256, 512, "half"),)
     l2_scale: float | None = None
     source_scales: tuple[float, ...] = (10.0, 8.0)
@@ -334,33 +326,33 @@ class ToySSDConfig(ModelConfig):
     body: tuple[int, ...] = (16, 32, 64)
     extra: int = 128
 
-    def __post_init__(self):
-        make_tuples(self, "body")
-        require(self.body, "body needs at least one width, found none")
+    def check(self) -> None:
+        """See ``Checked``."""
+        require(len(self.body), "body needs at least one width, found none")
         whole(self, 1, "body", "extra")
-        super().__post_init__()
 
     @property
-    def least_side(self):
+    def least_side(self) -> int:
         """Side at which the last halving still has two cells to pool."""
         return 2 ** (len(self.body) + len(self.anchors) - 1)
 
-    def sides(self, side):
+    def sides(self, side: int) -> list[int]:
         """See ``ModelConfig.sides``; pools round down here."""
         halved = [side // 2 ** (len(self.body) + k)
                   for k in range(len(self.anchors) - 1)]
         return [*halved, 1]
 
 
-FAMILIES = {cls.family: cls for cls in
-            (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
-             RefineDSODConfig, RefineSSDConfig)}
+FAMILIES: dict[str, type[ModelConfig]] = {
+    cls.family: cls for cls in
+    (ToySSDConfig, DSODConfig, GluonDSODConfig, GRPConfig, SSDConfig,
+     RefineDSODConfig, RefineSSDConfig)}
 
 # What a file may ask for; a network beyond these would fill the memory.
 MOST_NUMBER, MOST_ITEMS, MOST_FIELDS = 1 << 16, 100, 10_000
 
 
-def from_dict(values):
+def from_dict(values: dict[str, Any]) -> ModelConfig:
     """Build the configuration that ``ModelConfig.to_dict`` wrote.
 
     Raises:
@@ -397,8 +389,5 @@ def _built(values):
     family = values.pop("family", None)
     require(family in FAMILIES, f"family {family!r} is not known, expected "
             f"one of {', '.join(FAMILIES)}")
-    cls = FAMILIES[family]
-    known = {field.name for field in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - known)
-    require(not unknown, f"{family} has no field {', '.join(unknown)}")
-    return cls(**values)
+    require_fields(FAMILIES[family], values, family)
+    return FAMILIES[family](**values)

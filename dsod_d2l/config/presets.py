@@ -3,63 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from itertools import repeat
 from math import floor, sqrt
+from typing import Any
 
-from .base import AnchorSpec, paired_sizes, require, scale_sizes
+from .base import (AnchorSpec, ModelConfig, paired_sizes, require,
+                   require_fields, scale_sizes)
 from .classifiers import MobileNetV2Config, VGG16Config
 from .families import (DSODConfig, GluonDSODConfig, GRPConfig,
                        RefineDSODConfig, RefineSSDConfig, SSDConfig,
                        ToySSDConfig)
 
-
-def refined_anchors(height):
-    """Return one size for each map, four times its step: 32 to 256 pixels."""
-    return tuple(AnchorSpec(sizes=(pixels / height,), ratios=(1, 2, 1 / 2))
-                 for pixels in (32, 64, 128, 256))
-
-
-REFINEDET320_VGG16 = RefineSSDConfig(
-    name="refinedet320_vgg16", num_classes=20, input_size=(320, 320),
-    anchors=refined_anchors(320))
-REFINEDET512_VGG16 = dataclasses.replace(
-    REFINEDET320_VGG16, name="refinedet512_vgg16", input_size=(512, 512),
-    anchors=refined_anchors(512))
-# What follows is trained from scratch, so the transfer is normalised.
-REFINEDET320_DSOD = RefineDSODConfig(
-    name="refinedet320_dsod", num_classes=20, input_size=(320, 320),
-    predictions=(256, 128), transfer_norm=True, anchors=refined_anchors(320))
-REFINEDET_DSOD_TINY = RefineDSODConfig(
-    name="refinedet_dsod_tiny", stem=16, bottleneck=64, growth=32,
-    layers=(1, 4, 3), second=64, predictions=(64, 64), l2_scale=None,
-    head_norm=False, transfer=48, transfer_norm=True,
-    anchors=refined_anchors(320))
-REFINEDET_VGG_TINY = RefineSSDConfig(
-    name="refinedet_vgg_tiny", backbone=VGG16Config(
-        widths=(16, 16, 32, 32, *[48] * 3, *[80] * 6, 96, 96), norm=True,
-        conv5=True, pool5=2, dilation=1), extras=((48, 96, "half"),),
-    extra_norm=True, source_scales=(), transfer=48, transfer_norm=True,
-    anchors=refined_anchors(320))
-REFINED_PRESETS = (REFINEDET320_VGG16, REFINEDET512_VGG16, REFINEDET320_DSOD,
-                   REFINEDET_DSOD_TINY, REFINEDET_VGG_TINY)
-# The authors' own code where others have changed it.
-REFINEDET_PARTS = {
-    "backbone": VGG16Config(conv5=True, pool5=2, dilation=3),
-    "top_relu": True}
-
 TWO = (1, 2, 1 / 2)
 THREE = (1, 2, 1 / 2, 3, 1 / 3)
 
 
-def _rows(pairs, ratios, steps=None):
+def _rows(pairs, ratios, steps=repeat(None)):
     """Return one AnchorSpec per map."""
-    steps = steps or (None,) * len(pairs)
-    return tuple(AnchorSpec(sizes=pair, ratios=shape, step=step)
-                 for pair, shape, step in zip(pairs, ratios, steps))
+    return tuple(map(AnchorSpec, pairs, ratios, steps))
 
 
 def _parts(numbers, whole):
     """Return pixels as fractions of a side."""
     return tuple(number / whole for number in numbers)
+
+
+def refined_anchors(height: int) -> tuple[AnchorSpec, ...]:
+    """Return one size for each map, four times its step: 32 to 256 pixels."""
+    return _rows([(pixels / height,) for pixels in (32, 64, 128, 256)],
+                 [TWO] * 4)
 
 
 # SSD's rule: 10 %, then 20 % to 88 % in steps of 17 %, as 300-pixel sizes.
@@ -102,10 +75,10 @@ DSOD512 = dataclasses.replace(
 # The same rule for sizes, and every width a multiple of 16. One layer at a
 # quarter of the image, where a layer costs most; no norms before the heads,
 # which would take a third of a step on a CPU.
-DSOD_TINY = DSODConfig(
-    name="dsod_tiny", stem=16, bottleneck=64, growth=32, layers=(1, 4, 3),
-    second=64, predictions=(64, 64, 64), l2_scale=None, head_norm=False,
-    anchors=EVEN[:5])
+TINY: dict[str, Any] = dict(
+    stem=16, bottleneck=64, growth=32, layers=(1, 4, 3), second=64,
+    predictions=(64, 64, 64), l2_scale=None, head_norm=False)
+DSOD_TINY = DSODConfig(name="dsod_tiny", anchors=EVEN[:5], **TINY)
 # For small objects: a finer grid, COCO's sizes, and layers half as wide
 # again. It takes three and a half times the arithmetic of dsod_tiny.
 DSOD_SMALL = dataclasses.replace(
@@ -119,10 +92,8 @@ GRP_DSOD320_STAR = dataclasses.replace(
     GRP_DSOD320, name="grp_dsod320_star",
     anchors=_rows(SSD300_PAIRS, (STAR,) * 4 + (STAR[:5],) * 2))
 GRP_DSOD_TINY = GRPConfig(
-    name="grp_dsod_tiny", stem=16, bottleneck=64, growth=32,
-    layers=(1, 4, 3), first_reuse=32, second=64, predictions=(64, 64, 64),
-    pyramid=(32, 32, 32, 32), l2_scale=None, head_norm=False,
-    anchors=EVEN[:5])
+    name="grp_dsod_tiny", first_reuse=32, pyramid=(32, 32, 32, 32),
+    anchors=EVEN[:5], **TINY)
 # The last map has one cell, so here the step of 300 lies in its middle.
 SSD300_VGG16 = SSDConfig(
     name="ssd300_vgg16", num_classes=20, input_size=(300, 300),
@@ -148,18 +119,34 @@ SSD_MOBILENET_V2_TINY = SSDConfig(
     name="ssd_mobilenet_v2_tiny", anchors=EVEN[:5], extra_norm=True,
     backbone=MobileNetV2Config(width=0.5, top=256), l2_scale=None,
     extras=((64, 128, "half"),) * 3)
-PRESETS = {preset.name: preset for preset in
-           (TOY_SSD, DSOD_GLUON, DSOD300, DSOD300_COCO, DSOD300_LITE,
-            DSOD300_SMALLEST, DSOD512, DSOD_TINY, DSOD_SMALL, GRP_DSOD320,
-            GRP_DSOD320_STAR, GRP_DSOD_TINY, SSD300_VGG16, SSD300_VGG16_BN,
-            SSD512_VGG16, SSD300_RESNET50, SSD300_MOBILENET_V1,
-            SSD300_MOBILENET_V2, SSD_VGG_THIN, SSD_MOBILENET_V2_TINY,
-            *REFINED_PRESETS)}
+REFINEDET320_VGG16 = RefineSSDConfig(
+    name="refinedet320_vgg16", num_classes=20, input_size=(320, 320),
+    anchors=refined_anchors(320))
+REFINEDET512_VGG16 = dataclasses.replace(
+    REFINEDET320_VGG16, name="refinedet512_vgg16", input_size=(512, 512),
+    anchors=refined_anchors(512))
+# What follows is trained from scratch, so the transfer is normalised.
+REFINEDET320_DSOD = RefineDSODConfig(
+    name="refinedet320_dsod", num_classes=20, input_size=(320, 320),
+    predictions=(256, 128), transfer_norm=True, anchors=refined_anchors(320))
+REFINEDET_DSOD_TINY = RefineDSODConfig(
+    name="refinedet_dsod_tiny", transfer=48, transfer_norm=True,
+    anchors=refined_anchors(320), **{**TINY, "predictions": (64, 64)})
+REFINEDET_VGG_TINY = RefineSSDConfig(
+    name="refinedet_vgg_tiny", backbone=VGG16Config(
+        widths=(16, 16, 32, 32, *[48] * 3, *[80] * 6, 96, 96), norm=True,
+        conv5=True, pool5=2, dilation=1), extras=((48, 96, "half"),),
+    extra_norm=True, source_scales=(), transfer=48, transfer_norm=True,
+    anchors=refined_anchors(320))
+# In the order in which they stand above.
+PRESETS = {preset.name: preset for preset in list(globals().values())
+           if isinstance(preset, ModelConfig)}
 
-FIRST = dict(stem=32, bottleneck=12, growth=16, compression=0.5,
-             layers=(6, 8, 8), stem_style="plain", prediction="plain")
+FIRST: dict[str, Any] = dict(
+    stem=32, bottleneck=12, growth=16, compression=0.5, layers=(6, 8, 8),
+    stem_style="plain", prediction="plain")
 # What each row changes in the row before it.
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "DS/32-12-16-0.5, three blocks": {},
     "transition without pooling": dict(layers=(6, 8, 8, 8)),
     "no compression": dict(compression=1.0),
@@ -171,7 +158,7 @@ CHANGES = {
 }
 
 
-def ablation():
+def ablation() -> dict[str, DSODConfig]:
     """Return the rows of the ablation, the last of which is DSOD300.
 
     Without a transition that does not pool, a network can have only as many
@@ -198,9 +185,14 @@ def ablation():
 
 
 NAMED = {**PRESETS, **{row.name: row for row in ablation().values()}}
-GRP_STEPS = tuple(step / 320 for step in (8, 16, 32, 64, 100, 320))
+GRP_STEPS = _parts((8, 16, 32, 64, 100, 320), 320)
+# The authors' own code where others have changed it.
+REFINEDET_PARTS = {
+    "backbone": VGG16Config(conv5=True, pool5=2, dilation=3),
+    "top_relu": True}
 GRP_PARTS = {"up": "frozen", "gate_init": "zero"}
-AUTHORS = {      # steps, fields, and whether sizes are cut to whole pixels
+# Steps, fields, and whether sizes are cut to whole pixels.
+AUTHORS: dict[str, Any] = {
     **dict.fromkeys(("dsod300", "dsod300_coco", "dsod300_lite",
                      "dsod300_smallest"), (DSOD300_STEPS, {}, False)),
     **dict.fromkeys(("grp_dsod320", "grp_dsod320_star"),
@@ -209,14 +201,15 @@ AUTHORS = {      # steps, fields, and whether sizes are cut to whole pixels
                     ((None,) * 4, REFINEDET_PARTS, False))}
 
 
-def with_steps(config, steps):
+def with_steps(config: ModelConfig,
+               steps: Sequence[float | None]) -> ModelConfig:
     """Return the configuration with another anchor step for each map."""
     rows = [dataclasses.replace(row, step=step)
             for row, step in zip(config.anchors, steps)]
     return dataclasses.replace(config, anchors=tuple(rows))
 
 
-def even_steps(config):
+def even_steps(config: ModelConfig) -> ModelConfig:
     """Put the centres of every map's anchors evenly over the image.
 
     The authors' step of 300 pixels on the 2 x 2 map of DSOD300 puts 12 of
@@ -231,13 +224,13 @@ def _with_sizes(config, sizes):
     return dataclasses.replace(config, anchors=tuple(rows))
 
 
-def distinct(config):
+def distinct(config: ModelConfig) -> ModelConfig:
     """Give each map a second size that differs from its first."""
     return _with_sizes(config, paired_sizes(
         [row.sizes[0] for row in config.anchors], 1.0))
 
 
-def scale_formula(config):
+def scale_formula(config: ModelConfig) -> ModelConfig:
     """Space the sizes evenly, where the preset takes whole percents.
 
     The first two sizes stay; the others rise to 0.9 by ``scale_sizes``.
@@ -247,7 +240,7 @@ def scale_formula(config):
     return _with_sizes(config, paired_sizes(sizes, 2 * sizes[-1] - sizes[-2]))
 
 
-def whole_pixels(config):
+def whole_pixels(config: ModelConfig) -> ModelConfig:
     """Cut sizes to whole pixels as Caffe does, before the second is made.
 
     A row's two sizes are a least one and its geometric mean with a greatest
@@ -262,7 +255,7 @@ def whole_pixels(config):
     return _with_sizes(config, sizes)
 
 
-def authors(config):
+def authors(config: ModelConfig) -> ModelConfig:
     """Do what the authors' code does, also where it is a slip.
 
     Raises:
@@ -279,7 +272,7 @@ FORMS = {"authors": authors, "distinct": distinct, "even_steps": even_steps,
          "scale_formula": scale_formula}
 
 
-def get(name, **changes):
+def get(name: str, **changes: Any) -> ModelConfig:
     """Return the preset of that name, with some fields changed.
 
     Steps given in pixels belong to the preset's own input: at another size
@@ -309,9 +302,7 @@ def get(name, **changes):
     for form, change in FORMS.items():
         if changes.pop(form, False):
             preset = change(preset)
-    known = {field.name for field in dataclasses.fields(preset)}
-    unknown = sorted(set(changes) - known)
-    require(not unknown, f"{name} has no field {', '.join(unknown)}")
+    require_fields(type(preset), changes, name)
     config = dataclasses.replace(preset, **changes)
     resized = config.input_size != preset.input_size
     return even_steps(config) if resized and "anchors" not in changes \

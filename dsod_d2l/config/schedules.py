@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
-from .base import (between, chosen, make_tuples, positive, require,
-                   true_or_false, whole)
+from .base import Checked, ModelConfig, between, positive, require, whole
 
 DRAWN = 0.3     # least score of what is shown: most of the rest is noise
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectConfig:
+class DetectConfig(Checked):
     """How scores and offsets become detections.
 
     score_threshold: least score of a detection.
@@ -31,13 +30,14 @@ class DetectConfig:
     candidates: int = 400
     keep: int = 200
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """See ``Checked``."""
         between(self, 0, 1, "score_threshold", "nms_threshold")
         whole(self, 1, "candidates", "keep")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """How a network is trained; these lines are the help of the options.
 
     steps: optimiser steps in all.
@@ -104,35 +104,29 @@ class TrainConfig:
     sync_norm: bool = False
     seed: int = 0
 
-    def __post_init__(self):
-        make_tuples(self, "milestones")
+    def check(self) -> None:
+        """See ``Checked``."""
         whole(self, 1, "steps", "batch_size", "accumulate",
               "keep_checkpoints")
-        whole(self, 0, "warmup", "checkpoint_every", "seed")
-        if self.workers is not None:
-            whole(self, 0, "workers")
-        true_or_false(self, "sync_norm")
-        chosen(self)
-        positive(self, "learning_rate", "decay", "match_threshold")
-        if self.clip is not None:
-            positive(self, "clip")
-        between(self, 0, 1, "milestones", "momentum", "match_threshold")
+        whole(self, 0, "warmup", "checkpoint_every", "seed", "workers")
+        positive(self, "learning_rate", "decay", "match_threshold", "clip")
+        between(self, 0, 1, "milestones", "momentum", "match_threshold",
+                "held_back", "average")
         between(self, 0, inf, "weight_decay", "negative_ratio",
                 "localisation_weight", "evaluate_every")
         require(list(self.milestones) == sorted(self.milestones),
                 f"milestones must rise, found {self.milestones}")
-        between(self, 0, 1, "held_back", "average")
         require(self.average < 1, "average must be below 1, found "
                 f"{self.average}")
         require(self.held_back < 1, "held_back must leave something to train "
                 f"on, found {self.held_back}")
 
     @property
-    def resize(self):
+    def resize(self) -> Literal["stretch", "letter-box"]:
         """The ``resize`` of a network that is trained so."""
         return "letter-box" if self.augment == "letter-box" else "stretch"
 
-    def check_resize(self, model):
+    def check_resize(self, model: ModelConfig) -> None:
         """Raise a ValueError unless this trains a network as it is used.
 
         Args:
@@ -143,6 +137,6 @@ class TrainConfig:
                 f"{model.resize!r}: build it with resize={self.resize!r}, or "
                 "choose another augment")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary."""
         return dataclasses.asdict(self)

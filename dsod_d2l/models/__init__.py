@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
 from .. import config as configs
+from ..config.base import ModelConfig
 from ..config.families import FAMILIES
 from .backbones import build_backbone
 from .dsod import DSOD, GluonDSOD
@@ -34,7 +37,9 @@ NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "refinedet_dsod": RefineDSOD}
 
 
-def build(name_or_config, classes=None, **changes):
+def build(name_or_config: str | ModelConfig,
+          classes: Sequence[str] | int | None = None,
+          **changes: Any) -> Network:
     """Build a network; its parameters are not initialised yet.
 
     Args:
@@ -63,7 +68,8 @@ def build(name_or_config, classes=None, **changes):
     return net
 
 
-def add_family(config, network, *presets):
+def add_family(config: type[ModelConfig], network: type[Network],
+               *presets: ModelConfig) -> None:
     """Make a family known to ``build`` and to the files of weights.
 
     Args:
@@ -75,7 +81,8 @@ def add_family(config, network, *presets):
     configs.NAMED.update({preset.name: preset for preset in presets})
 
 
-def forward_time(config, ctx=None, repeats=5):
+def forward_time(config: ModelConfig, ctx: Any = None,
+                 repeats: int = 5) -> float:
     """Measure the forward pass of one image, in milliseconds.
 
     Args:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import convolution, halving_pool
+from ..blocks import after_each, chained, convolution, halving_pool
+from ..config import classifiers
 
 HE = init.Xavier("gaussian", "in", 2)     # keeps the size of what ReLU halves
 
@@ -25,7 +29,8 @@ class Backbone(nn.HybridBlock):
         self.stages = nn.HybridSequential()
         self.names, self.taps, self.widths = [], [], []
 
-    def add_stage(self, name, *layers, width=None):
+    def add_stage(self, name: str, *layers: Any,
+                  width: int | None = None) -> None:
         """Append a stage.
 
         Args:
@@ -33,29 +38,26 @@ class Backbone(nn.HybridBlock):
             layers: blocks, run in this order.
             width: channels of the map that it completes, if it does.
         """
-        stage = nn.HybridSequential()
-        stage.add(*layers)
         if width is not None:
             self.taps.append(len(self.stages))
             self.widths.append(width)
-        self.stages.add(stage)
+        self.stages.add(chained(*layers))
         self.names.append(name)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> list:
         """Return the maps."""
-        made = []
-        for stage in self.stages:
-            x = stage(x)
-            made.append(x)
+        made = after_each(self.stages, x)
         return [made[tap] for tap in self.taps]
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
         return list(zip(self.names, self.stages))
 
 
-def conv_unit(in_channels, channels, kernel=3, stride=1, *, norm=True,
-              act="relu", bias=False, weight=HE, **options):
+def conv_unit(in_channels: int, channels: int, kernel: int = 3,
+              stride: int = 1, *, norm: bool = True,
+              act: str | None = "relu", bias: bool = False, weight: Any = HE,
+              **options: Any) -> nn.HybridSequential:
     """Return a convolution, batch normalisation and an activation.
 
     Args:
@@ -76,7 +78,8 @@ def conv_unit(in_channels, channels, kernel=3, stride=1, *, norm=True,
     return unit
 
 
-def depthwise_unit(channels, stride=1, act="relu"):
+def depthwise_unit(channels: int, stride: int = 1,
+                   act: str = "relu") -> nn.HybridSequential:
     """Return a 3 x 3 convolution of each channel on its own, as a unit.
 
     Paper: MobileNets, section 3.1 (arXiv:1704.04861).
@@ -90,7 +93,7 @@ class ReLU6(nn.HybridBlock):
     Paper: MobileNetV2, section 3.3 (arXiv:1801.04381).
     """
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the cut map."""
         return F.clip(x, 0, 6)
 
@@ -115,14 +118,14 @@ class VGG16(Backbone):
     (arXiv:1711.06897).
     """
 
-    def __init__(self, config):
+    def __init__(self, config: classifiers.VGG16Config):
         super().__init__()
-        shared, left = {"norm": config.norm, "bias": True}, [*config.widths]
-        width = 3
+        unit = partial(conv_unit, norm=config.norm, bias=True)
+        width, left = 3, [*config.widths]
         for k, depth in enumerate(VGG_DEPTHS, 1):
             layers = [halving_pool()] if k > 1 else []
             for channels in left[:depth]:
-                layers.append(conv_unit(width, channels, **shared))
+                layers.append(unit(width, channels))
                 width = channels
             del left[:depth]
             is_map = k == 4 or (k == 5 and config.conv5)
@@ -132,8 +135,8 @@ class VGG16(Backbone):
         self.add_stage(
             "fc6 and fc7",
             nn.MaxPool2D(3, 1, 1) if config.pool5 == 1 else halving_pool(),
-            conv_unit(width, fc6, dilation=config.dilation, **shared),
-            conv_unit(fc6, fc7, 1, **shared), width=fc7)
+            unit(width, fc6, dilation=config.dilation), unit(fc6, fc7, 1),
+            width=fc7)
 
 
 RESNET_DEPTHS = (3, 4, 6, 3)         # blocks of each stage
@@ -154,19 +157,18 @@ class Bottleneck(nn.HybridBlock):
     Paper: ResNet, figure 5 (arXiv:1512.03385).
     """
 
-    def __init__(self, in_channels, inner, channels, stride, stride_at,
-                 project):
+    def __init__(self, in_channels: int, inner: tuple[int, int],
+                 channels: int, stride: int, stride_at: str, project: bool):
         super().__init__()
         narrow, middle = inner
         early = stride if stride_at == "1x1" else 1
-        self.body = nn.HybridSequential()
-        self.body.add(conv_unit(in_channels, narrow, 1, early),
-                      conv_unit(narrow, middle, 3, stride // early),
-                      conv_unit(middle, channels, 1, act=None))
+        self.body = chained(conv_unit(in_channels, narrow, 1, early),
+                            conv_unit(narrow, middle, 3, stride // early),
+                            conv_unit(middle, channels, 1, act=None))
         self.shortcut = (conv_unit(in_channels, channels, 1, stride, act=None)
                          if project else None)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the sum, after its ReLU."""
         kept = self.shortcut(x) if self.shortcut else x
         return F.relu(self.body(x) + kept)
@@ -184,7 +186,7 @@ class ResNet50(Backbone):
     Paper: ResNet, table 1 (arXiv:1512.03385).
     """
 
-    def __init__(self, config):
+    def __init__(self, config: classifiers.ResNet50Config):
         super().__init__()
         inner, width = list(config.inner), config.stem
         self.add_stage("stem", conv_unit(3, width, 7, 2),
@@ -214,7 +216,7 @@ class MobileNetV1(Backbone):
     halves once more.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: classifiers.MobileNetV1Config):
         super().__init__()
         stem, *widths = config.widths
         layers, width = [conv_unit(3, stem, 3, 2)], stem
@@ -247,17 +249,17 @@ class Inverted(nn.HybridBlock):
     Paper: MobileNetV2, figure 3 b and table 1 (arXiv:1801.04381).
     """
 
-    def __init__(self, in_channels, channels, expansion, stride):
+    def __init__(self, in_channels: int, channels: int,
+                 expansion: int | None, stride: int):
         super().__init__()
         middle = in_channels * (expansion or 1)
         self.adds = stride == 1 and in_channels == channels
-        self.body = nn.HybridSequential()
-        if expansion:
-            self.body.add(conv_unit(in_channels, middle, 1, act="relu6"))
-        self.body.add(depthwise_unit(middle, stride, act="relu6"),
-                      conv_unit(middle, channels, 1, act=None))
+        widen = ([conv_unit(in_channels, middle, 1, act="relu6")]
+                 if expansion else [])
+        self.body = chained(*widen, depthwise_unit(middle, stride, "relu6"),
+                            conv_unit(middle, channels, 1, act=None))
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the narrow map."""
         return self.body(x) + x if self.adds else self.body(x)
 
@@ -282,20 +284,19 @@ class MobileNetV2(Backbone):
     STAGES = ([(1, 16, 1)], [(6, 24, 2)], [(6, 32, 3)],
               [(6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)])
 
-    def __init__(self, config):
+    def __init__(self, config: classifiers.MobileNetV2Config):
         super().__init__()
         width = config.scaled(32)
         layers = [conv_unit(3, width, 3, 2, act="relu6")]
         for k, rows in enumerate(self.STAGES):
-            halve = k > 0
+            stride = 2 if k else 1
             for expansion, channels, depth in rows:
-                if expansion == 1 and not config.expand_first:
-                    expansion = None
+                bare = expansion == 1 and not config.expand_first
                 for _ in range(depth):
                     after = config.scaled(channels)
-                    layers.append(Inverted(width, after, expansion,
-                                           2 if halve else 1))
-                    width, halve = after, False
+                    layers.append(Inverted(
+                        width, after, None if bare else expansion, stride))
+                    width, stride = after, 1
             if k == 3:
                 layers.append(conv_unit(width, config.top, 1, act="relu6"))
                 width = config.top
@@ -308,7 +309,7 @@ BLOCKS = {"vgg16": VGG16, "resnet50": ResNet50, "mobilenet_v1": MobileNetV1,
           "mobilenet_v2": MobileNetV2}
 
 
-def build_backbone(config):
+def build_backbone(config: classifiers.BackboneConfig) -> Backbone:
     """Build a backbone; its parameters are not initialised yet.
 
     Args:

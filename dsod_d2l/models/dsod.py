@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from mxnet.gluon import nn
+from functools import partial
+from typing import Any
 
 from ..blocks import (DensePrediction, PooledReuse, Stem, Transition,
-                      conv_norm_relu, convolution, dense_block, halving_pool,
-                      is_aligned, join, plain_prediction, plain_stem)
-from .network import Network, dense_stages
+                      after_each, chained, conv_norm_relu, convolution,
+                      dense_block, halving_pool, is_aligned, join,
+                      plain_prediction, plain_stem)
+from ..config.families import DSODConfig
+from .network import Network, dense_chain, dense_stages
 
 
 class DSOD(Network):
@@ -24,20 +27,18 @@ class DSOD(Network):
 
     bias = False            # of convolutions
 
-    def __init__(self, config):
+    def __init__(self, config: DSODConfig):
         super().__init__(config)
         self.plain = config.prediction == "plain"
         first, second = self._add_body(), 2 * config.second
         if not self.plain:
             self.reuse = PooledReuse(first, config.second, self.bias)
         self.aligned = is_aligned(config.second, config.second)
-        self.predictions = nn.HybridSequential()
-        widths = [first, second]
-        for channels in config.predictions:
-            self.predictions.add(
-                plain_prediction(widths[-1], channels) if self.plain else
-                DensePrediction(widths[-1], channels, self.bias))
-            widths.append(2 * channels)
+        widths = [first, second, *(2 * half for half in config.predictions)]
+        self.predictions = chained(*[
+            plain_prediction(width, half) if self.plain else
+            DensePrediction(width, half, self.bias)
+            for width, half in zip(widths[1:], config.predictions)])
         self.add_heads(widths, config.l2_scale, config.head_norm)
 
     def _add_body(self):
@@ -45,45 +46,31 @@ class DSOD(Network):
         config = self.config
         self.stem = (Stem if config.stem_style == "block"
                      else plain_stem)(config.stem)
-        self.to_first = nn.HybridSequential()
-        chain, widths = self._blocks(config.stem_width, config.layers[:2],
-                                     [True, False])
-        self.to_first.add(*chain)
+        self._add_blocks(4, 1, config.second * (2 if self.plain else 1))
         self.pool = halving_pool()
-        self.to_second = nn.HybridSequential()
-        later = config.layers[2:]
-        self.to_second.add(*self._blocks(
-            widths[-1], later, [False] * len(later),
-            last=config.second * (2 if self.plain else 1))[0])
-        return widths[-1]
+        return config.kept(config.block_widths()[1])
 
-    def _blocks(self, width, layers, pools, last=None):
-        """Return dense blocks with their transitions, and all their widths.
+    def _add_blocks(self, parts, pools, last):
+        """Create the dense blocks and their transitions.
+
+        So many parts make the first map, and the others the second; the
+        first transitions pool, and the last one keeps so many channels.
         """
-        config, chain, widths = self.config, [], []
-        for k, (count, pool) in enumerate(zip(layers, pools)):
-            chain.append(dense_block(width, count, config.bottleneck,
-                                     config.growth, self.bias))
-            grown = width + count * config.growth
-            width = config.kept(grown)
-            if last and k == len(layers) - 1:
-                width = last
-            chain.append(Transition(grown, width, pool, self.bias))
-            widths += [grown, width]
-        return chain, widths
+        chain = dense_chain(
+            self.config, last, partial(dense_block, bias=self.bias),
+            lambda k, *widths: Transition(*widths, k < pools, self.bias))
+        self.to_first = chained(*chain[:parts])
+        self.to_second = chained(*chain[parts:])
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> list:
         """Return the maps, First to Sixth in the paper's words."""
         first = self.to_first(self.stem(x))
         deep = self.to_second(self.pool(first) if self.pool else first)
         second = deep if self.plain else join(
             F, [deep, self.reuse(first)], self.aligned)
-        maps = [first, second]
-        for prediction in self.predictions:
-            maps.append(prediction(maps[-1]))
-        return maps
+        return [first, second, *after_each(self.predictions, second)]
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
         named = [("stem", self.stem),
                  *dense_stages([*self.to_first, *self.to_second])]
@@ -109,16 +96,9 @@ class GluonDSOD(DSOD):
     def _add_body(self):
         """See ``DSOD``."""
         config, stem = self.config, self.config.stem
-        self.stem = nn.HybridSequential()
-        self.stem.add(conv_norm_relu(3, stem, 3, 2, bias=True),
-                      conv_norm_relu(stem, stem, 1, bias=True),
-                      convolution(stem, 2 * stem, 1, bias=True),
-                      halving_pool())
-        chain, widths = self._blocks(
-            config.stem_width, config.layers,
-            [k < 2 for k in range(len(config.layers))], last=config.second)
-        self.to_first = nn.HybridSequential()
-        self.to_first.add(*chain[:3])
-        self.to_second = nn.HybridSequential()
-        self.to_second.add(*chain[3:])
-        return widths[2]
+        self.stem = chained(conv_norm_relu(3, stem, 3, 2, bias=True),
+                            conv_norm_relu(stem, stem, 1, bias=True),
+                            convolution(stem, 2 * stem, 1, bias=True),
+                            halving_pool())
+        self._add_blocks(3, 2, config.second)
+        return config.block_widths()[1]

@@ -3,27 +3,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet import init
 from mxnet.gluon import nn
 
-from ..blocks import BODY_INIT, conv_norm_relu, halving_pool, is_aligned, join
-from .network import Network, dense_stages
+from ..blocks import (BODY_INIT, after_each, chained, conv_norm_relu,
+                      halving_pool, is_aligned, join)
+from ..config.families import GRPConfig
+from .network import Network, dense_chain, dense_stages
 
 EPSILON = 1e-4      # of every normalisation in the body, the authors' value
 
 
-def unit(in_channels, channels, kernel=1, stride=1):
+def unit(in_channels: int, channels: int, kernel: int = 1,
+         stride: int = 1) -> nn.HybridSequential:
     """Return convolution, batch normalisation and ReLU."""
     return conv_norm_relu(in_channels, channels, kernel, stride,
                           epsilon=EPSILON)
 
 
-def pooled_unit(in_channels, channels, size=2):
+def pooled_unit(in_channels: int, channels: int,
+                size: int = 2) -> nn.HybridSequential:
     """Return a max pooling that rounds up, and a 1 x 1 unit behind it."""
-    layers = nn.HybridSequential()
-    layers.add(nn.MaxPool2D(size, size, ceil_mode=True),
-               unit(in_channels, channels))
-    return layers
+    return chained(nn.MaxPool2D(size, size, ceil_mode=True),
+                   unit(in_channels, channels))
 
 
 class Joined(nn.HybridBlock):
@@ -34,32 +38,32 @@ class Joined(nn.HybridBlock):
         widths: their channels.
     """
 
-    def __init__(self, first, second, widths):
+    def __init__(self, first: Any, second: Any, widths: tuple[int, int]):
         super().__init__()
         self.first, self.second = first, second
         self.aligned = is_aligned(*widths)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return both results, one behind the other."""
         first = self.first(x) if self.first else x
         return join(F, [first, self.second(x)], self.aligned)
 
 
-def post_dense_block(in_channels, layers, bottleneck, growth):
+def post_dense_block(in_channels: int, layers: int, bottleneck: int,
+                     growth: int) -> nn.HybridSequential:
     """Return a dense block of post-activation layers; see ``blocks``."""
-    block = nn.HybridSequential()
-    for width in range(in_channels, in_channels + layers * growth, growth):
-        new = nn.HybridSequential()
-        new.add(unit(width, bottleneck), unit(bottleneck, growth, kernel=3))
-        block.add(Joined(None, new, (width, growth)))
-    return block
+    return chained(*[
+        Joined(None, chained(unit(width, bottleneck),
+                             unit(bottleneck, growth, kernel=3)),
+               (width, growth))
+        for width in range(in_channels, in_channels + layers * growth,
+                           growth)])
 
 
-def dense_prediction(in_channels, channels):
+def dense_prediction(in_channels: int, channels: int) -> Joined:
     """Return a block that makes the next, coarser map: half of it reused."""
-    learned = nn.HybridSequential()
-    learned.add(unit(in_channels, channels),
-                unit(channels, channels, kernel=3, stride=2))
+    learned = chained(unit(in_channels, channels),
+                      unit(channels, channels, kernel=3, stride=2))
     return Joined(pooled_unit(in_channels, channels), learned,
                   (channels, channels))
 
@@ -75,11 +79,11 @@ class UpSampling(nn.HybridBlock):
         which are twice the coarse map's or one less.
     """
 
-    def __init__(self, in_channels, channels):
+    def __init__(self, in_channels: int, channels: int):
         super().__init__()
         self.mix = unit(in_channels, channels)
 
-    def hybrid_forward(self, F, x, fine):
+    def hybrid_forward(self, F: Any, x: Any, fine: Any) -> Any:
         """Return the doubled map, cut to the size of the fine one."""
         doubled = F.UpSampling(self.mix(x), scale=2, sample_type="nearest")
         return F.slice_like(doubled, fine, axes=(2, 3))
@@ -115,11 +119,11 @@ class FrozenUpSampling(nn.HybridBlock):
         self.weight = self.params.get(
             "weight", shape=(in_channels, channels, *kernel),
             init=OneInFour(), grad_req="null")
-        self.after = nn.HybridSequential()
-        self.after.add(nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
-                       nn.Activation("relu"))
+        self.after = chained(
+            nn.BatchNorm(in_channels=channels, epsilon=EPSILON),
+            nn.Activation("relu"))
 
-    def hybrid_forward(self, F, x, fine, weight):
+    def hybrid_forward(self, F: Any, x: Any, fine: Any, weight: Any) -> Any:
         """Return the doubled map; the fine one is not looked at."""
         return self.after(F.Deconvolution(x, weight, **self.options))
 
@@ -142,15 +146,14 @@ class Gate(nn.HybridBlock):
     def __init__(self, channels, ratio=16, weight=BODY_INIT):
         super().__init__()
         hidden = max(1, channels // ratio)
-        self.squeeze = nn.HybridSequential()
-        self.squeeze.add(nn.GlobalAvgPool2D(),
-                         nn.Dense(hidden, "relu", in_units=channels,
-                                  weight_initializer=weight))
+        self.squeeze = chained(nn.GlobalAvgPool2D(),
+                               nn.Dense(hidden, "relu", in_units=channels,
+                                        weight_initializer=weight))
         self.each = nn.Dense(channels, in_units=hidden,
                              weight_initializer=weight)
         self.whole = nn.Dense(1, in_units=hidden, weight_initializer=weight)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the gated map, of the same shape."""
         z = self.squeeze(x)
         each = F.reshape(F.sigmoid(self.each(z)), shape=(0, 0, 1, 1))
@@ -172,59 +175,42 @@ class GRPDSOD(Network):
     Paper: GRP-DSOD, section 3 (arXiv:1712.00886).
     """
 
-    def __init__(self, config):
+    def __init__(self, config: GRPConfig):
         super().__init__(config)
         widths = self._backbone()
         self.starts = [is_aligned(up, own) for up, own
                        in zip(config.pyramid, widths)]
-        self.doubling = nn.HybridSequential()
-        self.gates = nn.HybridSequential()
-        for k, up in enumerate(config.pyramid):
-            self.doubling.add(self._up_sampling(k, widths[k + 1], up))
-            widths[k] += up
+        self.doubling = chained(*[
+            self._up_sampling(k, width, up) for k, (width, up)
+            in enumerate(zip(widths[1:], config.pyramid))])
+        widths = [own + up for own, up in zip(widths, (*config.pyramid, 0))]
         gate = BODY_INIT if config.gate_init == "xavier" else "zeros"
-        for width in widths:
-            self.gates.add(Gate(width, config.gate_ratio, gate))
+        self.gates = chained(*[Gate(width, config.gate_ratio, gate)
+                               for width in widths])
         self.add_heads(widths, config.l2_scale, config.head_norm)
 
     def _backbone(self):
         """Create all up to the maps; return the width of each map."""
         config, stem = self.config, self.config.stem_width
-        one, two, *later = config.layers
-        self.stem = nn.HybridSequential()             # its pool comes later
-        self.stem.add(unit(3, config.stem, 3, 2),
-                      unit(config.stem, config.stem, 3),
-                      unit(config.stem, stem, 3))
-        self.pools = nn.HybridSequential()
-        self.pools.add(*[halving_pool() for _ in range(3)])
-        self.to_one, kept = self._blocks(stem, [one])
-        self.to_first, first = self._blocks(kept, [two])
-        reuse = config.first_reuse
+        reuse, half = config.first_reuse, config.second
+        self.stem = chained(unit(3, config.stem, 3, 2),  # its pool comes later
+                            unit(config.stem, config.stem, 3),
+                            unit(config.stem, stem, 3))
+        self.pools = chained(*[halving_pool() for _ in range(3)])
+        chain = dense_chain(config, half, post_dense_block,
+                            lambda _, *widths: unit(*widths))
+        kept, first = map(config.kept, config.block_widths()[:2])
+        self.to_one, self.to_first = chained(*chain[:2]), chained(*chain[2:4])
         self.reuse_stem = pooled_unit(stem, reuse, size=4)
         self.reuse_one = pooled_unit(kept, reuse)
-        self.to_second, _ = self._blocks(first, later, config.second)
-        widths = [first + 2 * reuse, 2 * config.second]
-        self.reuse_first = pooled_unit(widths[0], config.second)
-        self.aligned = (is_aligned(first, reuse, reuse),
-                        is_aligned(config.second, config.second))
-        self.predictions = nn.HybridSequential()
-        for channels in config.predictions:
-            self.predictions.add(dense_prediction(widths[-1], channels))
-            widths.append(2 * channels)
+        self.to_second = chained(*chain[4:])
+        widths = [first + 2 * reuse, 2 * half,
+                  *(2 * channels for channels in config.predictions)]
+        self.reuse_first = pooled_unit(widths[0], half)
+        self.aligned = is_aligned(first, reuse, reuse), is_aligned(half, half)
+        self.predictions = chained(*map(dense_prediction, widths[1:],
+                                        config.predictions))
         return widths
-
-    def _blocks(self, width, layers, last=None):
-        """Return dense blocks, each with a 1 x 1 unit, and their width."""
-        config, chain = self.config, nn.HybridSequential()
-        for k, count in enumerate(layers):
-            chain.add(post_dense_block(width, count, config.bottleneck,
-                                       config.growth))
-            width += count * config.growth
-            ends = last and k == len(layers) - 1
-            kept = last if ends else config.kept(width)
-            chain.add(unit(width, kept))
-            width = kept
-        return chain, width
 
     def _up_sampling(self, k, in_channels, channels):
         """Return what doubles map k + 1 to the size of map k."""
@@ -242,22 +228,19 @@ class GRPDSOD(Network):
         reused = [self.reuse_stem(stem), self.reuse_one(one)]
         first = join(F, [deep, *reused], self.aligned[0])
         second = self.to_second(self.pools[2](deep))  # of deep, not of first
-        maps = [first, join(F, [second, self.reuse_first(first)],
-                            self.aligned[1])]
-        for prediction in self.predictions:
-            maps.append(prediction(maps[-1]))
-        return maps
+        second = join(F, [second, self.reuse_first(first)], self.aligned[1])
+        return [first, second, *after_each(self.predictions, second)]
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> list:
         """Return the gated maps, Recurrent1 to 6 in the authors' words."""
         plain = self._plain_maps(F, x)
         maps = [join(F, [up(coarse, fine), fine], aligned)
                 for up, fine, coarse, aligned
                 in zip(self.doubling, plain, plain[1:], self.starts)]
-        return [gate(one) for gate, one in zip(self.gates, [*maps,
-                                                            plain[-1]])]
+        maps.append(plain[-1])
+        return [gate(one) for gate, one in zip(self.gates, maps)]
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
         chain = [*self.to_one, *self.to_first, *self.to_second]
         named = [("stem", self.stem), *[("pool", one) for one in self.pools],

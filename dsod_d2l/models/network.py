@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
-from ..blocks import ChannelNorm, Predictor
+from ..blocks import ChannelNorm, Predictor, chained
+from ..config.base import ModelConfig
+from ..config.families import DenseConfig
 from ..targets import plain_offsets
 
 
@@ -26,12 +31,12 @@ class Network(nn.HybridBlock):
 
     steps = 1
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.config = config
+        self.config: Any = config       # of the class of its family
 
-    def add_heads(self, widths, l2_scale=None, norm=False,
-                  predictor=Predictor):
+    def add_heads(self, widths: Sequence[int], l2_scale: float | None = None,
+                  norm: bool = False, predictor: Callable = Predictor) -> None:
         """Create the predictors of every map.
 
         Args:
@@ -40,30 +45,29 @@ class Network(nn.HybridBlock):
             norm: whether predictors have batch normalisation.
             predictor: class of the predictors, called as ``Predictor`` is.
         """
-        self.norms = nn.HybridSequential()
-        if l2_scale is not None:
-            self.norms.add(*[ChannelNorm(width, l2_scale)
-                             for width in widths])
+        norms = [] if l2_scale is None else [
+            ChannelNorm(width, l2_scale) for width in widths]
+        self.norms = chained(*norms)
         self.class_heads = self.heads(widths, self.config.num_classes + 1,
                                       norm, predictor)
         self.box_heads = self.heads(widths, 4, norm, predictor)
 
-    def heads(self, widths, values, norm, predictor):
+    def heads(self, widths: Sequence[int], values: int, norm: bool,
+              predictor: Callable) -> nn.HybridSequential:
         """Return a predictor of so many values an anchor for every map."""
-        found = nn.HybridSequential()
-        found.add(*[predictor(width, spec.per_cell, values, norm)
-                    for width, spec in zip(widths, self.config.anchors)])
-        return found
+        return chained(*[predictor(width, spec.per_cell, values, norm)
+                         for width, spec in zip(widths, self.config.anchors)])
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> list:
         """Return the list of feature maps, finest first."""
         raise TypeError(f"{type(self).__name__} defines no feature maps")
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """Return (name, block) of every stage before the heads."""
         raise TypeError(f"{type(self).__name__} names no stages")
 
-    def step_targets(self, outputs, targets, truths, threshold):
+    def step_targets(self, outputs: list, targets: tuple, truths: list,
+                     threshold: float) -> tuple[np.ndarray, ...]:
         """Return what each of several steps should learn of a batch.
 
         Args:
@@ -78,7 +82,7 @@ class Network(nn.HybridBlock):
         """
         raise TypeError(f"{type(self).__name__} works in one step")
 
-    def predict(self, batch):
+    def predict(self, batch: np.ndarray) -> list[np.ndarray]:
         """Return the outputs for a batch of images, NumPy in and out.
 
         Args:
@@ -91,7 +95,8 @@ class Network(nn.HybridBlock):
         ctx = parameter.list_ctx()[0]           # where its numbers are
         return [one.asnumpy() for one in self(mx.nd.array(batch, ctx=ctx))]
 
-    def last_step(self, outputs, anchors):
+    def last_step(self, outputs: Sequence[np.ndarray],
+                  anchors: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return what the last step says of one image, and of which boxes.
 
         Args:
@@ -105,13 +110,13 @@ class Network(nn.HybridBlock):
         scores, offsets = outputs
         return scores, plain_offsets(offsets, anchors, self.config), anchors
 
-    def named_heads(self):
+    def named_heads(self) -> list[tuple[str, Sequence, list, int]]:
         """Return (name, predictors, normalisation, map) of all heads."""
         return [(f"heads of map {k + 1}", pair, list(self.norms)[k:k + 1], k)
                 for k, pair in enumerate(zip(self.class_heads,
                                              self.box_heads))]
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """Return class scores and offsets of all anchors."""
         maps = self.features(F, x)
         if len(self.norms):
@@ -121,17 +126,36 @@ class Network(nn.HybridBlock):
         return F.concat(*scores, dim=1), F.concat(*offsets, dim=1)
 
 
-def dense_stages(chain):
+def dense_chain(config: DenseConfig, last: int, block: Callable,
+                transition: Callable) -> list:
+    """Return dense blocks, each with the transition behind it.
+
+    Args:
+        config: says how many layers they have, and how wide they are.
+        last: channels that the last transition keeps.
+        block: called with the channels before it, the number of layers,
+            bottleneck and growth.
+        transition: called with its place from 0 and its channels before and
+            after.
+    """
+    grown, chain = config.block_widths(), []
+    kept = [*map(config.kept, grown[:-1]), last]
+    for k, width in enumerate([config.stem_width, *kept[:-1]]):
+        chain += [block(width, config.layers[k], config.bottleneck,
+                        config.growth), transition(k, grown[k], kept[k])]
+    return chain
+
+
+def dense_stages(chain: list) -> list[tuple[str, Any]]:
     """Name dense blocks and the transitions behind them, in pairs."""
     named = []
-    for k in range(len(chain) // 2):
-        block, transition = chain[2 * k:2 * k + 2]
-        named += [(f"dense block {k + 1}, layers: {len(block)}", block),
-                  (f"transition {k + 1}", transition)]
+    for k, (block, end) in enumerate(zip(chain[::2], chain[1::2]), 1):
+        named += [(f"dense block {k}, layers: {len(block)}", block),
+                  (f"transition {k}", end)]
     return named
 
 
-def count_parameters(net, trainable=True):
+def count_parameters(net: Any, trainable: bool = True) -> int:
     """Count a network's numbers.
 
     Args:
@@ -144,7 +168,7 @@ def count_parameters(net, trainable=True):
                    if parameter.grad_req != "null" or not trainable))
 
 
-def initialise(net, ctx=None):
+def initialise(net: Any, ctx: Any = None) -> None:
     """Draw the numbers of those parameters that have none yet.
 
     Args:

@@ -5,12 +5,15 @@ Its transfer connection lends coarse maps' views to finer ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from mxnet.gluon import nn
 
 from .. import refinement
 from ..anchors import anchors_for
-from ..blocks import BODY_INIT, ChannelNorm, Predictor
+from ..blocks import BODY_INIT, ChannelNorm, Predictor, chained
 from ..targets import codec_for, plain_offsets
 from .backbones import conv_unit
 from .dsod import DSOD
@@ -18,13 +21,14 @@ from .network import Network
 from .ssd import SSD
 
 
-def transfer_unit(in_channels, channels, norm, relu):
+def transfer_unit(in_channels: int, channels: int, norm: bool,
+                  relu: bool) -> nn.HybridSequential:
     """Return a 3 x 3 convolution, with BN instead of a bias, and a ReLU."""
     return conv_unit(in_channels, channels, norm=norm, bias=not norm,
                      act="relu" if relu else None, weight=BODY_INIT)
 
 
-def doubling_unit(channels, norm):
+def doubling_unit(channels: int, norm: bool) -> nn.HybridSequential:
     """Return a deconvolution that makes two cells of one on each axis."""
     unit = nn.HybridSequential()
     unit.add(nn.Conv2DTranspose(channels, 2, 2, in_channels=channels,
@@ -54,13 +58,12 @@ class TransferBlock(nn.HybridBlock):
     (arXiv:1711.06897).
     """
 
-    def __init__(self, in_channels, channels, norm=False, top=False,
-                 relu=True):
+    def __init__(self, in_channels: int, channels: int, norm: bool = False,
+                 top: bool = False, relu: bool = True):
         super().__init__()
         self.relu = relu
-        self.own = nn.HybridSequential()
-        self.own.add(transfer_unit(in_channels, channels, norm, True),
-                     transfer_unit(channels, channels, norm, False))
+        self.own = chained(transfer_unit(in_channels, channels, norm, True),
+                           transfer_unit(channels, channels, norm, False))
         self.double = None if top else doubling_unit(channels, norm)
         self.last = transfer_unit(channels, channels, norm, relu)
 
@@ -87,8 +90,8 @@ class Refinement(Network):
     Paper: RefineDet, section 3 (arXiv:1711.06897).
     """
 
-    def add_heads(self, widths, l2_scale=None, norm=False,
-                  predictor=Predictor):
+    def add_heads(self, widths: Sequence[int], l2_scale: float | None = None,
+                  norm: bool = False, predictor: Callable = Predictor) -> None:
         """Create the predictors of both steps, and what lies between them.
 
         Args:
@@ -96,55 +99,45 @@ class Refinement(Network):
         """
         config = self.config
         self.anchors = anchors_for(config)
-        scales = config.source_scales or (l2_scale,) * len(widths)
+        scales: Any = config.source_scales or (l2_scale,) * len(widths)
         self.scaled = [k for k, scale in enumerate(scales) if scale]
-        self.source_norms = nn.HybridSequential()
-        for k in self.scaled:
-            self.source_norms.add(ChannelNorm(widths[k], scales[k]))
+        self.source_norms = chained(*[ChannelNorm(widths[k], scales[k])
+                                      for k in self.scaled])
         if config.refine:
+            self.steps = 2
             self.object_heads = self.heads(widths, 2, norm, predictor)
             self.move_heads = self.heads(widths, 4, norm, predictor)
         if config.transfer:
-            self._add_transfers(widths)
+            shared = config.transfer, config.transfer_norm
+            self.transfers = chained(
+                *[TransferBlock(width, *shared) for width in widths[:-1]],
+                TransferBlock(widths[-1], *shared, top=True,
+                              relu=config.top_relu))
             widths = [config.transfer] * len(widths)
         super().add_heads(widths, None, norm, predictor)
 
-    def _add_transfers(self, widths):
-        config = self.config
-        shared = config.transfer, config.transfer_norm
-        self.transfers = nn.HybridSequential()
-        self.transfers.add(
-            *[TransferBlock(width, *shared) for width in widths[:-1]],
-            TransferBlock(widths[-1], *shared, top=True,
-                          relu=config.top_relu))
-
-    @property
-    def steps(self):
-        """See ``Network``."""
-        return 2 if self.config.refine else 1
-
-    def sources(self, F, x):
+    def sources(self, F: Any, x: Any) -> list:
         """Return the maps that anchors are refined on, finest first."""
         maps = list(super().features(F, x))
         for k, norm in zip(self.scaled, self.source_norms):
             maps[k] = norm(maps[k])
         return maps
 
-    def transferred(self, sources):
+    def transferred(self, sources: list) -> list:
         """Return the maps that objects are detected on, finest first."""
         if not self.config.transfer:
             return sources
-        maps = []
+        maps: list = []
         for transfer, one in zip(reversed(list(self.transfers)),
                                  reversed(sources)):
             maps.insert(0, transfer(one, *maps[:1]))
         return maps
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> list:
         """Return the maps that objects are detected on, finest first."""
         return self.transferred(self.sources(F, x))
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> tuple:
         """Return scores and offsets of both steps."""
         sources = self.sources(F, x)
         maps = self.transferred(sources)
@@ -155,25 +148,23 @@ class Refinement(Network):
         return tuple(F.concat(*[head(one) for head, one in zip(*pair)], dim=1)
                      for pair in pairs)
 
-    def step_targets(self, outputs, targets, truths, threshold):
+    def step_targets(self, outputs: list, targets: tuple, truths: list,
+                     threshold: float) -> tuple[np.ndarray, ...]:
         """See ``Network.step_targets``: an anchor, then a refined one."""
         classes, offsets = targets
         objectness, moves = (one.asnumpy() for one in outputs[:2])
         # A loss that is not finite ends the run, and names the images.
         moves = np.nan_to_num(moves, nan=0, posinf=0, neginf=0)
-        second = [self._second_targets(*said, threshold)
-                  for said in zip(objectness, moves, truths)]
+        codec = codec_for(self.config)
+        second = [refinement.second_targets(
+            self.anchors, *said, threshold, self.config.easy, codec.encode,
+            codec.decode) for said in zip(objectness, moves, truths)]
         return (np.minimum(classes, 1), offsets,
                 np.stack([one.classes for one in second]),
                 np.stack([one.offsets for one in second]))
 
-    def _second_targets(self, objectness, moves, truth, threshold):
-        codec = codec_for(self.config)
-        return refinement.second_targets(
-            self.anchors, objectness, moves, truth, threshold,
-            self.config.easy, codec.encode, codec.decode)
-
-    def last_step(self, outputs, anchors):
+    def last_step(self, outputs: Sequence[np.ndarray],
+                  anchors: np.ndarray) -> tuple[np.ndarray, ...]:
         """See ``Network.last_step``: easy negatives are left out."""
         config = self.config
         if not config.refine:
@@ -184,7 +175,7 @@ class Refinement(Network):
                                     codec_for(config).decode)
         return scores, plain_offsets(offsets, refined, config), refined
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
         named = super().named_stages()
         named += [(f"L2 norm of map {k + 1}", norm)
@@ -194,12 +185,12 @@ class Refinement(Network):
                       for k, block in enumerate(self.transfers, 1)]
         return named
 
-    def named_heads(self):
+    def named_heads(self) -> list[tuple[str, Sequence, list, int]]:
         """See ``Network.named_heads``."""
-        first = ([(f"refinement on map {k + 1}", pair, [], k) for k, pair
-                  in enumerate(zip(self.object_heads, self.move_heads))]
-                 if self.config.refine else [])
-        return first + super().named_heads()
+        first = (zip(self.object_heads, self.move_heads)
+                 if self.config.refine else ())
+        return [(f"refinement on map {k + 1}", pair, [], k) for k, pair
+                in enumerate(first)] + super().named_heads()
 
 
 class RefineDSOD(Refinement, DSOD):

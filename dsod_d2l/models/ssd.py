@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from mxnet.gluon import nn
 
-from ..blocks import HEAD_INIT, ChannelNorm, DownSample, Predictor, convolution
-from ..config.families import EXTRA_FORMS
+from ..blocks import (HEAD_INIT, ChannelNorm, DownSample, Predictor,
+                      after_each, chained, convolution)
+from ..config.base import one_of
+from ..config.families import EXTRA_FORMS, SSDConfig, ToySSDConfig
 from ..targets import codec_for
 from .backbones import build_backbone, conv_unit, depthwise_unit
 from .network import Network
 
 
-def halving_chain(in_channels, widths):
+def halving_chain(in_channels: int,
+                  widths: Sequence[int]) -> nn.HybridSequential:
     """Return one halving unit after the other, with these widths."""
-    chain = nn.HybridSequential()
-    for before, after in zip([in_channels, *widths], widths):
-        chain.add(DownSample(before, after))
-    return chain
+    return chained(*map(DownSample, [in_channels, *widths], widths))
 
 
 class ToySSD(Network):
@@ -26,25 +29,20 @@ class ToySSD(Network):
         config: ``ToySSDConfig``.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: ToySSDConfig):
         super().__init__(config)
         width, extra = config.body[-1], config.extra
         further = len(config.anchors) - 2
-        self.stages = nn.HybridSequential()
-        self.stages.add(halving_chain(3, config.body),
-                        *halving_chain(width, [extra] * further),
-                        nn.GlobalMaxPool2D())
+        self.stages = chained(halving_chain(3, config.body),
+                              *halving_chain(width, [extra] * further),
+                              nn.GlobalMaxPool2D())
         self.add_heads([width] + [extra] * (further + 1))
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> list:
         """Return the five maps."""
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        return after_each(self.stages, x)
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
         body, *further, last = self.stages
         return [*[("halving", unit) for unit in [*body, *further]],
@@ -64,24 +62,22 @@ class SeparablePredictor(nn.HybridBlock):
     Paper: SSDLite, in MobileNetV2, section 6.2 (arXiv:1801.04381).
     """
 
-    def __init__(self, in_channels, anchors, values, norm=False):
+    def __init__(self, in_channels: int, anchors: int, values: int,
+                 norm: bool = False):
         super().__init__()
         self.values = values
-        self.scores = nn.HybridSequential()
-        self.scores.add(depthwise_unit(in_channels, act="relu6"),
-                        convolution(in_channels, anchors * values, bias=True,
-                                    weight=HEAD_INIT))
+        self.scores = chained(depthwise_unit(in_channels, act="relu6"),
+                              convolution(in_channels, anchors * values,
+                                          bias=True, weight=HEAD_INIT))
 
-    def hybrid_forward(self, F, x):
-        """Return the values, cell by cell and anchor by anchor."""
-        x = F.transpose(self.scores(x), axes=(0, 2, 3, 1))
-        return F.reshape(x, shape=(0, -1, self.values))
+    hybrid_forward = Predictor.hybrid_forward
 
 
 PREDICTORS = {"plain": Predictor, "separable": SeparablePredictor}
 
 
-def extra_layers(in_channels, middle, channels, form, norm, norm_last):
+def extra_layers(in_channels: int, middle: int, channels: int, form: str,
+                 norm: bool, norm_last: bool) -> nn.HybridSequential:
     """Return the two convolutions that make the next, coarser map.
 
     Args:
@@ -90,11 +86,9 @@ def extra_layers(in_channels, middle, channels, form, norm, norm_last):
         norm, norm_last: whether the first and the second one is normalised.
     """
     kernel, stride, padding = EXTRA_FORMS[form][0]
-    layers = nn.HybridSequential()
-    layers.add(conv_unit(in_channels, middle, 1, norm=norm, bias=True),
-               conv_unit(middle, channels, kernel, stride, norm=norm_last,
-                         bias=True, padding=padding))
-    return layers
+    return chained(conv_unit(in_channels, middle, 1, norm=norm, bias=True),
+                   conv_unit(middle, channels, kernel, stride, norm=norm_last,
+                             bias=True, padding=padding))
 
 
 class SSD(Network):
@@ -109,11 +103,9 @@ class SSD(Network):
     Paper: SSD, section 2.1 (arXiv:1512.02325).
     """
 
-    def __init__(self, config):
+    def __init__(self, config: SSDConfig):
         super().__init__(config)
-        if config.head not in PREDICTORS:
-            raise ValueError(f"head must be one of {', '.join(PREDICTORS)}, "
-                             f"found {config.head!r}")
+        one_of("head", config.head, PREDICTORS)
         codec_for(config)
         self.backbone = build_backbone(config.backbone)
         widths = list(self.backbone.widths)
@@ -121,25 +113,23 @@ class SSD(Network):
                      if config.l2_scale else None)
         self.extras = nn.HybridSequential()
         last = len(config.extras) - 1
-        for k, row in enumerate(config.extras):
+        for k, (middle, channels, form) in enumerate(config.extras):
             self.extras.add(extra_layers(
-                widths[-1], *row, config.extra_norm,
+                widths[-1], middle, channels, form, config.extra_norm,
                 config.extra_norm and k < last))
-            widths.append(row[1])
+            widths.append(channels)
         self.add_heads(widths, predictor=PREDICTORS[config.head])
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> list:
         """Return the maps of the backbone, and those made from its last."""
         maps = list(self.backbone(x))
-        for extra in self.extras:
-            maps.append(extra(maps[-1]))
+        maps += after_each(self.extras, maps[-1])
         if self.norm:
             maps[0] = self.norm(maps[0])
         return maps
 
-    def named_stages(self):
+    def named_stages(self) -> list[tuple[str, Any]]:
         """See ``Network.named_stages``."""
-        named = [*self.backbone.named_stages(),
-                 *[("extra layers", block) for block in self.extras]]
-        return named + ([("L2 norm of map 1", self.norm)] if self.norm
-                        else [])
+        named = self.backbone.named_stages()
+        named += [("extra layers", block) for block in self.extras]
+        return named + [("L2 norm of map 1", self.norm)] * bool(self.norm)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import mxnet as mx
 from mxnet.gluon import nn
 
-from .network import count_parameters
+from .network import Network, count_parameters
 
 MULTIPLYING = ("Convolution", "Deconvolution", "FullyConnected")
 
@@ -48,12 +48,12 @@ class Summary(NamedTuple):
     heads: list[Stage]
 
     @property
-    def multiply_adds(self):
+    def multiply_adds(self) -> int:
         """Multiply-adds of one image in all convolutions."""
         return sum(row.multiply_adds for row in [*self.stages, *self.heads])
 
 
-def summarise(net):
+def summarise(net: Network) -> Summary:
     """Describe a network without running it.
 
     Args:
@@ -73,7 +73,7 @@ def summarise(net):
     shapes, nodes = graph_shapes(outputs + maps,
                                  (1, 3, *net.config.input_size))
     finished = {_last(outputs, one): k for k, one in enumerate(maps, 1)}
-    stages, seen = [], set()
+    stages, seen = [], set[str]()
     for k, ((name, block), symbol) in enumerate(zip(called, outputs)):
         new = _names(symbol) - seen
         seen |= new
@@ -86,7 +86,7 @@ def summarise(net):
     return Summary(stages, sizes, heads)
 
 
-def multiply_adds(net):
+def multiply_adds(net: Network) -> int:
     """Count the multiply-adds of one image: convolutions and dense layers.
 
     >>> from dsod_d2l import models
@@ -112,7 +112,7 @@ def _trace(net):
     return called, outputs, maps
 
 
-def graph_shapes(symbols, data_shape):
+def graph_shapes(symbols: list, data_shape: tuple) -> tuple[dict, dict]:
     """Return the shape of every output by name, and every node by name.
 
     Args:
@@ -160,7 +160,7 @@ def _cost(node, shapes):
     return prod(weight) * prod(cells[2:])
 
 
-def output_shape(node, shapes):
+def output_shape(node: dict, shapes: dict) -> tuple[int, ...]:
     """Return the shape of what a node yields, of ``graph_shapes``' two."""
     name = node["name"]
     return shapes[name if node["op"] == "null" else f"{name}_output"]

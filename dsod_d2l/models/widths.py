@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import re
 from ast import literal_eval
+from typing import Any
 
 import mxnet as mx
 from mxnet.gluon import nn
 
 from ..blocks import ChannelNorm, is_aligned
+from ..config.base import require
 from ..files import one_line
+from .network import Network
 from .summary import MULTIPLYING, graph_shapes, output_shape
 
 RESIZABLE = (nn.Dense, nn.Conv2D, nn.Conv2DTranspose)
 
 
-def named_blocks(net):
+def named_blocks(net: Any) -> dict[str, Any]:
     """Return {structural name: block} of all blocks within a block."""
     found = {}
     for name, child in net._children.items():
@@ -29,7 +32,7 @@ def named_blocks(net):
     return found
 
 
-def narrow(net, widths):
+def narrow(net: Network, widths: dict[str, int]) -> None:
     """Give layers of a network another number of filters.
 
     Args:
@@ -45,15 +48,12 @@ def narrow(net, widths):
               if isinstance(block, RESIZABLE) and _groups(block) == 1}
     kept = _kept(_graph(net)[1])
     for name, width in widths.items():
-        if name not in layers:
-            raise ValueError(f"{title} has no layer {name!r} that could be "
-                             f"given a width; its first one is "
-                             f"{next(iter(layers))!r}")
+        require(name in layers, f"{title} has no layer {name!r} that could be "
+                f"given a width; its first one is {next(iter(layers))!r}")
         weight = layers[name].weight
         count = weight.shape[isinstance(layers[name], nn.Conv2DTranspose)]
-        if width != count and weight.name in kept:
-            raise ValueError(f"{title}: the width of {name} must stay "
-                             f"{count}, found {width}")
+        require(width == count or weight.name not in kept, f"{title}: the "
+                f"width of {name} must stay {count}, found {width}")
         _resize(layers[name], width)
     try:
         _infer(net, blocks.values())
