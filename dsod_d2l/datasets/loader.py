@@ -69,13 +69,8 @@ def without_crowds(sample):
     >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
     [5]
     """
-    sample = sample._replace(areas=None)
-    if sample.crowd is None:
-        return sample
-    kept = ~sample.crowd
-    return sample._replace(boxes=sample.boxes[kept], crowd=None,
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
+    kept = slice(None) if sample.crowd is None else ~sample.crowd
+    return sample.keep(kept)._replace(areas=None, crowd=None)
 
 
 class BatchMaker:
@@ -100,16 +95,14 @@ class BatchMaker:
     def empty(self, buffer=None):
         """Return a batch to be filled, in the given memory or its own."""
         size, count = len(self.rows), len(self.anchors)
-        shapes = [((size, *self.model.input_size, 3), np.uint8),
-                  ((size, count), np.int32), ((size, count, 4), np.float32)]
-        arrays, offset = [], 0
-        for shape, kind in shapes:
-            length = int(np.prod(shape)) * np.dtype(kind).itemsize
-            part = (np.empty(length, np.uint8) if buffer is None else
-                    np.frombuffer(buffer, np.uint8, length, offset))
-            arrays.append(part.view(kind).reshape(shape))
-            offset += -(-length // 64) * 64
-        return Batch(*arrays, [], []), offset
+        layout = np.dtype([
+            ("images", np.uint8, (size, *self.model.input_size, 3)),
+            ("classes", np.int32, (size, count)),
+            ("offsets", np.float32, (size, count, 4))], align=True)
+        whole = (np.empty(1, layout) if buffer is None else
+                 np.frombuffer(buffer, layout, 1))
+        return Batch(*(whole[name][0] for name in layout.names), [], []), (
+            layout.itemsize)
 
     def fill(self, number, batch):
         """Fill a batch with the samples of that number."""

@@ -44,9 +44,7 @@ def crop(sample, window, size=None, interpolation=None):
                         else size)
     image, window = cut_out(sample.image, window, seen, size, interpolation)
     moved, kept = boxes_in_window(sample, window)
-    return sample._replace(image=image, boxes=moved[kept],
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
+    return sample._replace(image=image, boxes=moved).keep(kept)
 
 
 def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
@@ -114,7 +112,7 @@ def cut_out(image, window, seen, size, interpolation):
     left, top = np.minimum(place[:2], size[::-1] - 1)
     right, bottom = np.maximum(place[2:], (left + 1, top + 1))
     part = stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
-                    interpolation)
+                   interpolation)
     filled = cv2.copyMakeBorder(part, top, size[0] - bottom, left,
                                 size[1] - right, cv2.BORDER_CONSTANT,
                                 value=FILL)
@@ -164,18 +162,12 @@ def letter_box(sample, size, interpolation=None):
         size: (height, width) in pixels, or one number for both.
         interpolation: as in ``resize``.
     """
-    left, top, right, bottom = letter_box_frame(sample.image.shape, size)
-    rows, columns = height_width(size)
-    inner = stretch(sample.image, (bottom - top, right - left),
-                     interpolation)
-    image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
-                               columns - right, cv2.BORDER_CONSTANT,
-                               value=FILL)
     window = letter_box_window(sample.image.shape, size)
-    boxes, kept = boxes_in_window(sample, window)
-    return sample._replace(image=image, boxes=boxes[kept],
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
+    seen = np.array([0, 0, *sample.image.shape[1::-1]])
+    image, window = cut_out(sample.image, window, seen, height_width(size),
+                            interpolation)
+    moved, kept = boxes_in_window(sample, window)
+    return sample._replace(image=image, boxes=moved).keep(kept)
 
 
 def undo_letter_box(boxes, shape, size):

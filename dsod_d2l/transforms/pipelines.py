@@ -116,10 +116,8 @@ def ssd(sample, size, rng, rule="any"):
             window[2:] > 0).all():
         sample = crop(sample, window, size, interpolation)
     else:                       # a free patch may see only the filling
-        sample = sample._replace(
-            image=np.full((*height_width(size), 3), FILL, np.uint8),
-            boxes=sample.boxes[:0], labels=sample.labels[:0],
-            difficult=sample.difficult[:0])
+        filling = np.full((*height_width(size), 3), FILL, np.uint8)
+        sample = sample._replace(image=filling).keep(slice(0))
     return random_mirror(sample, rng)
 
 
