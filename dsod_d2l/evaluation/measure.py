@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..detection import Detections, Detector
 from . import tables
 from .matching import IOU_THRESHOLDS, average_precision, precision_recall
 from .tables import Found, Truth, Wanted, area_of, make_tables, places, rows_of
-
-if TYPE_CHECKING:
-    from ..detection import Detections, Detector
 
 NAN = float("nan")            # one object: results are compared in tests
 AP_STYLES = ("AP", "AP50", "AP75", "voc07", "voc12")
@@ -266,14 +264,13 @@ def _one_class(judged, label):
     order = np.argsort(-judged.found.scores[rows], kind="stable")
     scores = judged.found.scores[rows][order]
     right, ignored = judged.right[rows][order], judged.ignored[rows][order]
-    curves = [[_curve(scores, right[:, a, t], ignored[:, a, t], count)
-               for t in range(right.shape[2])]
-              for a, count in enumerate(objects)]
-    areas = [[average_precision(*curve) for curve in row if curve]
-             for row in curves]
-    voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
+    areas = [[average_precision(*_curve(scores, right[:, a, t],
+                                        ignored[:, a, t], count))
+              for t in range(right.shape[2])] if count else []
+             for a, count in enumerate(objects)]
     figures = dict.fromkeys(FIGURES, NAN)
     if objects[0]:
+        voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
         figures.update(zip(AP_STYLES, (
             mean_of(areas[0]), areas[0][0], areas[0][5],
             average_precision(*voc, style="voc07"),
@@ -285,9 +282,7 @@ def _one_class(judged, label):
 
 
 def _curve(scores, right, ignored, objects):
-    """Return the ``Curve`` of what counts; None without objects."""
-    if not objects:
-        return None
+    """Return the ``Curve`` of what counts."""
     return precision_recall(scores[~ignored], right[~ignored], objects)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..boxes import require_fractions
+from ..detection import Detections
 from .matching import match_voc
-
-if TYPE_CHECKING:
-    from ..detection import Detections
 
 
 class Truth(NamedTuple):
