@@ -188,7 +188,7 @@ def check_policy(bad: str) -> None:
 class NothingSound(ValueError):
     """No image of a data set is sound; ``faults`` lists why."""
 
-    def __init__(self, message, faults):
+    def __init__(self, message: str, faults: Sequence[Fault]):
         super().__init__(message)
         self.faults = faults
 
@@ -223,11 +223,13 @@ class FileDataset(Dataset):
     _NONE_SOUND = ("{title}: expected at least one sound image, found "
                    "{listed} listed and none sound.{first}")
 
-    def __init__(self, entries, classes, title, faults=(), bad="error",
-                 cache=False):
+    def __init__(self, entries: Sequence[Entry], classes: Sequence[str],
+                 title: str, faults: Sequence[Fault] = (), bad: str = "error",
+                 cache: bool = False):
         check_policy(bad)
         self.classes, self.title = tuple(classes), title
-        self._images, self._room = {}, CACHE_LIMIT if cache else 0
+        self._images: dict[str, np.ndarray] = {}
+        self._room = CACHE_LIMIT if cache else 0
         if bad == "skip":
             with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
                 entries = list(pool.map(self._decodable, entries))
