@@ -6,16 +6,17 @@ and out of it; other functions of a batch need nothing of the kind.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import boxes as box_tools
-from . import transforms
+from . import boxes as box_tools, transforms
 from .anchors import anchors_for
 from .boxes import area, clip, iou
-from .config import DetectConfig
+from .config import DetectConfig, ModelConfig
 from .config.schedules import DRAWN
 from .datasets.pictures import SUFFIXES, read_image
 from .datasets.sample import make_sample
@@ -70,7 +71,7 @@ class Detections:
         return replace(self, labels=self.labels[rows],
                        scores=self.scores[rows], boxes=self.boxes[rows])
 
-    def pixels(self):
+    def pixels(self) -> Detections:
         """Return them with boxes in pixels of the picture."""
         if self.unit == "pixels":
             return self
@@ -80,14 +81,14 @@ class Detections:
         return replace(self, unit="pixels",
                        boxes=box_tools.in_pixels(self.boxes, self.size))
 
-    def image(self):
+    def image(self) -> np.ndarray:
         """Return the picture, uint8 (H, W, 3), read if need be."""
         if self.picture is None:
             raise ValueError("the picture is not known: Detections take it "
                              "as picture=, an array or a path")
         return _as_image(self.picture)
 
-    def draw(self, ax=None, least=DRAWN):
+    def draw(self, ax: Any = None, least: float = DRAWN) -> Any:
         """Draw them on their picture.
 
         Args:
@@ -108,7 +109,7 @@ class Detections:
         return ax
 
 
-def softmax(scores):
+def softmax(scores: np.ndarray) -> np.ndarray:
     """Turn class scores into probabilities, over the last axis.
 
     Args:
@@ -124,7 +125,8 @@ def softmax(scores):
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def nms(boxes, scores, threshold=0.45):
+def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.45
+        ) -> np.ndarray:
     """Drop every box that overlaps a better one: non-maximum suppression.
 
     Args:
@@ -157,7 +159,7 @@ def nms(boxes, scores, threshold=0.45):
     return np.concatenate(kept)
 
 
-def best_first(scores, count):
+def best_first(scores: np.ndarray, count: int) -> np.ndarray:
     """Return the indices of the highest scores, best first.
 
     Args:
@@ -178,8 +180,10 @@ def best_first(scores, count):
     return chosen[order[:count]]
 
 
-def detections_from_outputs(class_scores, offsets, anchors, config=None,
-                            variances=VARIANCES):
+def detections_from_outputs(class_scores: np.ndarray, offsets: np.ndarray,
+                            anchors: np.ndarray,
+                            config: DetectConfig | None = None,
+                            variances: Any = VARIANCES) -> Detections:
     """Turn the outputs of a network for one image into detections.
 
     Each class on its own: scores below the threshold leave, the best
@@ -219,14 +223,16 @@ def detections_from_outputs(class_scores, offsets, anchors, config=None,
                       boxes[rows].astype(np.float32))
 
 
-def class_rows(boxes, scores, config):
+def class_rows(boxes: np.ndarray, scores: np.ndarray, config: DetectConfig
+               ) -> np.ndarray:
     """Return the rows that are detections of one class."""
     rows = np.flatnonzero(scores >= config.score_threshold)
     rows = rows[best_first(scores[rows], config.candidates)]
     return rows[nms(boxes[rows], scores[rows], config.nms_threshold)]
 
 
-def check_outputs(class_scores, offsets, anchors):
+def check_outputs(class_scores: np.ndarray, offsets: np.ndarray,
+                  anchors: np.ndarray) -> None:
     """Raise ValueError unless the rows fit and all numbers are finite."""
     rows = {len(class_scores), len(offsets), len(anchors)}
     if len(rows) > 1 or class_scores.ndim != 2 or offsets.shape[1:] != (4,):
@@ -241,7 +247,7 @@ def check_outputs(class_scores, offsets, anchors):
                              "that are not")
 
 
-def to_batch(images, config):
+def to_batch(images: Sequence[np.ndarray], config: ModelConfig) -> np.ndarray:
     """Return images as the network wants them.
 
     Args:
@@ -263,8 +269,8 @@ def to_batch(images, config):
                 or image.shape[2] != 3 or not image.size):
             raise ValueError(f"image {row}: expected a uint8 (H, W, 3) array, "
                              f"found {image.dtype} {image.shape}")
-        sample = make_sample(image, (), ())
-        batch[row] = bring(sample, config.input_size).image
+        batch[row] = bring(make_sample(image, (), ()),
+                           config.input_size).image
     batch -= np.array(config.mean, dtype=np.float32)
     batch /= np.array(config.std, dtype=np.float32)
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
@@ -289,8 +295,9 @@ class Detector:
             that of its classes.
     """
 
-    def __init__(self, net, classes, detect_config=None, config=None,
-                 batch_size=8):
+    def __init__(self, net: Any, classes: Sequence[str],
+                 detect_config: DetectConfig | None = None,
+                 config: ModelConfig | None = None, batch_size: int = 8):
         config = config or getattr(net, "config", None)
         if config is None:
             raise ValueError("config= must give the ModelConfig of a network "
@@ -304,7 +311,8 @@ class Detector:
         self.anchors = anchors_for(config)
 
     @classmethod
-    def from_weights(cls, path, *, ctx=None, **options):
+    def from_weights(cls, path: str | Path, *, ctx: Any = None,
+                     **options: Any) -> Detector:
         """Make a detector from a file that training wrote.
 
         Args:
@@ -316,7 +324,7 @@ class Detector:
         net, metadata = load_model(path, ctx)
         return cls(net, metadata["classes"], **options)
 
-    def detect(self, source):
+    def detect(self, source: Any) -> Any:
         """Find the objects in one image or in many.
 
         Args:
@@ -332,22 +340,23 @@ class Detector:
         """
         if isinstance(source, (str, Path)) and Path(source).is_dir():
             files = _image_files(source)
-            return dict(zip([file.name for file in files],
-                            self._detect_all(files)))
+            return {file.name: found for file, found
+                    in zip(files, self._detect_all(files))}
         if isinstance(source, (list, tuple)):
             return self._detect_all(source)
         return self._detect_all([source])[0]
 
     __call__ = detect
 
-    def detect_batch(self, batch):
+    def detect_batch(self, batch: np.ndarray) -> list[Detections]:
         """Return a list of ``Detections`` for images from ``to_batch``."""
         outputs = getattr(self.net, "predict", self.net)(batch)
         last = getattr(self.net, "last_step", _one_step)
-        return [detections_from_outputs(*last(image, self.anchors),
+        rows = [last(image, self.anchors) for image in zip(*outputs)]
+        return [detections_from_outputs(scores, offsets, anchors,
                                         self.detect_config,
                                         self.config.variances)
-                for image in zip(*outputs)]
+                for scores, offsets, anchors in rows]
 
     def _detect_all(self, sources):
         found = []

@@ -7,11 +7,13 @@ import json
 import os
 import reprlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of `path` once it is whole.
 
     A reader finds the old file or the new one, never a part, even after a
@@ -55,7 +57,7 @@ def _keep_name(folder):
             os.close(handle)
 
 
-def write_atomically(path, data):
+def write_atomically(path: str | Path, data: bytes | bytearray) -> None:
     """Write bytes so that the file is the old one or the new one.
 
     Args, Raises: as of ``replacing``.
@@ -64,7 +66,7 @@ def write_atomically(path, data):
         file.write(data)
 
 
-def inside(folder, name):
+def inside(folder: str | Path, name: str | Path) -> bool:
     """Return whether a file name stays inside its folder.
 
     >>> inside("data", "a/b.jpg"), inside("data", "../b.jpg")
@@ -75,7 +77,7 @@ def inside(folder, name):
         and ".." not in Path(name).parts and name[1:2] != ":"
 
 
-def one_line(text, most=400):
+def one_line(text: str, most: int = 400) -> str:
     """Return a message without what a file could hide in it.
 
     Args:
@@ -91,7 +93,7 @@ def one_line(text, most=400):
                    for one in text)
 
 
-def read_json_names(path):
+def read_json_names(path: str | Path) -> Any:
     """Return the value of a JSON file that ought to list names."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -100,7 +102,8 @@ def read_json_names(path):
                          f"something else ({error}).") from error
 
 
-def check_names(names, source, wanted="class names"):
+def check_names(names: Any, source: str | Path,
+                wanted: str = "class names") -> list[str]:
     """Return the names as a list, or raise if they are no class names."""
     if not (isinstance(names, list) and names
             and all(isinstance(name, str) and name for name in names)):

@@ -6,15 +6,17 @@ import contextlib
 import logging
 import math
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import HybridBlock
 
+from .config import TrainConfig
 from .datasets import split
-from .datasets.loader import BatchMaker, Loader
+from .datasets.loader import Batch, BatchMaker, Loader
 from .detection import Detector
 from .evaluation import evaluate_dataset
 from .losses import DetectionLoss
@@ -23,7 +25,7 @@ from .weights import fill, parameter_arrays
 _log = logging.getLogger(__name__)
 
 
-def learning_rate(step, settings):
+def learning_rate(step: int, settings: TrainConfig) -> float:
     """Return the learning rate of one optimiser step.
 
     It rises in a straight line over the warm-up, then follows the schedule:
@@ -60,14 +62,14 @@ class PixelGraph(HybridBlock):
     of ``detection.to_batch``.
     """
 
-    def __init__(self, net):
+    def __init__(self, net: Any):
         super().__init__()
         self.net = net
         # to_tensor gives 0 to 1, where the configuration counts to 255.
         self.mean = [mean / 255 for mean in net.config.mean]
         self.std = [std / 255 for std in net.config.std]
 
-    def hybrid_forward(self, F, images):
+    def hybrid_forward(self, F: Any, images: Any) -> Any:
         """Return what the network returns."""
         pixels = F.image.to_tensor(images)
         return self.net(F.image.normalize(pixels, self.mean, self.std))
@@ -85,13 +87,14 @@ class TrainingGraph(HybridBlock):
         classification and localisation loss, each (1,).
     """
 
-    def __init__(self, net, settings):
+    def __init__(self, net: Any, settings: TrainConfig):
         super().__init__()
         self.outputs = PixelGraph(net)
         self.loss = DetectionLoss(settings.classification,
                                   settings.negative_ratio)
 
-    def hybrid_forward(self, F, images, classes, offsets):
+    def hybrid_forward(self, F: Any, images: Any, classes: Any, offsets: Any
+                       ) -> Any:
         """Return classification and localisation loss."""
         scores, moves = self.outputs(images)
         return self.loss(scores, moves, F.cast(classes, "float32"), offsets)
@@ -100,12 +103,12 @@ class TrainingGraph(HybridBlock):
 class StepLosses(HybridBlock):
     """The losses of all steps; each has its own positives."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: TrainConfig):
         super().__init__()
         self.loss = DetectionLoss(settings.classification,
                                   settings.negative_ratio)
 
-    def hybrid_forward(self, F, first, *rest):
+    def hybrid_forward(self, F: Any, first: Any, *rest: Any) -> tuple:
         """Return both losses of each step, of its outputs and its targets.
 
         All outputs come first, then all targets: a pair for each step.
@@ -133,15 +136,16 @@ class StepGraph(gluon.Block):
         classification and localisation loss of each step, each (1,).
     """
 
-    positives = ()
+    positives: Sequence[int] = ()
 
-    def __init__(self, net, settings):
+    def __init__(self, net: Any, settings: TrainConfig):
         super().__init__()
         self.outputs = PixelGraph(net)
         self.losses = StepLosses(settings)
         self.threshold = settings.match_threshold
 
-    def forward(self, images, classes, offsets, truths):
+    def forward(self, images: Any, classes: np.ndarray, offsets: np.ndarray,
+                truths: list) -> tuple:
         """Return classification and localisation loss of each step."""
         outputs = self.outputs(images)
         wanted = self.outputs.net.step_targets(
@@ -151,7 +155,7 @@ class StepGraph(gluon.Block):
             mx.nd.array(one, ctx=images.context) for one in wanted))
 
 
-def training_graph(net, settings):
+def training_graph(net: Any, settings: TrainConfig) -> Any:
     """Return what turns a batch into its losses, compiled by MXNet.
 
     Args:
@@ -166,7 +170,7 @@ def training_graph(net, settings):
     return graph
 
 
-def graph_inputs(batch, ctx):
+def graph_inputs(batch: Batch, ctx: Any) -> list:
     """Return what a graph is called with: a batch, on its device.
 
     The targets of a network of several steps stay in NumPy: what its steps
@@ -186,7 +190,7 @@ def graph_inputs(batch, ctx):
 class History(list):
     """Rows of one run: dictionaries with "step", losses, rate and times."""
 
-    def column(self, name):
+    def column(self, name: str) -> tuple[list, list]:
         """Return (steps, values) of the rows that have that value."""
         rows = [row for row in self if row.get(name) is not None]
         return [row["step"] for row in rows], [row[name] for row in rows]
@@ -227,7 +231,8 @@ class Run:
     rows = None          # of each batch that are made here; None: all
     scale = 1            # what the loss is multiplied by
 
-    def __init__(self, net, dataset, settings, ctx=None, validation=None):
+    def __init__(self, net: Any, dataset: Any, settings: TrainConfig,
+                 ctx: Any = None, validation: Any = None):
         _check_classes(net, dataset.classes, validation)
         self.net, self.settings = net, settings
         self.classes, self.ctx = tuple(dataset.classes), ctx or mx.cpu()
@@ -237,9 +242,10 @@ class Run:
                 dataset, settings.held_back,
                 np.random.default_rng(settings.seed))
         self.step, self.seconds, self.history = 0, 0.0, History()
-        self.best, self.best_arrays = None, None
+        self.best: dict | None = None
+        self.best_arrays: dict | None = None
 
-    def begin(self):
+    def begin(self) -> None:
         """Get ready: what makes batches, the graph and the optimiser."""
         settings = self.settings
         mx.random.seed(settings.seed)
@@ -258,13 +264,13 @@ class Run:
             self.parameters, settings.optimiser, options, kvstore=self.store,
             update_on_kvstore=False)
 
-    def compiled(self):
+    def compiled(self) -> Any:
         """Bring the network to its device; return the graph of its losses."""
         place(self.net, [self.ctx])
         return training_graph(self.net, self.settings)
 
     @contextlib.contextmanager
-    def batches(self):
+    def batches(self) -> Iterator:
         """Give the batches from this step on, and end their workers."""
         passes, workers = self.settings.accumulate, self.settings.workers
         loader = Loader(self.maker, self.step * passes,
@@ -273,11 +279,11 @@ class Run:
         with contextlib.closing(iter(loader)) as batches:
             yield batches
 
-    def stop(self):
+    def stop(self) -> bool:
         """Say whether to stop before the next step."""
         return False
 
-    def backward(self, batch):
+    def backward(self, batch: Batch) -> np.ndarray:
         """Add the gradients of one batch; return its two losses, (2,)."""
         weight = self.settings.localisation_weight
         with autograd.record():
@@ -288,7 +294,7 @@ class Run:
         values = np.array([loss.asscalar() for loss in found], float)
         return values.reshape(-1, 2).sum(axis=0)
 
-    def change(self, losses, sources):
+    def change(self, losses: np.ndarray, sources: list[str]) -> float | None:
         """Change the weights by their gradients.
 
         Args:
@@ -304,20 +310,21 @@ class Run:
         accepted = self.accepts(losses, norm, sources)
         if accepted:
             # A gradient that is too long is shortened.
-            far = clip and norm / passes > clip
-            self.trainer.update((norm / clip if far else passes) * scale)
+            parts = norm / clip if clip and norm / passes > clip else passes
+            self.trainer.update(parts * scale)
         if passes > 1:
             for parameter in self.parameters:
                 parameter.zero_grad()
         return norm / passes if accepted else None
 
-    def gradient_norm(self):
+    def gradient_norm(self) -> float:
         """Return the length of all gradients as one vector."""
         grads = [parameter.grad(self.ctx) for parameter in self.parameters]
         squares = mx.nd.multi_sum_sq(*grads, num_arrays=len(grads))
         return float(squares.sum().sqrt().asscalar())
 
-    def accepts(self, losses, norm, sources):
+    def accepts(self, losses: np.ndarray, norm: float, sources: list[str]
+                ) -> bool:
         """Say whether to do the step, or raise FloatingPointError."""
         if np.isfinite(losses).all() and np.isfinite(norm):
             return True
@@ -326,7 +333,7 @@ class Run:
             f"gradient's norm {norm:g}; training stops before the weights "
             f"are changed. The batch: {', '.join(sources)}")
 
-    def due(self):
+    def due(self) -> bool:
         """Say whether to evaluate: an epoch's share or the run has ended."""
         settings = self.settings
         images = settings.batch_size * settings.accumulate
@@ -335,7 +342,7 @@ class Run:
             self.step == settings.steps or period > 0 and
             self.step // period > (self.step - 1) // period)
 
-    def judge(self, row):
+    def judge(self, row: dict) -> None:
         """Evaluate on what is not trained on; keep the model if it is best.
 
         Args:
@@ -353,14 +360,14 @@ class Run:
                          "AP50": result.AP50}
             self.best_arrays = parameter_arrays(self.net)
 
-    def detector(self):
+    def detector(self) -> Detector:
         """Return a ``Detector`` of the network as it is now."""
         return Detector(self.net, self.classes)
 
-    def after_step(self, row):
+    def after_step(self, row: dict) -> None:
         """Do what is to be done when a step is in the history."""
 
-    def end(self):
+    def end(self) -> None:
         """Put the best model into the network."""
         if self.best_arrays is not None:
             fill(self.net, self.best_arrays, "the best model")
@@ -379,7 +386,7 @@ def _check_classes(net, classes, validation):
             f"{', '.join(classes)}")
 
 
-def place(net, contexts):
+def place(net: Any, contexts: list) -> None:
     """Bring a network to its devices; numbers it lacks are drawn.
 
     Args:
@@ -393,7 +400,7 @@ def place(net, contexts):
             parameter.reset_ctx(contexts)
 
 
-def one_step(run, batches):
+def one_step(run: Run, batches: Iterator[Batch]) -> dict:
     """Do one step of the optimiser; return its row of the history.
 
     Args:
@@ -420,8 +427,9 @@ def one_step(run, batches):
             "gradient": norm, "seconds": round(run.seconds, 3)}
 
 
-def fit(net, dataset, settings, ctx=None, validation=None, callbacks=(),
-        start=Run):
+def fit(net: Any, dataset: Any, settings: TrainConfig, ctx: Any = None,
+        validation: Any = None, callbacks: Sequence[Callable] = (),
+        start: Callable[..., Run] = Run) -> Fitted:
     """Train a network from scratch.
 
     Args:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -17,7 +22,7 @@ LINE_STYLES = ("solid", "dashed", "dotted", "dashdot")
 TEXT_SIZE = 11        # points
 
 
-def class_colour(label):
+def class_colour(label: int) -> str:
     """Return the colour of a class, the same in every picture.
 
     >>> class_colour(0) == class_colour(len(PALETTE))
@@ -26,7 +31,7 @@ def class_colour(label):
     return PALETTE[int(label) % len(PALETTE)]
 
 
-def text_colour(background):
+def text_colour(background: Any) -> str:
     """Return black or white, whichever contrasts more with a background.
 
     >>> text_colour("#F0E442"), text_colour("#0072B2")
@@ -40,21 +45,20 @@ def text_colour(background):
     return "black" if luminance + 0.05 > (1.05 * 0.05) ** 0.5 else "white"
 
 
-def line_style(label):
+def line_style(label: int) -> str:
     """Return the line style of a class: another one in each round."""
     return LINE_STYLES[int(label) // len(PALETTE) % len(LINE_STYLES)]
 
 
-def line_colour(place):
+def line_colour(place: int) -> str:
     """Return a colour that is also seen as a thin line on white."""
-    return ("#0072B2", "#D55E00", "#009E73", "#CC79A7",
-            "#222222")[place % 5]
+    return ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222")[place % 5]
 
 
 SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
 
 
-def draw_image(ax, image, title=None):
+def draw_image(ax: Axes, image: np.ndarray, title: str | None = None) -> None:
     """Show an image, its corner at (0, 0), one unit per pixel.
 
     Args:
@@ -69,8 +73,9 @@ def draw_image(ax, image, title=None):
         ax.set_title(title, fontsize=TEXT_SIZE)
 
 
-def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
-               linewidth=2.0, colours=None):
+def draw_boxes(ax: Axes, boxes: Any, labels: Any = None, scores: Any = None,
+               classes: Sequence[str] | None = None, linewidth: float = 2.0,
+               colours: Sequence | None = None) -> None:
     """Draw boxes with their class and score, the best score on top.
 
     Args:
@@ -103,10 +108,11 @@ def draw_boxes(ax, boxes, labels=None, scores=None, classes=None,
             Normal()])
         name = _caption(row, labels, scores, classes)
         if name:
-            _write_inside(ax, *corners[row, :2], name, colour)
+            _write_inside(ax, corners[row, :2], name, colour)
 
 
-def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
+def draw_anchors(ax: Axes, anchors: Any, colour: Any = PALETTE[1],
+                 linewidth: float = 1.0, centres: bool = False) -> None:
     """Draw many boxes thinly and fast.
 
     Args:
@@ -126,7 +132,7 @@ def draw_anchors(ax, anchors, colour=PALETTE[1], linewidth=1.0, centres=False):
                 markersize=4, scalex=False, scaley=False)
 
 
-def draw_matches(ax, anchors, boxes, matched):
+def draw_matches(ax: Axes, anchors: Any, boxes: Any, matched: Any) -> None:
     """Draw each object, and its anchors dashed in the same colour.
 
     Args:
@@ -142,7 +148,7 @@ def draw_matches(ax, anchors, boxes, matched):
         _add_frame(ax, box, class_colour(row), "solid", 3.0)
 
 
-def draw_detections(ax, found):
+def draw_detections(ax: Axes, found: Any) -> None:
     """Draw a picture and what was found in it.
 
     Args:
@@ -153,7 +159,7 @@ def draw_detections(ax, found):
     draw_boxes(ax, found.boxes, found.labels, found.scores, found.classes)
 
 
-def save_detections(path, found):
+def save_detections(path: str | Path, found: Any) -> None:
     """Write a picture with its detections drawn, in its own resolution.
 
     Args:
@@ -198,21 +204,22 @@ def _caption(row, labels, scores, classes):
     return " ".join(words)
 
 
-def _write_inside(ax, x, y, words, colour):
-    """Write above the point (x, y), moved so that it stays in the Axes."""
-    text = ax.text(x, y, words, fontsize=TEXT_SIZE, va="bottom", ha="left",
+def _write_inside(ax, point, words, colour):
+    """Write above a point, moved so that it stays in the Axes."""
+    text = ax.text(*point, words, fontsize=TEXT_SIZE, va="bottom", ha="left",
                    color=text_colour(colour), clip_on=True,
                    bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})
     ax.apply_aspect()
     room, taken = ax.get_window_extent(), text.get_window_extent().padded(2)
-    place = ax.transData.transform((x, y))
+    place = ax.transData.transform(point)
     place = place - np.maximum(taken.max - room.max, 0)
     place = place + np.maximum(room.min - taken.min, 0)
     text.set_position(ax.transData.inverted().transform(place))
 
 
-def plot_history(ax, history, names=("classification", "localisation"),
-                 x="step", logarithmic=False):
+def plot_history(ax: Axes, history: Iterable[dict],
+                 names: Sequence[str] = ("classification", "localisation"),
+                 x: str = "step", logarithmic: bool = False) -> None:
     """Plot how numbers went during training.
 
     Args:
@@ -236,12 +243,11 @@ def plot_history(ax, history, names=("classification", "localisation"),
                 marker="o" if len(points) == 1 else None)
     if logarithmic:
         ax.set_yscale("log")
-    finish_axes(ax, x, None, len(names) > 1)
-    if len(names) == 1:
-        ax.set_ylabel(names[0], fontsize=TEXT_SIZE)
+    several = len(names) > 1
+    finish_axes(ax, x, None if several else names[0], several)
 
 
-def plot_precision_recall(ax, curves):
+def plot_precision_recall(ax: Axes, curves: Any) -> None:
     """Plot precision over recall.
 
     Args:
@@ -259,7 +265,8 @@ def plot_precision_recall(ax, curves):
     finish_axes(ax, "recall", "precision", None not in named)
 
 
-def finish_axes(ax, xlabel, ylabel, legend):
+def finish_axes(ax: Axes, xlabel: str | None, ylabel: str | None,
+                legend: bool) -> None:
     """Give Axes their labels, a grid, and a legend where there is one."""
     if xlabel:
         ax.set_xlabel(xlabel, fontsize=TEXT_SIZE)

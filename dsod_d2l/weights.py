@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load as parse
-from safetensors.numpy import save as serialise
+from safetensors.numpy import load as parse, save as serialise
 
 from . import config as configs
 from .files import check_names, one_line, write_atomically
@@ -31,7 +32,7 @@ PARAMS_MAGIC = b"\x12\x01\0\0\0\0\0\0"   # MXNet's own files begin with it
 CHECKSUM_MARK = b'"checksum":"'
 
 
-def save_tensors(path, tensors, metadata):
+def save_tensors(path: str | Path, tensors: dict, metadata: dict) -> None:
     """Write named arrays and a JSON-ready dictionary as safetensors.
 
     Args:
@@ -49,7 +50,7 @@ def save_tensors(path, tensors, metadata):
     write_atomically(path, data)
 
 
-def load_tensors(path):
+def load_tensors(path: str | Path) -> tuple[dict, dict]:
     """Read what ``save_tensors`` wrote.
 
     Returns:
@@ -142,13 +143,14 @@ def _checksum(data):
     return found.hexdigest()
 
 
-def parameter_arrays(net):
+def parameter_arrays(net: Any) -> dict[str, np.ndarray]:
     """Return the network's numbers by structural name, as NumPy arrays."""
     return {name: parameter.data(parameter.list_ctx()[0]).asnumpy() for
             name, parameter in net._collect_params_with_prefix().items()}
 
 
-def fill(net, tensors, source="the weights", ctx=None):
+def fill(net: Any, tensors: dict, source: str = "the weights",
+         ctx: Any = None) -> None:
     """Copy arrays into a network of exactly the same tensors.
 
     Args:
@@ -165,29 +167,31 @@ def fill(net, tensors, source="the weights", ctx=None):
 
     from .models import initialise
     wanted = net._collect_params_with_prefix()
-    for name, parameter in wanted.items():
-        if name not in tensors:
-            raise ValueError(f"{source} do not fit {net.config.name}: tensor "
-                             f"{name} {parameter.shape} is missing")
-        if tensors[name].shape != parameter.shape:
-            raise ValueError(
-                f"{source} do not fit {net.config.name}: tensor {name} has "
-                f"shape {tensors[name].shape}, expected {parameter.shape}")
-        if tensors[name].dtype.kind != "f":
-            raise ValueError(
-                f"{source} do not fit {net.config.name}: tensor {name} holds "
-                f"{tensors[name].dtype} numbers, expected floating ones")
-    extra = [name for name in tensors if name not in wanted]
-    if extra:
-        raise ValueError(f"{source} do not fit {net.config.name}: it has no "
-                         f"tensor {extra[0]!r:.80} "
-                         f"{tensors[extra[0]].shape}")
+    for problem in _misfits(wanted, tensors):
+        raise ValueError(f"{source} do not fit {net.config.name}: {problem}")
     initialise(net, ctx)
     for name, parameter in wanted.items():
         parameter.set_data(mx.nd.array(tensors[name]))
 
 
-def save_weights(path, net, classes, **metadata):
+def _misfits(wanted, tensors):
+    """Yield what is wrong with tensors for these parameters."""
+    for name, parameter in wanted.items():
+        if name not in tensors:
+            yield f"tensor {name} {parameter.shape} is missing"
+        elif tensors[name].shape != parameter.shape:
+            yield (f"tensor {name} has shape {tensors[name].shape}, expected "
+                   f"{parameter.shape}")
+        elif tensors[name].dtype.kind != "f":
+            yield (f"tensor {name} holds {tensors[name].dtype} numbers, "
+                   "expected floating ones")
+    for name in tensors:
+        if name not in wanted:
+            yield f"it has no tensor {name!r:.80} {tensors[name].shape}"
+
+
+def save_weights(path: str | Path, net: Any, classes: Sequence[str],
+                 **metadata: Any) -> None:
     """Write a network: its numbers, configuration and class names.
 
     Args:
@@ -203,7 +207,7 @@ def save_weights(path, net, classes, **metadata):
         "model": net.config.to_dict(), "classes": list(classes), **metadata})
 
 
-def load_model(path, ctx=None):
+def load_model(path: str | Path, ctx: Any = None) -> tuple[Any, dict]:
     """Rebuild a network from its weights file alone.
 
     Args:
@@ -238,7 +242,7 @@ def load_model(path, ctx=None):
     return net, metadata
 
 
-def load_weights(path, ctx=None):
+def load_weights(path: str | Path, ctx: Any = None) -> Any:
     """Return the network of a weights file, with ``classes``, their names.
 
     Args:

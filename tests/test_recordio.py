@@ -148,7 +148,7 @@ def test_missing_index_is_kept_in_memory_where_nothing_can_be_written(
 
     def refuse(*_):
         raise PermissionError("read-only")
-    monkeypatch.setattr(recordio, "replacing", refuse)
+    monkeypatch.setattr(recordio, "write_atomically", refuse)
     reader = RecordReader(path)
     assert [reader[k] for k in range(len(reader))] == PAYLOADS
     assert not path.with_suffix(".idx").exists()

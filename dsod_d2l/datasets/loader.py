@@ -14,13 +14,16 @@ import pickle
 import signal
 import sys
 import warnings
-from typing import NamedTuple
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from .. import anchors, targets, transforms
+from ..config import ModelConfig, TrainConfig
 from ..runtime import devices
+from .sample import Sample
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -43,7 +46,7 @@ class Batch(NamedTuple):
     truths: list
 
 
-def order(length, seed, start, count):
+def order(length: int, seed: int, start: int, count: int) -> np.ndarray:
     """Return ``count`` sample indices from position ``start`` on.
 
     Every epoch is a permutation of the whole set, drawn from the seed and
@@ -59,7 +62,7 @@ def order(length, seed, start, count):
                      for position in positions])
 
 
-def without_crowds(sample):
+def without_crowds(sample: Sample) -> Sample:
     """Return the sample with the objects that can be learnt, no crowds.
 
     >>> from dsod_d2l.datasets import make_sample
@@ -69,13 +72,8 @@ def without_crowds(sample):
     >>> without_crowds(sample._replace(crowd=crowd)).labels.tolist()
     [5]
     """
-    sample = sample._replace(areas=None)
-    if sample.crowd is None:
-        return sample
-    kept = ~sample.crowd
-    return sample._replace(boxes=sample.boxes[kept], crowd=None,
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
+    kept = slice(None) if sample.crowd is None else ~sample.crowd
+    return sample.keep(kept)._replace(areas=None, crowd=None)
 
 
 class BatchMaker:
@@ -89,7 +87,9 @@ class BatchMaker:
         truths: whether the objects travel too, see ``Batch``.
     """
 
-    def __init__(self, dataset, model, settings, rows=None, truths=False):
+    def __init__(self, dataset: Any, model: ModelConfig,
+                 settings: TrainConfig, rows: Sequence[int] | None = None,
+                 truths: bool = False):
         settings.check_resize(model)
         self.rows = rows or range(settings.batch_size)
         self.truths = truths
@@ -97,21 +97,20 @@ class BatchMaker:
         self.anchors = anchors.anchors_for(model)
         self.augment = transforms.AUGMENTATIONS[settings.augment]
 
-    def empty(self, buffer=None):
+    def empty(self, buffer: Any = None) -> tuple[Batch, int]:
         """Return a batch to be filled, in the given memory or its own."""
         size, count = len(self.rows), len(self.anchors)
-        shapes = [((size, *self.model.input_size, 3), np.uint8),
-                  ((size, count), np.int32), ((size, count, 4), np.float32)]
-        arrays, offset = [], 0
-        for shape, kind in shapes:
-            length = int(np.prod(shape)) * np.dtype(kind).itemsize
-            part = (np.empty(length, np.uint8) if buffer is None else
-                    np.frombuffer(buffer, np.uint8, length, offset))
-            arrays.append(part.view(kind).reshape(shape))
-            offset += -(-length // 64) * 64
-        return Batch(*arrays, [], []), offset
+        layout = np.dtype([
+            ("images", np.uint8, (size, *self.model.input_size, 3)),
+            ("classes", np.int32, (size, count)),
+            ("offsets", np.float32, (size, count, 4))], align=True)
+        whole = (np.empty(1, layout) if buffer is None else
+                 np.frombuffer(buffer, layout, 1))
+        batch = Batch(whole["images"][0], whole["classes"][0],
+                      whole["offsets"][0], [], [])
+        return batch, layout.itemsize
 
-    def fill(self, number, batch):
+    def fill(self, number: int, batch: Batch) -> Batch:
         """Fill a batch with the samples of that number."""
         size, seed = self.settings.batch_size, self.settings.seed
         batch.sources.clear()
@@ -208,20 +207,20 @@ class Loader:
         Whatever a data set raises in a worker, with the same sentence.
     """
 
-    def __init__(self, maker, start, stop, workers=1):
+    def __init__(self, maker: BatchMaker, start: int, stop: int,
+                 workers: int = 1):
         self.maker, self.start, self.stop = maker, start, stop
-        can_fork = "fork" in multiprocessing.get_all_start_methods()
-        fits = can_fork and sys.platform.startswith("linux")
-        self.workers = min(workers, stop - start) if fits else 0
+        forks = sys.platform.startswith("linux")
+        self.workers = min(workers, stop - start) if forks else 0
 
-    def __iter__(self):
+    def __iter__(self) -> Generator[Batch, None, None]:
         """Yield the batches in order."""
         if self.workers < 1:
             batch = self.maker.empty()[0]
             for number in range(self.start, self.stop):
                 yield self.maker.fill(number, batch)
             return
-        crew = []
+        crew: list[_Worker] = []
         try:
             with _without_threads(), _without_signals():
                 for _ in range(self.workers):

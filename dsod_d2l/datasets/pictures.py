@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ _ORIENTATION = 0x0112
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def read_image(path):
+def read_image(path: str | Path) -> np.ndarray:
     """Return the pixels of an image file.
 
     Args:
@@ -39,13 +40,10 @@ def read_image(path):
         FileNotFoundError: there is no such file.
         ValueError: it is no image, or only a part of one.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image file {path}.")
-    return decode_image(path.read_bytes(), str(path))
+    return decode_image(_there(path).read_bytes(), str(path))
 
 
-def decode_image(data, source="an image"):
+def decode_image(data: bytes, source: str = "an image") -> np.ndarray:
     """Return the pixels of an encoded image.
 
     Args:
@@ -69,12 +67,12 @@ def decode_image(data, source="an image"):
         return np.array(_to_rgb(picture))
 
 
-def encode_image(pixels):
+def encode_image(pixels: np.ndarray) -> bytes:
     """Return the bytes of a PNG file of the pixels, RGB; nothing is lost."""
     return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
 
 
-def encoded_size(data, source="an image"):
+def encoded_size(data: bytes, source: str = "an image") -> tuple[int, int]:
     """Return (height, width) of an encoded image, upright, without decoding.
 
     Args:
@@ -88,7 +86,7 @@ def encoded_size(data, source="an image"):
         return _size(_opened(io.BytesIO(data)))
 
 
-def suffix(data):
+def suffix(data: bytes) -> str:
     """Return the suffix of the file format of an encoded image.
 
     Args:
@@ -103,24 +101,28 @@ def suffix(data):
                                                                f".{kind}")
 
 
-def read_size(path):
+def read_size(path: str | Path) -> tuple[int, int]:
     """Return (height, width) of an image file, upright, from its head.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no image.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image file {path}.")
-    with _naming(path, path.stat().st_size), open(path, "rb") as file:
+    with _naming(path, _there(path).stat().st_size), open(path, "rb") as file:
         return _size(_opened(file))
 
 
-def size_lies(entry, shape):
+def size_lies(entry: Any, shape: tuple[int, ...]) -> str:
     """Return the sentence that says that a stated size is not the image's."""
     return (f"{entry.source}: the file states {entry.size[1]} x "
             f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}.")
+
+
+def _there(path):
+    """Return the path of an image file, or raise FileNotFoundError."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no image file {path}.")
+    return Path(path)
 
 
 def _opened(file):

@@ -9,11 +9,13 @@ reader puts the number back. An `.idx` file lists ``key<TAB>offset``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..files import replacing
+from ..files import replacing, write_atomically
 
 MAGIC = 0xced7230a
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -39,7 +41,7 @@ class RecordReader:
             names the file and the byte offset.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         self.name = self.path.name
         self._open()
@@ -55,10 +57,10 @@ class RecordReader:
             self.keys = list(range(len(self.offsets)))
             _offer_index(index, self.keys, self.offsets)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.offsets)
 
-    def __getitem__(self, position):
+    def __getitem__(self, position: int) -> bytes:
         """Return the payload of one record, as bytes."""
         spans, _ = self._spans(self.offsets[position])
         return _MAGIC_BYTES.join(self._bytes(*span) for span in spans)
@@ -67,9 +69,8 @@ class RecordReader:
         return f"RecordReader({str(self.path)!r}, {len(self)} records)"
 
     def __getstate__(self):
-        state = self.__dict__.copy()
-        del state["_file"]
-        return state
+        return {name: value for name, value in vars(self).items()
+                if name != "_file"}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -78,7 +79,7 @@ class RecordReader:
     def __del__(self):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Give the file back; reading is then an error."""
         if hasattr(self, "_file"):
             self._file.close()
@@ -156,23 +157,23 @@ def _padded(length):
 
 def _read_index(index, size):
     """Return the keys and offsets of an index of a file of `size` bytes."""
+    def wrong(problem):
+        return ValueError(f"{index}, line {row}: {problem}.")
     entries, seen = {}, set()
     lines = index.read_text(encoding="utf-8", errors="replace").splitlines()
     for row, line in enumerate(lines, 1):
         fields = line.split("\t")
         if len(fields) != 2 or not all(map(_is_count, fields)):
-            raise ValueError(f"{index}, line {row}: expected a key, a tab and "
-                             f"a byte offset, found {line[:60]!r}.")
+            raise wrong("expected a key, a tab and a byte offset, found "
+                        f"{line[:60]!r}")
         key, offset = map(int, fields)
         if key in entries:
-            raise ValueError(f"{index}, line {row}: key {key} was there "
-                             "before.")
+            raise wrong(f"key {key} was there before")
         if offset >= size:
-            raise ValueError(f"{index}, line {row}: offset {offset} lies "
-                             f"outside the record file of {size} bytes.")
+            raise wrong(f"offset {offset} lies outside the record file of "
+                        f"{size} bytes")
         if offset in seen:
-            raise ValueError(f"{index}, line {row}: offset {offset} was "
-                             "there before.")
+            raise wrong(f"offset {offset} was there before")
         seen.add(offset)
         entries[key] = offset
     return list(entries), list(entries.values())
@@ -185,11 +186,9 @@ def _is_count(text):
 
 def _offer_index(index, keys, offsets):
     """Write a rebuilt index, unless its folder does not allow it."""
-    try:
-        with replacing(index) as file:
-            file.write(_index_text(keys, offsets))
-    except OSError:
-        pass    # the offsets stay in memory; the next opening scans again
+    # The offsets stay in memory; else the next opening scans again.
+    with contextlib.suppress(OSError):
+        write_atomically(index, _index_text(keys, offsets))
 
 
 def _index_text(keys, offsets):
@@ -197,7 +196,7 @@ def _index_text(keys, offsets):
     return "".join(rows).encode()
 
 
-def write_payloads(path, payloads):
+def write_payloads(path: str | Path, payloads: Iterable[bytes]) -> int:
     """Write a `.rec` file and its `.idx`, whole or not at all.
 
     Args:
@@ -218,8 +217,7 @@ def write_payloads(path, payloads):
             _write_payload(file, payload)
         # Whoever opens the new file before its index is there scans it.
         index.unlink(missing_ok=True)
-    with replacing(index) as file:
-        file.write(_index_text(range(len(offsets)), offsets))
+    write_atomically(index, _index_text(range(len(offsets)), offsets))
     return len(offsets)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Objects(NamedTuple):
     flags: np.ndarray
 
 
-def pack(head, image):
+def pack(head: Head, image: bytes) -> bytes:
     """Return a payload: the head, its label where that is an array, the image.
 
     Args:
@@ -53,7 +54,7 @@ def pack(head, image):
             + image)
 
 
-def unpack(payload, source):
+def unpack(payload: bytes, source: str) -> tuple[Head, bytes]:
     """Return the Head and the image's bytes of a payload.
 
     Raises:
@@ -74,7 +75,7 @@ def unpack(payload, source):
     return head._replace(label=label), payload[end:]
 
 
-def objects(label, source):
+def objects(label: Any, source: str) -> Objects:
     """Return the Objects that a detection label lists.
 
     Args:
@@ -116,7 +117,8 @@ def objects(label, source):
     return Objects(rows[:, 1:5].copy(), rows[:, 0].astype(np.int64), flags)
 
 
-def pack_objects(boxes, labels, image, key=0, source="an image", flags=None):
+def pack_objects(boxes: Any, labels: Any, image: bytes, key: int = 0,
+                 source: str = "an image", flags: Any = None) -> bytes:
     """Return the payload of one image and its objects.
 
     Args:
@@ -142,7 +144,8 @@ def pack_objects(boxes, labels, image, key=0, source="an image", flags=None):
     return pack(Head(0, label, key, 0), image)
 
 
-def write_records(path, items, progress=None):
+def write_records(path: str | Path, items: Iterable,
+                  progress: Callable[[int], None] | None = None) -> int:
     """Write images with their objects, as MXNet's detection iterators read.
 
     Args:
@@ -198,17 +201,17 @@ class RecordDataset(FileDataset):
     _NONE_SOUND = ("{title}: expected at least one sound record, found "
                    "{listed} faulty ones.")
 
-    def __init__(self, path, classes=None, bad="error", cache=False):
+    def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
+                 bad: str = "error", cache: bool = False):
         check_policy(bad)
         self.reader, self._names = RecordReader(path), None
         self.path = self.reader.path
-        entries = [self._read(position) for position
-                   in range(len(self.reader))]
+        entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
         super().__init__([_checked(entry, len(classes)) for entry in entries],
                          classes, str(self.path), bad=bad, cache=cache)
 
-    def entry(self, index):
+    def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded.
 
         Of all numbers that single precision takes for the same, a fraction
@@ -222,11 +225,11 @@ class RecordDataset(FileDataset):
         return entry._replace(name=self._name(index), boxes=exact,
                               size=(height, width))
 
-    def encoded(self, index):
+    def encoded(self, index: int) -> bytes:
         """Return the bytes of one encoded image."""
         return self._bytes(self._entries[index])
 
-    def size(self, index):
+    def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of one image as its own head says."""
         return pictures.encoded_size(self.encoded(index),
                                      self._entries[index].source)
@@ -266,7 +269,7 @@ def _checked(entry, classes):
         return broken_entry(entry.name, entry.source, str(error), "record")
 
 
-def read_lst(path):
+def read_lst(path: Path) -> dict[int, str]:
     """Return {key: file name} of the list that im2rec makes records from.
 
     Each line holds a key, numbers and a name, separated by tabs. A line that

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +41,14 @@ class Sample(NamedTuple):
     crowd: np.ndarray | None = None
     areas: np.ndarray | None = None
 
+    def keep(self, rows: slice | np.ndarray) -> Sample:
+        """Return it with some of its objects alone."""
+        return self._replace(boxes=self.boxes[rows], labels=self.labels[rows],
+                             difficult=self.difficult[rows])
 
-def make_sample(image, boxes, labels, difficult=None, source="an image"):
+
+def make_sample(image: np.ndarray, boxes: Any, labels: Any,
+                difficult: Any = None, source: str = "an image") -> Sample:
     """Return a Sample with arrays of the promised types.
 
     Args:
@@ -53,10 +60,8 @@ def make_sample(image, boxes, labels, difficult=None, source="an image"):
     """
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     labels = np.asarray(labels, dtype=np.int64).reshape(-1)
-    if difficult is None:
-        difficult = np.zeros(len(labels), dtype=bool)
-    return Sample(image, boxes, labels, np.asarray(difficult, dtype=bool),
-                  source)
+    flags = np.zeros(len(labels)) if difficult is None else difficult
+    return Sample(image, boxes, labels, np.asarray(flags, dtype=bool), source)
 
 
 class Fault(NamedTuple):
@@ -93,21 +98,22 @@ class Entry(NamedTuple):
     areas: np.ndarray | None = None
 
 
-def broken_entry(name, source, reason, kind="file"):
+def broken_entry(name: str, source: str, reason: str,
+                 kind: str = "file") -> Entry:
     """Return the Entry of an image of which nothing can be told but why."""
     none = np.zeros((0, 4))
     return Entry(name, none, none[:, 0].astype(np.int64), none.astype(bool),
                  None, source, (Fault(source, reason, kind),))
 
 
-def crowds_in(flags):
+def crowds_in(flags: np.ndarray) -> np.ndarray | None:
     """Return the column of crowds as a Sample has it, None for none."""
     return flags[:, 3] if flags[:, 3].any() else None
 
 
-def few(names):
+def few(names: Sequence[str]) -> str:
     """Return the first names as text."""
-    return ", ".join(list(names)[:6]) + (", ..." if len(names) > 6 else "")
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 class Dataset:
@@ -126,7 +132,9 @@ class Dataset:
             {name of an image: its id}, and the id of each class.
     """
 
-    classes, faults, skipped = (), (), ()
+    classes: tuple[str, ...] = ()
+    faults: Sequence[Fault] = ()
+    skipped: Sequence[Fault] = ()
 
     def __len__(self):
         """Return the number of images."""
@@ -136,7 +144,7 @@ class Dataset:
         """Return the Sample of one image."""
         raise NotImplementedError
 
-    def entry(self, index):
+    def entry(self, index: int) -> Entry:
         """Return the Entry of one image: all that is known but its pixels."""
         sample = self[index]
         none = np.zeros(len(sample.labels), bool)
@@ -147,15 +155,15 @@ class Dataset:
                      sample.image.shape[:2], sample.source,
                      areas=sample.areas)
 
-    def encoded(self, index):
+    def encoded(self, index: int) -> bytes:
         """Return the bytes of one image file, for ``entry(index).name``."""
         return pictures.encode_image(self[index].image)
 
-    def size(self, index):
+    def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of one image, as the image itself says."""
         return self[index].image.shape[:2]
 
-    def validate(self):
+    def validate(self) -> None:
         """Decode every image once; those of a cache stay in memory.
 
         Raises:
@@ -170,7 +178,7 @@ CACHE_LIMIT = 2 << 30        # bytes of decoded images that are kept
 _KEEPING = threading.Lock()  # images are checked by several threads
 
 
-def check_policy(bad):
+def check_policy(bad: str) -> None:
     """Raise ValueError if there is no such way to treat what is faulty."""
     if bad not in BAD_POLICIES:
         raise ValueError(f"bad must be one of {', '.join(BAD_POLICIES)}, "
@@ -180,7 +188,7 @@ def check_policy(bad):
 class NothingSound(ValueError):
     """No image of a data set is sound; ``faults`` lists why."""
 
-    def __init__(self, message, faults):
+    def __init__(self, message: str, faults: Sequence[Fault]):
         super().__init__(message)
         self.faults = faults
 
@@ -215,11 +223,13 @@ class FileDataset(Dataset):
     _NONE_SOUND = ("{title}: expected at least one sound image, found "
                    "{listed} listed and none sound.{first}")
 
-    def __init__(self, entries, classes, title, faults=(), bad="error",
-                 cache=False):
+    def __init__(self, entries: Sequence[Entry], classes: Sequence[str],
+                 title: str, faults: Sequence[Fault] = (), bad: str = "error",
+                 cache: bool = False):
         check_policy(bad)
         self.classes, self.title = tuple(classes), title
-        self._images, self._room = {}, CACHE_LIMIT if cache else 0
+        self._images: dict[str, np.ndarray] = {}
+        self._room = CACHE_LIMIT if cache else 0
         if bad == "skip":
             with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
                 entries = list(pool.map(self._decodable, entries))
@@ -252,7 +262,7 @@ class FileDataset(Dataset):
         return (f"{type(self).__name__}({self.title!r}, images={len(self)}, "
                 f"classes={len(self.classes)}{note})")
 
-    def entry(self, index):
+    def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded."""
         return self._entries[index]
 
@@ -295,7 +305,7 @@ class FileDataset(Dataset):
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
 
 
-def example(name):
+def example(name: str) -> Sample:
     """Return one of the committed pictures of the stand-in.
 
     Args:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from .sample import Dataset, few
+from .sample import Dataset, Entry, few
 
 
 class Wrapper(Dataset):
@@ -18,7 +20,7 @@ class Wrapper(Dataset):
         parts: at least one data set of any kind.
     """
 
-    def __init__(self, *parts):
+    def __init__(self, *parts: Any):
         self.parts, self.dataset = parts, parts[0]
         self.classes = getattr(self.dataset, "classes", ())
         self.faults, self.skipped = (
@@ -26,13 +28,13 @@ class Wrapper(Dataset):
             for name in ("faults", "skipped"))
 
     @property
-    def image_ids(self):
+    def image_ids(self) -> dict:
         """The ids of the images, where all parts have them."""
         return {name: key for part in self.parts
                 for name, key in part.image_ids.items()}
 
     @property
-    def category_ids(self):
+    def category_ids(self) -> Sequence:
         """The id of each class, where the data set has them."""
         return self.dataset.category_ids
 
@@ -46,15 +48,15 @@ class Wrapper(Dataset):
     def __repr__(self):
         return repr(self.dataset)
 
-    def entry(self, index):
+    def entry(self, index: int) -> Entry:
         """Return the Entry of one image."""
         return self._changed(index, self._ask("entry", index))
 
-    def encoded(self, index):
+    def encoded(self, index: int) -> bytes:
         """Return the bytes of one image file."""
         return self._ask("encoded", index)
 
-    def size(self, index):
+    def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of one image as its file says."""
         return self._ask("size", index)
 
@@ -74,7 +76,7 @@ class Wrapper(Dataset):
         return one
 
 
-def complete(dataset):
+def complete(dataset: Any) -> Dataset:
     """Return a data set that has all of ``Dataset``; see there."""
     return dataset if isinstance(dataset, Dataset) else Wrapper(dataset)
 
@@ -90,7 +92,7 @@ class Subset(Wrapper):
         ValueError: an index is out of range.
     """
 
-    def __init__(self, dataset, indices):
+    def __init__(self, dataset: Any, indices: Any):
         super().__init__(dataset)
         self.indices = np.asarray(indices, dtype=np.int64).ravel()
         wrong = self.indices[(self.indices < 0)
@@ -109,7 +111,8 @@ class Subset(Wrapper):
         return 0, int(self.indices[index])
 
 
-def split(dataset, fraction, rng):
+def split(dataset: Any, fraction: float, rng: np.random.Generator
+          ) -> tuple[Subset, Subset]:
     """Return two Subsets that share no image: the larger rest, and a slice.
 
     Args:
@@ -147,7 +150,7 @@ class Combined(Wrapper):
         ValueError: there is no part, or the classes differ.
     """
 
-    def __init__(self, parts, merge=False):
+    def __init__(self, parts: Iterable, merge: bool = False):
         parts = list(parts)
         if not parts:
             raise ValueError("parts must hold at least one data set, found "
@@ -168,13 +171,13 @@ class Combined(Wrapper):
         self._starts = np.cumsum([0] + [len(part) for part in self.parts])
 
     @property
-    def category_ids(self):
+    def category_ids(self) -> Sequence:
         """The id of each class, where all parts have them.
 
         Raises:
             ValueError: the parts differ in the id of a class.
         """
-        ids = {}
+        ids: dict = {}
         for part in self.parts:
             for name, key in zip(part.classes, part.category_ids):
                 if ids.setdefault(name, key) != key:

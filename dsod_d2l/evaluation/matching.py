@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
-def match_coco(overlaps, difficult, thresholds=IOU_THRESHOLDS):
+def match_coco(overlaps: np.ndarray, difficult: np.ndarray,
+               thresholds: Any = IOU_THRESHOLDS
+               ) -> tuple[np.ndarray, np.ndarray]:
     """Match the detections of one class in one image as COCO does.
 
     Args:
@@ -41,7 +43,8 @@ def match_coco(overlaps, difficult, thresholds=IOU_THRESHOLDS):
     return (found >= 0) & ~ignored, ignored
 
 
-def match_voc(overlaps, difficult, threshold=0.5):
+def match_voc(overlaps: np.ndarray, difficult: np.ndarray,
+              threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """Match the detections of one class in one image as VOC does.
 
     Args:
@@ -80,7 +83,7 @@ class Curve(NamedTuple):
     precision: np.ndarray
 
 
-def precision_recall(scores, correct, objects):
+def precision_recall(scores: Any, correct: Any, objects: int) -> Curve:
     """Return the precision-recall curve of one class.
 
     Args:
@@ -100,7 +103,8 @@ def precision_recall(scores, correct, objects):
     return Curve(right / objects, right / np.arange(1, len(order) + 1))
 
 
-def average_precision(recall, precision, style="coco"):
+def average_precision(recall: np.ndarray, precision: np.ndarray,
+                      style: str = "coco") -> float:
     """Return the area under a precision-recall curve, as a fraction.
 
     Every style first lets the precision at a recall be the best one at that

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..detection import Detections, Detector
 from . import tables
 from .matching import IOU_THRESHOLDS, average_precision, precision_recall
-from .tables import Found, Truth, Wanted, area_of, make_tables, places
+from .tables import Found, Truth, Wanted, area_of, make_tables, places, rows_of
 
 NAN = float("nan")            # one object: results are compared in tests
 AP_STYLES = ("AP", "AP50", "AP75", "voc07", "voc12")
@@ -48,9 +51,10 @@ class Figures:
     AR_medium: float = NAN
     AR_large: float = NAN
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return a JSON-ready dictionary; nan becomes None."""
-        return _plain(asdict(self))
+        return json.loads(json.dumps(asdict(self)),
+                          parse_constant=lambda nan: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,26 +83,20 @@ class Evaluation(Figures):
     classes: tuple[ClassResult, ...]
 
 
-def mean_of(values):
+def mean_of(values: Iterable[float]) -> float:
     """Return the mean of the values that are not nan, or nan."""
     there = [value for value in values if value == value]
     return float(np.mean(there)) if there else NAN
-
-
-def _plain(value):
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return None if value != value else value
 
 
 # COCO's ranges of area in pixels; both ends belong to a range.
 SIZES = ((0, 1e10), (0, 32 ** 2), (32 ** 2, 96 ** 2), (96 ** 2, 1e10))
 
 
-def evaluate_detections(detections, truths, num_classes, most=100,
-                        strict=False, pixel=False):
+def evaluate_detections(detections: Iterable[Detections], truths: Iterable,
+                        num_classes: int, most: int = 100,
+                        strict: bool = False, pixel: bool = False
+                        ) -> Evaluation:
     """Compare the detections of a data set with its objects.
 
     Args:
@@ -137,7 +135,8 @@ def evaluate_detections(detections, truths, num_classes, most=100,
                       classes=classes)
 
 
-def evaluate_dataset(detector, dataset, most=100, **rules):
+def evaluate_dataset(detector: Detector, dataset: Any, most: int = 100,
+                     **rules: bool) -> Evaluation:
     """Run a detector on a data set and compare what it finds.
 
     Classes are the same by their names, see ``class_numbers``; the figures
@@ -159,7 +158,8 @@ def evaluate_dataset(detector, dataset, most=100, **rules):
                                most, **rules)
 
 
-def run_detector(detector, dataset):
+def run_detector(detector: Detector, dataset: Any
+                 ) -> tuple[list[Detections], list[Truth]]:
     """Return what a detector finds in a data set, and what there is.
 
     Args:
@@ -184,7 +184,7 @@ def run_detector(detector, dataset):
     return detections, truths
 
 
-def class_numbers(known, names):
+def class_numbers(known: Sequence[str], names: Sequence[str]) -> np.ndarray:
     """Return the number that each class of a data set has in a detector.
 
     Args:
@@ -229,8 +229,7 @@ def _judge(found, wanted, num_classes, sized, threshold, pixel):
     pairs, voc = [], np.zeros((2, len(found.image)), dtype=bool)
     for label in range(num_classes):
         mine, theirs = _slice(found, label), _slice(wanted, label)
-        parts = (Found(*(column[mine] for column in found)),
-                 Wanted(*(column[theirs] for column in wanted)))
+        parts = rows_of(found, mine), rows_of(wanted, theirs)
         near = tables.all_pairs(*parts, crowds=True)
         keep = near.overlaps >= IOU_THRESHOLDS[0]
         pairs.append((near.found[keep] + mine.start,
@@ -265,14 +264,13 @@ def _one_class(judged, label):
     order = np.argsort(-judged.found.scores[rows], kind="stable")
     scores = judged.found.scores[rows][order]
     right, ignored = judged.right[rows][order], judged.ignored[rows][order]
-    curves = [[_curve(scores, right[:, a, t], ignored[:, a, t], count)
-               for t in range(right.shape[2])] for a, count in
-              enumerate(objects)]
-    areas = [[average_precision(*curve) for curve in row if curve]
-             for row in curves]
-    voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
+    areas = [[average_precision(*_curve(scores, right[:, a, t],
+                                        ignored[:, a, t], count))
+              for t in range(right.shape[2])] if count else []
+             for a, count in enumerate(objects)]
     figures = dict.fromkeys(FIGURES, NAN)
     if objects[0]:
+        voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
         figures.update(zip(AP_STYLES, (
             mean_of(areas[0]), areas[0][0], areas[0][5],
             average_precision(*voc, style="voc07"),
@@ -284,9 +282,7 @@ def _one_class(judged, label):
 
 
 def _curve(scores, right, ignored, objects):
-    """Return the ``Curve`` of what counts; None without objects."""
-    if not objects:
-        return None
+    """Return the ``Curve`` of what counts."""
     return precision_recall(scores[~ignored], right[~ignored], objects)
 
 

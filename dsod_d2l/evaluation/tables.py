@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..boxes import require_fractions
+from ..detection import Detections
 from .matching import match_voc
 
 
@@ -31,14 +33,14 @@ class Truth(NamedTuple):
     size: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, sample):
+    def of(cls, sample: Any) -> Truth:
         """Return what a ``Sample`` says of its objects."""
         return cls(sample.boxes, sample.labels, sample.difficult,
                    getattr(sample, "crowd", None),
                    getattr(sample, "areas", None),
                    size=sample.image.shape[:2])
 
-    def whole(self):
+    def whole(self) -> Truth:
         """Return it without padding and without anything left out."""
         labels = np.asarray(self.labels, dtype=int).reshape(-1)
         boxes = np.asarray(self.boxes, dtype=float).reshape(-1, 4)
@@ -77,12 +79,13 @@ class Wanted(NamedTuple):
     areas: np.ndarray
 
 
-def area_of(boxes):
+def area_of(boxes: np.ndarray) -> np.ndarray:
     """Return width times height, as COCO's evaluator computes it."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def make_tables(detections, truths, num_classes, most):
+def make_tables(detections: Iterable[Detections], truths: Iterable,
+                num_classes: int, most: int) -> tuple[Found, Wanted, bool]:
     """Return the two tables of a data set.
 
     Args:
@@ -116,15 +119,19 @@ def make_tables(detections, truths, num_classes, most):
     if len(bad):
         raise ValueError(f"detections of image {found.image[bad].min()}: a "
                          "score is nan")
-    order = np.lexsort((-found.scores, found.image, found.labels))
-    found = Found(*(column[order] for column in found))
+    found = rows_of(found, np.lexsort((-found.scores, found.image,
+                                       found.labels)))
+    wanted = rows_of(wanted, np.lexsort((wanted.image, wanted.labels)))
     kept = places(found.labels, found.image) < most
-    order = np.lexsort((wanted.image, wanted.labels))
-    return (Found(*(column[kept] for column in found)),
-            Wanted(*(column[order] for column in wanted)), sized)
+    return rows_of(found, kept), wanted, sized
 
 
-def places(*columns):
+def rows_of(table: Any, rows: slice | np.ndarray) -> Any:
+    """Return the table of some rows alone."""
+    return table._make(column[rows] for column in table)
+
+
+def places(*columns: np.ndarray) -> np.ndarray:
     """Return each row's place, from 0, among neighbours of equal columns.
 
     >>> places(np.array([3, 3, 3, 7]), np.array([1, 1, 2, 2])).tolist()
@@ -137,7 +144,7 @@ def places(*columns):
     return rows - np.maximum.accumulate(np.where(new, rows, 0))
 
 
-def check_units(detections):
+def check_units(detections: Iterable[Detections]) -> None:
     """Raise a ValueError if ``Detections`` are in pixels."""
     for number, one in enumerate(detections):
         if one.unit != "fractions":
@@ -182,7 +189,8 @@ class CandidatePairs(NamedTuple):
     overlaps: np.ndarray
 
 
-def all_pairs(found, wanted, pixel=0, crowds=False):
+def all_pairs(found: Found, wanted: Wanted, pixel: int = 0,
+              crowds: bool = False) -> CandidatePairs:
     """Return each detection with each object of its image and class.
 
     Args:
@@ -200,35 +208,28 @@ def all_pairs(found, wanted, pixel=0, crowds=False):
     rows = np.repeat(np.arange(len(many)), many)
     columns = np.arange(len(rows)) + np.repeat(low + many - many.cumsum(),
                                                many)
-    one = found.boxes + [0, 0, pixel, pixel]
-    other = wanted.boxes + [0, 0, pixel, pixel]
-    inner = _inner(one[rows], other[columns])
-    union = area_of(one)[rows]
-    rest = area_of(other)[columns] - inner
+    one = (found.boxes + [0, 0, pixel, pixel])[rows]
+    other = (wanted.boxes + [0, 0, pixel, pixel])[columns]
+    shared = (np.minimum(one[:, 2:], other[:, 2:])
+              - np.maximum(one[:, :2], other[:, :2]))
+    inner = np.maximum(shared, 0).prod(axis=1)
+    rest = area_of(other) - inner
     if crowds:
         rest[wanted.crowd[columns]] = 0
-    union = union + rest
+    union = area_of(one) + rest
     overlaps = np.divide(inner, union, out=np.zeros(len(inner)),
                          where=union > 0)
     return CandidatePairs(rows, columns, overlaps)
 
 
-def _inner(one, other):
-    """Return the areas that boxes (P, 4) share with boxes (P, 4)."""
-    width = (np.minimum(one[:, 2], other[:, 2])
-             - np.maximum(one[:, 0], other[:, 0]))
-    height = (np.minimum(one[:, 3], other[:, 3])
-              - np.maximum(one[:, 1], other[:, 1]))
-    return np.maximum(width, 0) * np.maximum(height, 0)
-
-
-def voc(found, wanted, threshold, pixel):
+def voc(found: Found, wanted: Wanted, threshold: float,
+        pixel: int) -> np.ndarray:
     """Match one class as VOC does; see ``matching.match_voc``.
 
     Crowds are taken for difficult objects.
 
     Returns:
-        Two bool arrays (D,): correct, and not counted at all.
+        bool (2, D): correct, and not counted at all.
     """
     pairs = all_pairs(found, wanted, pixel)
     ignored = wanted.difficult | wanted.crowd
@@ -243,7 +244,9 @@ def voc(found, wanted, threshold, pixel):
     return result
 
 
-def coco(pairs, found, wanted, ignored, thresholds):
+def coco(pairs: CandidatePairs, found: Found, wanted: Wanted,
+         ignored: np.ndarray, thresholds: np.ndarray
+         ) -> tuple[np.ndarray, np.ndarray]:
     """Match a data set as COCO does; see ``matching.match_coco``.
 
     Args:
@@ -259,48 +262,37 @@ def coco(pairs, found, wanted, ignored, thresholds):
         Two bool arrays (D, A, T): got an object, and one that counts.
     """
     ranges, times = ignored.shape[1], len(thresholds)
-    shape = len(found.image), ranges * times
-    state = _State(np.repeat(ignored, times, axis=1),
-                   np.tile(thresholds, ranges), wanted.crowd,
-                   np.ones((len(wanted.image), shape[1]), dtype=bool),
-                   np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool))
+    ignored = np.repeat(ignored, times, axis=1)
+    least, free = np.tile(thresholds, ranges), np.ones_like(ignored)
+    got, right = np.zeros((2, len(found.image), ranges * times), dtype=bool)
     starts = np.flatnonzero(np.diff(pairs.found, prepend=-1))
     asking = pairs.found[starts]
     turn = np.repeat(places(found.labels[asking], found.image[asking]),
                      np.diff(starts, append=len(pairs.found)))
     order = np.argsort(turn, kind="stable")
     bounds = np.cumsum(np.bincount(turn))
+    # In a turn one detection of each image and class takes its object.
     for start, stop in zip([0, *bounds[:-1]], bounds):
-        _take_turn(state, *(column[order[start:stop]] for column in pairs))
-    return (state.got.reshape(-1, ranges, times),
-            state.right.reshape(-1, ranges, times))
+        asks, objects, overlaps = rows_of(pairs, order[start:stop])
+        overlaps = overlaps[:, None]
+        fit = free[objects] & (overlaps >= least)
+        best, column = _liked_best(
+            asks, np.where(fit, overlaps - ignored[objects], -2))
+        takes, taken = asks[best], objects[best]
+        got[takes, column] = True
+        right[takes, column] = ~ignored[taken, column]
+        free[taken, column] = wanted.crowd[taken]
+    return (got.reshape(-1, ranges, times), right.reshape(-1, ranges, times))
 
 
-class _State(NamedTuple):
-    """What the turns change; the last axis is range and threshold."""
-
-    ignored: np.ndarray
-    thresholds: np.ndarray
-    crowd: np.ndarray
-    free: np.ndarray        # objects
-    got: np.ndarray         # detections
-    right: np.ndarray
-
-
-def _take_turn(state, found, wanted, overlaps):
-    """Let one detection of each image and class take its object."""
-    overlaps = overlaps[:, None]
-    fit = state.free[wanted] & (overlaps >= state.thresholds)
-    liking = np.where(fit, overlaps - state.ignored[wanted], -2)
-    starts = np.flatnonzero(np.diff(found, prepend=-1))
-    many = np.diff(starts, append=len(found))
+def _liked_best(asks, liking):
+    """Return each detection's best pair, and the column where it has one."""
+    starts = np.flatnonzero(np.diff(asks, prepend=-1))
+    many = np.diff(starts, append=len(asks))
     best = np.maximum.reduceat(liking, starts)
     # Of equal overlaps COCO takes the last.
     alike = liking == np.repeat(best, many, axis=0)
     last = np.maximum.reduceat(
-        np.where(alike, np.arange(len(found))[:, None], -1), starts)
+        np.where(alike, np.arange(len(asks))[:, None], -1), starts)
     row, column = np.nonzero(best > -2)
-    takes, taken = found[starts[row]], wanted[last[row, column]]
-    state.got[takes, column] = True
-    state.right[takes, column] = ~state.ignored[taken, column]
-    state.free[taken, column] = state.crowd[taken]
+    return last[row, column], column

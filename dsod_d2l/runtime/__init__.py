@@ -13,6 +13,7 @@ import importlib.abc
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 from . import gpus, restoring
 from .devices import device, set_threads, usable_cores, worker_init
@@ -20,7 +21,7 @@ from .devices import device, set_threads, usable_cores, worker_init
 __all__ = ["device", "prepare", "usable_cores", "worker_init"]
 
 
-def wait_for_mxnet():
+def wait_for_mxnet() -> None:
     """Wait for the import of MXNet; a second call does nothing."""
     if not any(isinstance(finder, MXNetFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, MXNetFinder())
@@ -29,7 +30,8 @@ def wait_for_mxnet():
 class MXNetFinder(importlib.abc.MetaPathFinder):
     """Finds MXNet where the others find it, and wraps its loader."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None
+                  ) -> Any:
         """Return the specification of MXNet with our loader, else None."""
         if name != "mxnet":
             return None
@@ -45,14 +47,14 @@ class MXNetFinder(importlib.abc.MetaPathFinder):
 class MXNetLoader(importlib.abc.Loader):
     """Loads MXNet as its own loader does, with a word before and after."""
 
-    def __init__(self, own):
+    def __init__(self, own: Any):
         self.own = own
 
-    def create_module(self, spec):
+    def create_module(self, spec: Any) -> Any:
         """Leave this to the loader of MXNet."""
         return self.own.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: Any) -> None:
         """Look after GPUs, import MXNet, patch it."""
         module.__spec__.loader = module.__loader__ = self.own
         folder = Path(module.__spec__.origin).parent
@@ -64,7 +66,7 @@ class MXNetLoader(importlib.abc.Loader):
         restoring.apply(module)
 
 
-def prepare():
+def prepare() -> None:
     """Put back what MXNet misses here, and set its number of threads.
 
     To be called before MXNet is imported; a second call does nothing. It

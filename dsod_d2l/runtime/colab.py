@@ -24,7 +24,7 @@ _MODULES = {"cv2": "opencv-python-headless<5", "PIL": "Pillow",
             "tabulate": "tabulate", "tqdm": "tqdm"}
 
 
-def install(root=ROOT):
+def install(root: str | Path = ROOT) -> Path:
     """Install MXNet and d2l once, and let this session import them.
 
     The build for GPUs is taken only where there is a GPU that it can use.

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from . import gpus
 
 _THREADS = "OMP_NUM_THREADS"
 
 
-def set_threads():
+def set_threads() -> None:
     """Let MXNet use every core, unless that was decided elsewhere."""
     if _THREADS not in os.environ and "mxnet" not in sys.modules:
         os.environ[_THREADS] = str(usable_cores())
 
 
-def threads():
+def threads() -> int | None:
     """Return the number of threads that is set, or None."""
     text = os.environ.get(_THREADS, "")
     return int(text) if text.isdecimal() else None
 
 
-def usable_cores():
+def usable_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def worker_init(*_):
+def worker_init(*_: Any) -> None:
     """Keep a data worker to one thread; call it first in a new process."""
     import cv2
 
@@ -37,7 +38,7 @@ def worker_init(*_):
     cv2.setNumThreads(1)
 
 
-def device(prefer=None):
+def device(prefer: str | None = None) -> tuple[Any, str]:
     """Choose where networks run.
 
     Args:
@@ -71,11 +72,8 @@ def _why_no_gpu(features):
         if os.environ.get(gpus.VISIBLE) is not None and gpus.installed():
             return f"{gpus.VISIBLE} names no GPU of this machine"
         return "MXNet finds no GPU"
-    found = gpus.installed()
-    more = ""
-    if any(gpu.supported for gpu in found):
-        good = gpus.names([gpu for gpu in found if gpu.supported])
-        more = f"; requirements-gpu.txt has the build for the {good} here"
-    elif found:
-        more = f", and {gpus.no_code_for(found)}"
-    return f"this MXNet is built without GPU support{more}"
+    reason, found = "this MXNet is built without GPU support", gpus.installed()
+    if good := [gpu for gpu in found if gpu.supported]:
+        return (f"{reason}; requirements-gpu.txt has the build for the "
+                f"{gpus.names(good)} here")
+    return f"{reason}, and {gpus.no_code_for(found)}" if found else reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +21,19 @@ class Gpu(NamedTuple):
 
     name: str
     uuid: str
-    capability: tuple
+    capability: tuple[int, int]
 
     @property
-    def supported(self):
+    def supported(self) -> bool:
         """Whether MXNet 1.9.1 has machine code for it."""
         return OLDEST <= self.capability <= NEWEST
 
     def __str__(self):
-        return "{} (compute capability {}.{})".format(self.name,
-                                                      *self.capability)
+        major, minor = self.capability
+        return f"{self.name} (compute capability {major}.{minor})"
 
 
-def installed():
+def installed() -> list[Gpu]:
     """Return the GPUs of this machine in the order of nvidia-smi."""
     def read(nvml):
         count = ctypes.c_uint()
@@ -41,7 +42,7 @@ def installed():
     return _ask(read) or []
 
 
-def driver():
+def driver() -> str | None:
     """Return the version of the NVIDIA driver, or None where there is none."""
     def read(nvml):
         text = ctypes.create_string_buffer(_LENGTH)
@@ -50,7 +51,7 @@ def driver():
     return _ask(read) or None
 
 
-def hide_unsupported():
+def hide_unsupported() -> str | None:
     """Leave to MXNet only the GPUs that it has machine code for.
 
     To be called before MXNet is imported. Where every GPU is supported
@@ -75,7 +76,7 @@ def hide_unsupported():
     return f"{HIDDEN[-1]}; it runs {now}."
 
 
-def names(found):
+def names(found: Iterable[Gpu]) -> str:
     """Return the names of GPUs for a sentence, each one once.
 
     >>> names([Gpu("Tesla T4", "", (7, 5)), Gpu("Tesla T4", "", (7, 5))])
@@ -84,7 +85,7 @@ def names(found):
     return " and the ".join(dict.fromkeys(gpu.name for gpu in found))
 
 
-def no_code_for(found):
+def no_code_for(found: Iterable[Gpu]) -> str:
     """Return what there is to say about GPUs that are not supported.
 
     >>> print(no_code_for([Gpu("NVIDIA H100", "", (9, 0))]))
@@ -113,8 +114,7 @@ def _ask(read):
 
 def _gpu(nvml, number):
     handle, major, minor = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
-    name = ctypes.create_string_buffer(_LENGTH)
-    uuid = ctypes.create_string_buffer(_LENGTH)
+    name, uuid = (ctypes.create_string_buffer(_LENGTH) for _ in range(2))
     if nvml.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(handle)):
         return Gpu(f"lost GPU {number}", "", (0, 0))
     nvml.nvmlDeviceGetName(handle, name, _LENGTH)
@@ -169,7 +169,7 @@ LIBRARIES = (
 _QUIET = ("MXNET_CUDNN_LIB_CHECKING", "MXNET_CUDA_LIB_CHECKING")
 
 
-def is_gpu_build(folder):
+def is_gpu_build(folder: str | Path) -> bool:
     """Return whether the MXNet in this folder is a build for CUDA.
 
     Args:
@@ -179,7 +179,7 @@ def is_gpu_build(folder):
                for info in Path(folder).parent.glob("mxnet_cu*.dist-info"))
 
 
-def preload(roots=None):
+def preload(roots: Iterable[str] | None = None) -> None:
     """Load the driver and the CUDA 11 libraries for MXNet's GPU build.
 
     Args:
@@ -204,7 +204,13 @@ def preload(roots=None):
         paths = {library: library.soname for library in LIBRARIES}
     missing = [library for library in LIBRARIES if not _load(paths[library])]
     if missing:
-        raise ImportError(_sentence(missing))
+        which = ", ".join(library.soname for library in missing)
+        pins = dict.fromkeys(f"{library.package}=={library.version}"
+                             for library in missing)
+        raise ImportError(
+            f"MXNet's GPU build lacks {which}, missing or overwritten by a "
+            f"package for CUDA 12: pip install --no-deps {' '.join(pins)}, "
+            "or all of requirements-gpu.txt into a folder of its own.")
 
 
 def _load(path):
@@ -217,11 +223,9 @@ def _load(path):
 def _find(library, roots):
     """Return the path of a library in its own package, or None."""
     stem = library.package.replace("-", "_")
-    for root in roots:
-        for info in Path(root or ".").glob(f"{stem}-*.dist-info"):
-            if path := _whole_file(info, library.soname):
-                return path
-    return None
+    paths = (_whole_file(info, library.soname) for root in roots
+             for info in Path(root or ".").glob(f"{stem}-*.dist-info"))
+    return next(filter(None, paths), None)
 
 
 def _whole_file(info, name):
@@ -234,12 +238,3 @@ def _whole_file(info, name):
         if file.name == name and path.is_file():
             return path if path.stat().st_size == file.size else None
     return None
-
-
-def _sentence(missing):
-    which = ", ".join(library.soname for library in missing)
-    pins = dict.fromkeys(f"{library.package}=={library.version}"
-                         for library in missing)
-    return (f"MXNet's GPU build lacks {which}, missing or overwritten by a "
-            f"package for CUDA 12: pip install --no-deps {' '.join(pins)}, "
-            "or all of requirements-gpu.txt into a folder of its own.")

@@ -10,55 +10,49 @@ import struct
 import sys
 import types
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 RESTORED: list[str] = []  # what had to be put back or patched: describe()
 
 
-def restore():
+def restore() -> None:
     """Put back what is missing here, and only that."""
     _restore_numpy()
     _restore_distutils()
 
 
 def _restore_numpy():
-    for name, value in _dropped().items():
-        if not _has(name):
-            setattr(np, name, value)
-            RESTORED.append(f"numpy.{name}")
+    values = _dropped()
+    with warnings.catch_warnings():      # numpy may warn of a name it has
+        warnings.simplefilter("ignore")
+        missing = [name for name in values if not hasattr(np, name)]
+    for name in missing:
+        setattr(np, name, values[name])
+        RESTORED.append(f"numpy.{name}")
     if repr(np.float64(0.5)) != "0.5":
         # "np.float64(0.5)" in a tuple is not a number to MXNet.
         np.set_printoptions(legacy="1.25")
         RESTORED.append("numpy print option legacy=1.25")
 
 
-def _has(name):
-    """Return whether numpy still hands out a name, be it with a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return hasattr(np, name)
-
-
 def _dropped():
     """Return {name: replacement} of all that MXNet looks up in numpy."""
-    values = {"bool": np.bool_, "PZERO": 0.0, "NZERO": -0.0, "PINF": np.inf,
-              "NINF": -np.inf, "Inf": np.inf, "NaN": np.nan, "NAN": np.nan,
-              "compat": types.SimpleNamespace(basestring=(str, bytes))}
-    functions = {"round_": np.round, "product": np.prod, "sometrue": np.any,
-                 "alltrue": np.all, "in1d": _in1d, "msort": _msort,
-                 "trapz": getattr(np, "trapezoid", None)}
-    money = {name: _gone(name)
-             for name in ("mirr", "npv", "pmt", "ppmt", "pv", "rate")}
-    return {**values, **functions, **money}
+    money = ("mirr", "npv", "pmt", "ppmt", "pv", "rate")
+    return {"bool": np.bool_, "PZERO": 0.0, "NZERO": -0.0, "PINF": np.inf,
+            "NINF": -np.inf, "Inf": np.inf, "NaN": np.nan, "NAN": np.nan,
+            "compat": types.SimpleNamespace(basestring=(str, bytes)),
+            "round_": np.round, "product": np.prod, "sometrue": np.any,
+            "alltrue": np.all, "in1d": _in1d,
+            "msort": functools.partial(np.sort, axis=0),
+            "trapz": getattr(np, "trapezoid", None),
+            **{name: _gone(name) for name in money}}
 
 
 def _in1d(first, second, assume_unique=False, invert=False):
     return np.isin(np.ravel(first), second, assume_unique, invert)
-
-
-def _msort(values):
-    return np.sort(values, axis=0)
 
 
 def _gone(name):
@@ -74,10 +68,9 @@ def _restore_distutils():
     if importlib.util.find_spec("distutils") is not None:
         return
     package = types.ModuleType("distutils", "Stands in for the old module.")
-    package.__path__ = []
     module = types.ModuleType("distutils.version")
-    module.StrictVersion = module.LooseVersion = _Version
-    package.version = module
+    vars(module).update(StrictVersion=_Version, LooseVersion=_Version)
+    vars(package).update(__path__=[], version=module)
     sys.modules.update({"distutils": package, "distutils.version": module})
     RESTORED.append("distutils.version")
 
@@ -99,7 +92,7 @@ class _Version:
         return ".".join(map(str, self.version))
 
 
-def apply(mxnet):
+def apply(mxnet: Any) -> None:
     """Replace the functions that fail with this numpy, once."""
     if hasattr(mxnet, "recordio") and not hasattr(np.ndarray, "tostring"):
         _replace(mxnet.recordio, "pack", _pack)
@@ -142,7 +135,7 @@ def _pack(recordio, _original):
     return function
 
 
-def pack_img(recordio, _original):
+def pack_img(recordio: Any, _original: Callable) -> Callable:
     """Return ``recordio.pack_img`` without ``ndarray.tostring``."""
     def function(header, img, quality=95, img_fmt=".jpg"):
         cv2, kind = recordio.cv2, img_fmt.lower()
@@ -157,7 +150,7 @@ def pack_img(recordio, _original):
     return function
 
 
-def c_array(_quantization, original):
+def c_array(_quantization: Any, original: Callable) -> Callable:
     """Return ``c_array`` that takes arrays of one element as numbers."""
     def function(ctype, values):
         return original(ctype, [value.item() if isinstance(value, np.ndarray)

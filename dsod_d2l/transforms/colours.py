@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
+from numpy.random import Generator
+
+from ..datasets.sample import Sample
 
 # Luma, and the two axes of colour in which a hue is an angle (YIQ).
 _YIQ = np.array([[0.299, 0.587, 0.114],
@@ -14,7 +19,8 @@ _GREY = np.tile(_YIQ[0], (3, 1))
 _MIDDLE = 127.5
 
 
-def colour_matrix(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
+def colour_matrix(brightness: float = 1.0, contrast: float = 1.0,
+                  saturation: float = 1.0, hue: float = 0.0) -> np.ndarray:
     """Return the (3, 4) matrix that changes the colours of RGB pixels.
 
     Args:
@@ -35,8 +41,9 @@ def colour_matrix(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
     return brightness * np.hstack([contrast * matrix, shift])
 
 
-def photometric(sample, rng, brightness=0.125, contrast=0.25, saturation=0.25,
-                hue=0.02):
+def photometric(sample: Sample, rng: Generator, brightness: float = 0.125,
+                contrast: float = 0.25, saturation: float = 0.25,
+                hue: float = 0.02) -> Sample:
     """Change the colours a little; the boxes stay.
 
     Args:
@@ -56,7 +63,7 @@ BYTES = np.arange(256)
 HUES = 180           # OpenCV counts half degrees, for they fit in a byte
 
 
-def change_brightness(image, amount):
+def change_brightness(image: np.ndarray, amount: float) -> np.ndarray:
     """Add an amount to every value; bytes end at 0 and 255.
 
     >>> grey = np.full((1, 2, 3), 250, np.uint8)
@@ -66,7 +73,7 @@ def change_brightness(image, amount):
     return cv2.LUT(image, to_bytes(BYTES + amount)) if amount else image
 
 
-def change_contrast(image, factor):
+def change_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiply every value, so black stays and bright becomes brighter.
 
     >>> grey = np.full((1, 2, 3), 100, np.uint8)
@@ -76,7 +83,8 @@ def change_contrast(image, factor):
     return cv2.LUT(image, to_bytes(BYTES * factor)) if factor != 1 else image
 
 
-def change_hsv(image, saturation=1.0, hue=0.0):
+def change_hsv(image: np.ndarray, saturation: float = 1.0,
+               hue: float = 0.0) -> np.ndarray:
     """Change how strong colours are, and turn them.
 
     Args:
@@ -99,13 +107,16 @@ def change_hsv(image, saturation=1.0, hue=0.0):
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv)
 
 
-def shuffle_channels(image, order):
+def shuffle_channels(image: np.ndarray, order: Iterable[int]) -> np.ndarray:
     """Return the image with its channels in another order."""
     return np.ascontiguousarray(image[..., list(order)])
 
 
-def distort(sample, rng, probability=0.5, brightness=32.0, contrast=(0.5, 1.5),
-            saturation=(0.5, 1.5), hue=18.0, shuffle=0.0):
+def distort(sample: Sample, rng: Generator, probability: float = 0.5,
+            brightness: float = 32.0,
+            contrast: tuple[float, float] = (0.5, 1.5),
+            saturation: tuple[float, float] = (0.5, 1.5), hue: float = 18.0,
+            shuffle: float = 0.0) -> Sample:
     """Change the colours at random; contrast goes before or after the hues.
 
     Args:
@@ -133,6 +144,6 @@ def distort(sample, rng, probability=0.5, brightness=32.0, contrast=(0.5, 1.5),
     return sample._replace(image=image)
 
 
-def to_bytes(values):
+def to_bytes(values: np.ndarray) -> np.ndarray:
     """Round values, and let them end at 0 and 255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

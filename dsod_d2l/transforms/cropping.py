@@ -5,17 +5,23 @@ Crops, letter-boxes, expansion and SSD's patches.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from ..boxes import iou
+from ..datasets.sample import Sample
 from .resizing import height_width, stretch
 
 FILL = (124, 117, 104)    # R, G, B outside the image: the mean of ImageNet
 XYXY = [0, 1, 0, 1]    # x, y -> x, y, x, y
+Range = tuple[float, float]
 
 
-def crop(sample, window, size=None, interpolation=None):
+def crop(sample: Sample, window: Any, size: Any = None,
+         interpolation: str | None = None) -> Sample:
     """Cut a window out of the image, and stretch it to a size.
 
     An object stays if its centre lies in the window; its box is cut to the
@@ -44,13 +50,12 @@ def crop(sample, window, size=None, interpolation=None):
                         else size)
     image, window = cut_out(sample.image, window, seen, size, interpolation)
     moved, kept = boxes_in_window(sample, window)
-    return sample._replace(image=image, boxes=moved[kept],
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
+    return sample._replace(image=image, boxes=moved).keep(kept)
 
 
-def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
-                tries=20):
+def draw_window(sample: Sample, rng: Generator, scale: Range = (0.5, 1.0),
+                aspect: Range = (0.75, 1.33), keep: float = 1.0,
+                tries: int = 20) -> np.ndarray:
     """Draw a window that keeps objects, for ``crop``.
 
     Args:
@@ -87,12 +92,13 @@ def draw_window(sample, rng, scale=(0.5, 1.0), aspect=(0.75, 1.33), keep=1.0,
     return np.concatenate([[0, 0], shape])
 
 
-def random_crop(sample, rng, size=None, **options):
+def random_crop(sample: Sample, rng: Generator, size: Any = None,
+                **options: Any) -> Sample:
     """Cut out a random window that keeps objects; options of draw_window."""
     return crop(sample, draw_window(sample, rng, **options), size)
 
 
-def log_range(name, bounds):
+def log_range(name: str, bounds: Range) -> Range:
     """Return the logarithms of the two ends of a range."""
     low, high = bounds
     if not 0 < low <= high < np.inf:
@@ -101,7 +107,9 @@ def log_range(name, bounds):
     return np.log(low), np.log(high)
 
 
-def cut_out(image, window, seen, size, interpolation):
+def cut_out(image: np.ndarray, window: np.ndarray, seen: np.ndarray,
+            size: np.ndarray, interpolation: str | None
+            ) -> tuple[np.ndarray, np.ndarray]:
     """Return the stretched window, and where exactly it lies, in pixels."""
     x0, y0, x1, y1 = seen
     if (seen == window).all():
@@ -114,7 +122,7 @@ def cut_out(image, window, seen, size, interpolation):
     left, top = np.minimum(place[:2], size[::-1] - 1)
     right, bottom = np.maximum(place[2:], (left + 1, top + 1))
     part = stretch(image[y0:y1, x0:x1], (bottom - top, right - left),
-                    interpolation)
+                   interpolation)
     filled = cv2.copyMakeBorder(part, top, size[0] - bottom, left,
                                 size[1] - right, cv2.BORDER_CONSTANT,
                                 value=FILL)
@@ -123,7 +131,8 @@ def cut_out(image, window, seen, size, interpolation):
     return filled, np.concatenate([start, start + size[::-1] / scale])
 
 
-def boxes_in_window(sample, window):
+def boxes_in_window(sample: Sample, window: np.ndarray
+                    ) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes in a window, clipped (M, 4), and which stay (M,)."""
     height, width = sample.image.shape[:2]
     corners = sample.boxes * np.array([width, height, width, height])
@@ -137,7 +146,7 @@ def boxes_in_window(sample, window):
     return moved, kept
 
 
-def letter_box_frame(shape, size):
+def letter_box_frame(shape: tuple[int, ...], size: Any) -> np.ndarray:
     """Return where a picture lies in its letter-box.
 
     Args:
@@ -156,7 +165,8 @@ def letter_box_frame(shape, size):
     return np.concatenate([start, start + inner]).astype(int)
 
 
-def letter_box(sample, size, interpolation=None):
+def letter_box(sample: Sample, size: Any,
+               interpolation: str | None = None) -> Sample:
     """Scale both sides by the same factor, and fill up with ``FILL``.
 
     Args:
@@ -164,21 +174,16 @@ def letter_box(sample, size, interpolation=None):
         size: (height, width) in pixels, or one number for both.
         interpolation: as in ``resize``.
     """
-    left, top, right, bottom = letter_box_frame(sample.image.shape, size)
-    rows, columns = height_width(size)
-    inner = stretch(sample.image, (bottom - top, right - left),
-                     interpolation)
-    image = cv2.copyMakeBorder(inner, top, rows - bottom, left,
-                               columns - right, cv2.BORDER_CONSTANT,
-                               value=FILL)
     window = letter_box_window(sample.image.shape, size)
-    boxes, kept = boxes_in_window(sample, window)
-    return sample._replace(image=image, boxes=boxes[kept],
-                           labels=sample.labels[kept],
-                           difficult=sample.difficult[kept])
+    seen = np.array([0, 0, *sample.image.shape[1::-1]])
+    image, window = cut_out(sample.image, window, seen, height_width(size),
+                            interpolation)
+    moved, kept = boxes_in_window(sample, window)
+    return sample._replace(image=image, boxes=moved).keep(kept)
 
 
-def undo_letter_box(boxes, shape, size):
+def undo_letter_box(boxes: Any, shape: tuple[int, ...], size: Any
+                    ) -> np.ndarray:
     """Return boxes in the letter-box as boxes in the picture.
 
     Args:
@@ -200,7 +205,7 @@ def undo_letter_box(boxes, shape, size):
         np.float32)
 
 
-def letter_box_window(shape, size):
+def letter_box_window(shape: tuple[int, ...], size: Any) -> np.ndarray:
     """Return the whole letter-box as a window, in pixels of the picture."""
     frame = letter_box_frame(shape, size)
     scale = (frame[2:] - frame[:2]) / shape[1::-1]
@@ -208,7 +213,8 @@ def letter_box_window(shape, size):
     return np.concatenate([start, start + height_width(size)[::-1] / scale])
 
 
-def draw_expansion(shape, rng, ratio=(1.0, 4.0)):
+def draw_expansion(shape: tuple[int, ...], rng: Generator,
+                   ratio: Range = (1.0, 4.0)) -> np.ndarray:
     """Draw a canvas around a picture, as a window for ``crop``.
 
     Args:
@@ -233,14 +239,14 @@ def draw_expansion(shape, rng, ratio=(1.0, 4.0)):
     return np.concatenate([start, start + canvas]).astype(int)
 
 
-def expand(sample, rng, ratio=(1.0, 4.0), probability=1.0, size=None):
+def expand(sample: Sample, rng: Generator, ratio: Range = (1.0, 4.0),
+           probability: float = 1.0, size: Any = None) -> Sample:
     """Place the picture somewhere on a larger one, filled with the mean.
 
     Paper: after SSD, section 3.6 (arXiv:1512.02325), "zoom out".
     """
-    if rng.uniform() >= probability:
-        window = (0, 0, sample.image.shape[1], sample.image.shape[0])
-    else:
+    window = np.array([0, 0, *sample.image.shape[1::-1]])
+    if rng.uniform() < probability:
         window = draw_expansion(sample.image.shape, rng, ratio)
     return crop(sample, window, size)
 
@@ -250,7 +256,8 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 LEAST = (0.1, 0.3, 0.5, 0.7, 0.9, 0.0)
 
 
-def draw_patches(rng, count, scale=(0.3, 1.0), aspect=(0.5, 2.0)):
+def draw_patches(rng: Generator, count: int, scale: Range = (0.3, 1.0),
+                 aspect: Range = (0.5, 2.0)) -> np.ndarray:
     """Draw patches, each somewhere in the picture.
 
     Args:
@@ -271,7 +278,8 @@ def draw_patches(rng, count, scale=(0.3, 1.0), aspect=(0.5, 2.0)):
     return np.concatenate([start, start + sides], axis=1)
 
 
-def meets(patches, boxes, least, rule="any"):
+def meets(patches: np.ndarray, boxes: np.ndarray, least: float,
+          rule: str = "any") -> np.ndarray:
     """Tell which patches overlap the objects by at least an IoU.
 
     Args:
@@ -289,7 +297,8 @@ def meets(patches, boxes, least, rule="any"):
     return enough.any(axis=1) if rule == "any" else enough.all(axis=1)
 
 
-def collect_patches(boxes, rng, rule="any", trials=50, least=LEAST):
+def collect_patches(boxes: np.ndarray, rng: Generator, rule: str = "any",
+                    trials: int = 50, least: Any = LEAST) -> np.ndarray:
     """Collect the whole picture, and what each sampler finds.
 
     Args:
@@ -312,12 +321,13 @@ def collect_patches(boxes, rng, rule="any", trials=50, least=LEAST):
     return np.array(found)
 
 
-def draw_patch(boxes, rng, **options):
+def draw_patch(boxes: np.ndarray, rng: Generator,
+               **options: Any) -> np.ndarray:
     """Draw one of the patches of ``collect_patches``, all equally likely."""
     return rng.choice(collect_patches(boxes, rng, **options))
 
 
-def patch_window(patch, shape):
+def patch_window(patch: Any, shape: Any) -> np.ndarray:
     """Return a patch in whole pixels, as a window for ``crop``.
 
     >>> patch_window((0.25, 0.0, 0.5, 1.0), (100, 200)).tolist()
@@ -329,7 +339,8 @@ def patch_window(patch, shape):
     return np.concatenate([start, stop]).astype(int)
 
 
-def random_patch(sample, rng, size=None, interpolation=None, **options):
+def random_patch(sample: Sample, rng: Generator, size: Any = None,
+                 interpolation: str | None = None, **options: Any) -> Sample:
     """Cut out a patch; objects stay whose centres lie in it.
 
     Args:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from .. import boxes as box_tools
+from ..datasets.sample import Sample
 from .colours import distort, photometric
 from .cropping import (FILL, XYXY, boxes_in_window, crop, draw_expansion,
                        draw_patch, letter_box, patch_window, random_crop,
@@ -13,13 +18,14 @@ from .cropping import (FILL, XYXY, boxes_in_window, crop, draw_expansion,
 from .resizing import INTERPOLATIONS, height_width, resize
 
 
-def mirror(sample):
+def mirror(sample: Sample) -> Sample:
     """Mirror the image and its boxes, left to right."""
     return sample._replace(image=cv2.flip(sample.image, 1),
                            boxes=box_tools.mirror_boxes(sample.boxes))
 
 
-def random_mirror(sample, rng, probability=0.5):
+def random_mirror(sample: Sample, rng: Generator,
+                  probability: float = 0.5) -> Sample:
     """Mirror with a probability."""
     return mirror(sample) if rng.uniform() < probability else sample
 
@@ -31,7 +37,7 @@ class Compose:
         steps: callables (sample, rng) -> Sample.
     """
 
-    def __init__(self, steps):
+    def __init__(self, steps: Iterable[Callable]):
         self.steps = tuple(steps)
 
     def __call__(self, sample, rng):
@@ -40,19 +46,19 @@ class Compose:
         return sample
 
 
-def plain(sample, size, rng=None):
+def plain(sample: Sample, size: Any, rng: Any = None) -> Sample:
     """Only bring the image to the network's size; draws nothing."""
     return resize(sample, size)
 
 
-def light(sample, size, rng):
+def light(sample: Sample, size: Any, rng: Generator) -> Sample:
     """Crop or zoom out a little, mirror, and change colours mildly."""
     sample = random_crop(sample, rng, size, scale=(0.6, 1.3),
                          aspect=(0.8, 1.25), keep=0.5)
     return photometric(random_mirror(sample, rng), rng)
 
 
-def boxed(sample, size, rng):
+def boxed(sample: Sample, size: Any, rng: Generator) -> Sample:
     """As ``light``, but nothing is stretched: the view fits in undistorted.
 
     For networks whose ``resize`` is "letter-box": they detect so too.
@@ -63,7 +69,8 @@ def boxed(sample, size, rng):
     return photometric(random_mirror(sample, rng), rng)
 
 
-def shifted(sample, size, rng, reach=0.125):
+def shifted(sample: Sample, size: Any, rng: Generator,
+            reach: float = 0.125) -> Sample:
     """Move by whole pixels: nothing is mirrored, and no pixel interpolated.
 
     For boxes that are exact, or drawn with a habit that a mirror would turn
@@ -79,7 +86,8 @@ def shifted(sample, size, rng, reach=0.125):
     return crop(sample, (x, y, x + width, y + height))
 
 
-def ssd_window(sample, rng, rule="any"):
+def ssd_window(sample: Sample, rng: Generator, rule: str = "any"
+               ) -> np.ndarray:
     """Draw what SSD's pipeline sees of a picture: expansion, then patch.
 
     Args:
@@ -91,8 +99,7 @@ def ssd_window(sample, rng, rule="any"):
         int array (4,): x0, y0, x1, y1 in pixels of the picture. It may leave
         the picture, and at times it misses it.
     """
-    height, width = sample.image.shape[:2]
-    canvas = np.array([0, 0, width, height])
+    canvas = np.array([0, 0, *sample.image.shape[1::-1]])
     if rng.uniform() < 0.5:
         canvas = draw_expansion(sample.image.shape, rng)
     boxes, _ = boxes_in_window(sample, canvas)
@@ -101,7 +108,8 @@ def ssd_window(sample, rng, rule="any"):
     return patch_window(patch, shape) + canvas[XYXY]
 
 
-def ssd(sample, size, rng, rule="any"):
+def ssd(sample: Sample, size: Any, rng: Generator,
+        rule: str = "any") -> Sample:
     """Distort, expand, cut a patch, stretch and mirror: the authors' way.
 
     The window is drawn first and the pixels are moved once, so no canvas is
@@ -116,18 +124,18 @@ def ssd(sample, size, rng, rule="any"):
             window[2:] > 0).all():
         sample = crop(sample, window, size, interpolation)
     else:                       # a free patch may see only the filling
-        sample = sample._replace(
-            image=np.full((*height_width(size), 3), FILL, np.uint8),
-            boxes=sample.boxes[:0], labels=sample.labels[:0],
-            difficult=sample.difficult[:0])
+        filling = np.full((*height_width(size), 3), FILL, np.uint8)
+        sample = sample._replace(image=filling).keep(slice(0))
     return random_mirror(sample, rng)
 
 
-AUGMENTATIONS = {"none": plain, "light": light, "shifted": shifted,
-           "letter-box": boxed, "ssd": ssd}
+AUGMENTATIONS: dict[str, Callable] = {
+    "none": plain, "light": light, "shifted": shifted, "letter-box": boxed,
+    "ssd": ssd}
 
 
 # By ``ModelConfig.resize``: what brings a sample to the network's size, and
 # what turns the boxes found there into boxes of a picture of some shape.
-RESIZINGS = {"stretch": (resize, lambda boxes, shape, size: boxes),
-             "letter-box": (letter_box, undo_letter_box)}
+RESIZINGS: dict[str, tuple[Callable, Callable]] = {
+    "stretch": (resize, lambda boxes, shape, size: boxes),
+    "letter-box": (letter_box, undo_letter_box)}
