@@ -9,7 +9,9 @@ width and height in pixels. Enough digits are written for nothing to be lost.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +19,13 @@ from ...detection import Detections
 from ..formats.text_files import read_text
 
 COMPETITION = "comp4_det"     # VOC: detection, trained on any data
+_FIRST = np.array([1, 1, 0, 0])    # VOC's first pixel is number 1
+Size = tuple[int, int]
 
 
-def write_voc(folder, detections, names, classes, image_set="test"):
+def write_voc(folder: str | Path, detections: Sequence[Detections],
+              names: Sequence[str], classes: Sequence[str],
+              image_set: str = "test") -> list[Path]:
     """Write VOC's result files.
 
     Args:
@@ -41,19 +47,21 @@ def write_voc(folder, detections, names, classes, image_set="test"):
         if not str(name) or any(map(str.isspace, str(name))):
             raise ValueError("a name of an image in a VOC file must hold no "
                              f"blank, found {name!r}")
-    lines = [[] for _ in classes]
+    lines: list[list[str]] = [[] for _ in classes]
     for one, name in zip(detections, names):
         for label, score, box in one.pixels():
-            sides = " ".join(f"{side:.9g}" for side in box + [1, 1, 0, 0])
+            sides = " ".join(f"{side:.9g}" for side in box + _FIRST)
             lines[label].append(f"{name} {score:.9g} {sides}\n")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = [_voc_path(folder, image_set, name) for name in classes]
+    paths = _voc_paths(folder, image_set, classes)
     for path, rows in zip(paths, lines):
         path.write_text("".join(rows), encoding="utf-8")
     return paths
 
 
-def read_voc(folder, names, sizes, classes, image_set="test"):
+def read_voc(folder: str | Path, names: Iterable[str], sizes: Iterable[Size],
+             classes: Sequence[str],
+             image_set: str = "test") -> list[Detections]:
     """Read VOC's result files.
 
     Args:
@@ -68,23 +76,21 @@ def read_voc(folder, names, sizes, classes, image_set="test"):
         ValueError: a line is not as it should be; file and row are named.
     """
     places = {str(name): place for place, name in enumerate(names)}
-    rows = [[] for _ in names]
-    for label, name in enumerate(classes):
-        path = _voc_path(folder, image_set, name)
+    rows: list[list[Any]] = [[] for _ in places]
+    for label, path in enumerate(_voc_paths(folder, image_set, classes)):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no result file of "
-                                    f"class {name}")
-        lines = read_text(path).splitlines()
-        for number, line in enumerate(lines, 1):
+                                    f"class {classes[label]}")
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             where, score, *box = _voc_line(line, f"{path}, line {number}",
                                            places)
-            rows[places[where]].append(
-                (label, score, box - np.array([1, 1, 0, 0])))
+            rows[places[where]].append((label, score, box - _FIRST))
     return [_collect(part, size) for part, size in zip(rows, sizes)]
 
 
-def _voc_path(folder, image_set, name):
-    return Path(folder) / f"{COMPETITION}_{image_set}_{name}.txt"
+def _voc_paths(folder, image_set, classes):
+    return [Path(folder, f"{COMPETITION}_{image_set}_{name}.txt")
+            for name in classes]
 
 
 def _voc_line(line, source, places):
@@ -102,7 +108,8 @@ def _voc_line(line, source, places):
     return [words[0], *numbers]
 
 
-def write_coco(path, detections, image_ids, category_ids):
+def write_coco(path: str | Path, detections: Sequence[Detections],
+               image_ids: Sequence[Any], category_ids: Sequence[Any]) -> None:
     """Write COCO's result file.
 
     Args:
@@ -128,7 +135,9 @@ def write_coco(path, detections, image_ids, category_ids):
     Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
 
 
-def read_coco(path, image_ids, sizes, category_ids):
+def read_coco(path: str | Path, image_ids: Iterable[Any],
+              sizes: Iterable[Size],
+              category_ids: Iterable[Any]) -> list[Detections]:
     """Read COCO's result file.
 
     Args:
@@ -154,7 +163,7 @@ def read_coco(path, image_ids, sizes, category_ids):
                          f"{type(entries).__name__}")
     places = {image: place for place, image in enumerate(image_ids)}
     labels = {category: label for label, category in enumerate(category_ids)}
-    rows = [[] for _ in image_ids]
+    rows: list[list[Any]] = [[] for _ in places]
     for number, entry in enumerate(entries):
         source = f"{path}, entry {number}"
         image, category, score, box = _coco_entry(entry, source)
