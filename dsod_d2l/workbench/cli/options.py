@@ -147,6 +147,21 @@ def _shown(value: Any) -> str:
     return "" if isinstance(value, bool) else str(value)
 
 
+def add_commands(parser: Any, dest: str, commands: dict[str, Any]) -> None:
+    """Add commands, {name: (function, what adds its options)}.
+
+    The first line of the docstring of a function is the help.
+    """
+    parts = parser.add_subparsers(dest=dest, required=True,
+                                  metavar="COMMAND")
+    for name, (function, add_options) in commands.items():
+        text = function.__doc__.splitlines()[0]
+        part = parts.add_parser(name, help=text, description=text)
+        add_options(part)
+        part.add_argument("--json", action="store_true", default=SUPPRESS,
+                          help="print one JSON value instead of a table")
+
+
 def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
     """Return the fields of a class that were given, with their values."""
     return {name: getattr(options, name) for name in
