@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from ..config.base import require
 from ..detection import Detections
 from ..visualisation import class_colour, text_colour
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg",
-                  ".mpeg")
-VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v",
-          ".mkv": "mp4v", ".webm": "VP80"}
+VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v",
+                ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80"}
+VIDEO_SUFFIXES = (*VIDEO_CODECS, ".mpg", ".mpeg")     # that are read
 ANY_FPS = 25.0            # of a source that does not tell its own
 
 
@@ -35,16 +35,12 @@ def _quiet():
 
 
 class _Video(contextlib.AbstractContextManager):
-    """What OpenCV holds open until it is closed."""
+    """What OpenCV holds open, a file or a camera, until it is left."""
 
     _video: Any
 
-    def close(self) -> None:
-        """Finish the file, or let go of the camera."""
-        self._video.release()
-
     def __exit__(self, *_: Any) -> None:
-        self.close()
+        self._video.release()
 
 
 class VideoReader(_Video):
@@ -69,7 +65,7 @@ class VideoReader(_Video):
             self._video = cv2.VideoCapture(source if camera else str(source))
             self._first = self._read()
         if self._first is None:
-            self.close()
+            self._video.release()
             raise ValueError(
                 f"camera {source} does not answer" if camera else
                 f"{source}: expected a video that OpenCV can read, found "
@@ -105,26 +101,25 @@ class VideoWriter(_Video):
 
     def __init__(self, path: str | Path, fps: float, size: tuple[int, int]):
         path, self.size = Path(path), tuple(size)
-        codec = VIDEO_CODECS.get(path.suffix.lower())
-        if codec is None:
-            raise ValueError(f"{path}: expected a video name that ends in "
-                             f"{', '.join(VIDEO_CODECS)}, found "
-                             f"{path.suffix or 'no ending'}")
+        require(path.suffix.lower() in VIDEO_CODECS,
+                f"{path}: expected a video name that ends in "
+                f"{', '.join(VIDEO_CODECS)}, found "
+                f"{path.suffix or 'no ending'}")
+        codec = VIDEO_CODECS[path.suffix.lower()]
         path.parent.mkdir(parents=True, exist_ok=True)
         with _quiet():
             self._video = cv2.VideoWriter(
                 str(path), cv2.VideoWriter_fourcc(*codec), fps,
                 self.size[::-1])
-        if not self._video.isOpened():
-            raise ValueError(f"{path} cannot be written: OpenCV has no codec "
-                             f"{codec} here, or the folder is not writable; "
-                             "a name that ends in .avi always has its codec")
+        require(self._video.isOpened(),
+                f"{path} cannot be written: OpenCV has no codec {codec} here, "
+                "or the folder is not writable; a name that ends in .avi "
+                "always has its codec")
 
     def write(self, image: np.ndarray) -> None:
         """Add a uint8 (H, W, 3) RGB frame."""
-        if image.shape[:2] != self.size:
-            raise ValueError(f"expected frames of {self.size}, found "
-                             f"{image.shape[:2]}")
+        require(image.shape[:2] == self.size, "expected frames of "
+                f"{self.size}, found {image.shape[:2]}")
         self._video.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 

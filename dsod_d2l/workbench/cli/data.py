@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from argparse import (ArgumentParser, Namespace,
-                      RawDescriptionHelpFormatter)
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +87,7 @@ def _convert(chosen):
     # A fault is a (source, sentence, ...) in every data set.
     skipped = [fault[1] for fault in [*getattr(dataset, "skipped", []),
                                       *done.skipped]]
-    value = {"path": done.path, "images": done.images,
-             "objects": done.objects, "skipped": skipped,
-             "renamed": done.renamed}
+    value = {**done._asdict(), "skipped": skipped}
     lines = [f"{done.path}: {done.images} images, {done.objects} objects, "
              f"{len(skipped)} faulty ones left out", *skipped,
              *(f"{old} is now {new}" for old, new in done.renamed.items())]

@@ -14,11 +14,22 @@ from typing import Any
 import cv2
 
 from .detect import as_rows
-from .options import add_detector, make_detector, pairs
+from .options import add_detector, add_fields, make_detector, pairs
 
 DEMO_THRESHOLD = 0.6       # the authors draw from here
 RECENT = 30           # frames over which the speed is measured
 TITLE = "dsod_d2l: q stops"
+
+
+class DemoOptions:
+    """How long is looked, and where to it is written.
+
+    out (FILE): write what is shown as a video
+    frames (COUNT): stop after so many
+    """
+
+    out: str | None = None
+    frames: int | None = None
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -26,10 +37,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("source", nargs="?", default="0", metavar="SOURCE",
                         help="number of a camera, or a video file; "
                         "default 0, the first camera")
-    parser.add_argument("--out", metavar="FILE", help="write what is shown "
-                        "as a video")
-    parser.add_argument("--frames", type=int, metavar="COUNT",
-                        help="stop after so many")
+    add_fields(parser, DemoOptions)
     add_detector(parser, DEMO_THRESHOLD)
 
 

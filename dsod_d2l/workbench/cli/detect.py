@@ -14,17 +14,24 @@ from typing import Any
 from tabulate import tabulate
 
 from ...config.schedules import DRAWN
-from .options import add_detector, make_detector, pairs
+from .options import add_detector, add_fields, make_detector, pairs
+
+
+class FoundOptions:
+    """Where what is found goes.
+
+    out (PATH): write the image with its boxes; for a folder of images, a
+        folder; for a video, a video, or with .jsonl a line of JSON per frame
+    """
+
+    out: str | None = None
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("image", metavar="PATH", help="an image file, a "
                         "folder of them, or a video file")
-    parser.add_argument("--out", metavar="PATH", help="write the image with "
-                        "its boxes; for a folder of images, a folder; for a "
-                        "video, a video, or with .jsonl a line of JSON per "
-                        "frame")
+    add_fields(parser, FoundOptions)
     add_detector(parser, DRAWN)
 
 

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+
+from ...config.base import require
 from ...runtime import devices
 from .options import add_fields, given_fields
 
@@ -43,19 +45,14 @@ def run(options: argparse.Namespace) -> tuple[None, None]:
     """Train in several processes on this machine, with MXNet's servers."""
     words = options.words[options.words[:1] == ["--"]:]
     for name, count in given_fields(options, LaunchOptions).items():
-        if count < 1:
-            raise ValueError(f"--{name} must be at least 1, found {count}")
-    if words[:1] != ["train"]:
-        raise ValueError("what is launched must be train and its options, "
-                         f"behind two hyphens, found {shlex.join(words)!r}")
+        require(count >= 1, f"--{name} must be at least 1, found {count}")
+    require(words[:1] == ["train"], "what is launched must be train and its "
+            f"options, behind two hyphens, found {shlex.join(words)!r}")
     options.parse(words)         # wrong use is said once
-    with _hearing() as heard:
-        crew = Crew([sys.executable, "-m", "dsod_d2l", *words],
-                    options.workers, options.servers)
-        try:
-            crew.watch(heard)
-        finally:
-            crew.end()
+    command = [sys.executable, "-m", "dsod_d2l", *words]
+    with _hearing() as heard, contextlib.closing(
+            Crew(command, options.workers, options.servers)) as crew:
+        crew.watch(heard)
     if heard:
         raise _stopped(heard[0])
     return None, None
@@ -127,7 +124,7 @@ class Crew:
                                     "the other processes are stopped. "
                                     + _how_to_go_on())
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End all processes, and wait until they have."""
         if any(worker.poll() != 0 for worker in self.workers):
             self._kill()

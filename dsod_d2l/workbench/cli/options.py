@@ -24,8 +24,6 @@ from ...runtime import devices
 from ...transforms import AUGMENTATIONS
 from ..formats import addresses
 
-SIGNS = {int: "N", float: "X"}       # what stands for a number
-
 
 class FaultOptions:
     """What becomes of faulty images.
@@ -116,7 +114,7 @@ def add_fields(parser: Any, kind: type, absent: bool = False,
         text, _, none = text.partition("; None: ")
         more: dict[str, Any] = _how_to_read(hints[name])
         if "type" in more:
-            more["metavar"] = sign or SIGNS.get(more["type"])
+            more["metavar"] = sign or {int: "N", float: "X"}.get(more["type"])
             more["choices"] = choices.get(name, more.get("choices"))
         shown = none if value is None else _shown(value)
         parser.add_argument(

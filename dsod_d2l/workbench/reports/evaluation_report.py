@@ -78,8 +78,8 @@ def plot_sensitivity(ax: Any, rows: Iterable[Any], whole: float,
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         curves.setdefault(row.layer, [(0, whole)]).append((row.ratio, row.AP))
-    worst = sorted(curves, key=lambda layer: np.mean(
-        [ap for _, ap in curves[layer]]))[:named]
+    worst = sorted(curves, key=lambda layer: np.mean(curves[layer], 0)[1])
+    worst = worst[:named]
     for layer, points in curves.items():
         if layer not in worst:
             ax.plot(*zip(*points), color="#999999", linewidth=1)

@@ -70,19 +70,21 @@ def find_mistakes(detections: Sequence[Detections], truths: Iterable[Any],
         ``Mistakes``.
     """
     check_units(detections)
-    rows, objects, before = [], [], 0
+    rows, before = [], 0
     for image, (one, truth) in enumerate(zip(detections, truths)):
         truth = Truth(*truth).whole()
         one = one[one.scores >= threshold]
         one = one[np.argsort(-one.scores, kind="stable")]
         kind, target = _judge_image(one, truth)
-        state = _states(kind, target, truth)
+        state = np.full(len(truth.labels), "missed", dtype="<U10")
+        state[target[np.isin(kind, ("class", "localisation"))]] = "pointed to"
+        state[target[kind == "right"]] = "found"
+        state[truth.difficult | truth.crowd] = "ignored"
         rows.append((np.full(len(kind), image), one.labels, one.scores, kind,
-                     np.where(target < 0, -1, target + before)))
-        objects.append((np.full(len(state), image), truth.labels, state))
+                     np.where(target < 0, -1, target + before),
+                     np.full(len(state), image), truth.labels, state))
         before += len(state)
-    return Mistakes(*(np.concatenate(column) for column in
-                      (*zip(*rows), *zip(*objects))))
+    return Mistakes(*map(np.concatenate, zip(*rows)))
 
 
 def _judge_image(one, truth):
@@ -131,16 +133,6 @@ def _in_crowd(boxes, truth, theirs):
     high = np.minimum(boxes[:, None, 2:], crowds[:, 2:])
     inner = np.maximum(high - low, 0).prod(axis=2)
     return (inner >= NEAR * area_of(boxes)[:, None]).any(axis=1)
-
-
-def _states(kind, target, truth):
-    """Return the state of each object of one image."""
-    state = np.full(len(truth.labels), "missed", dtype="<U10")
-    pointing = np.isin(kind, ("class", "localisation"))
-    state[target[pointing]] = "pointed to"
-    state[target[kind == "right"]] = "found"
-    state[truth.difficult | truth.crowd] = "ignored"
-    return state
 
 
 def count_mistakes(mistakes: Mistakes) -> dict[str, int]:

@@ -9,12 +9,14 @@ width and height in pixels. Enough digits are written for nothing to be lost.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...config.base import require
 from ...detection import Detections
 from ..formats.text_files import read_text
 
@@ -44,9 +46,8 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
     """
     _check(detections, names)
     for name in names:
-        if not str(name) or any(map(str.isspace, str(name))):
-            raise ValueError("a name of an image in a VOC file must hold no "
-                             f"blank, found {name!r}")
+        require(str(name).split() == [str(name)], "a name of an image in a "
+                f"VOC file must hold no blank, found {name!r}")
     lines: list[list[str]] = [[] for _ in classes]
     for one, name in zip(detections, names):
         for label, score, box in one.pixels():
@@ -59,7 +60,7 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
     return paths
 
 
-def read_voc(folder: str | Path, names: Iterable[str], sizes: Iterable[Size],
+def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
              classes: Sequence[str],
              image_set: str = "test") -> list[Detections]:
     """Read VOC's result files.
@@ -76,7 +77,7 @@ def read_voc(folder: str | Path, names: Iterable[str], sizes: Iterable[Size],
         ValueError: a line is not as it should be; file and row are named.
     """
     places = {str(name): place for place, name in enumerate(names)}
-    rows: list[list[Any]] = [[] for _ in places]
+    rows: list[list[Any]] = [[] for _ in names]
     for label, path in enumerate(_voc_paths(folder, image_set, classes)):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no result file of "
@@ -135,9 +136,9 @@ def write_coco(path: str | Path, detections: Sequence[Detections],
     Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
 
 
-def read_coco(path: str | Path, image_ids: Iterable[Any],
-              sizes: Iterable[Size],
-              category_ids: Iterable[Any]) -> list[Detections]:
+def read_coco(path: str | Path, image_ids: Sequence[Any],
+              sizes: Sequence[Size],
+              category_ids: Sequence[Any]) -> list[Detections]:
     """Read COCO's result file.
 
     Args:
@@ -158,12 +159,11 @@ def read_coco(path: str | Path, image_ids: Iterable[Any],
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
-    if not isinstance(entries, list):
-        raise ValueError(f"{path}: expected a list of detections, found "
-                         f"{type(entries).__name__}")
+    require(isinstance(entries, list), f"{path}: expected a list of "
+            f"detections, found {type(entries).__name__}")
     places = {image: place for place, image in enumerate(image_ids)}
     labels = {category: label for label, category in enumerate(category_ids)}
-    rows: list[list[Any]] = [[] for _ in places]
+    rows: list[list[Any]] = [[] for _ in image_ids]
     for number, entry in enumerate(entries):
         source = f"{path}, entry {number}"
         image, category, score, box = _coco_entry(entry, source)
@@ -201,9 +201,7 @@ def _collect(rows, size):
 
 
 def _check(detections, names):
-    if len(detections) != len(names):
-        raise ValueError(f"expected names of {len(detections)} images, found "
-                         f"{len(names)}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
-        raise ValueError(f"two images are called {twice!r}")
+    require(len(detections) == len(names), "expected names of "
+            f"{len(detections)} images, found {len(names)}")
+    for name, times in Counter(names).items():
+        require(times == 1, f"two images are called {name!r}")
