@@ -128,7 +128,7 @@ def steps(job):
     try:
         crew.watch([])
     finally:
-        crew.end()
+        crew.close()
     return json.loads(Path(job["file"]).read_text())
 
 

@@ -78,7 +78,7 @@ def launched(folder, **task):
     try:
         crew.watch([])
     finally:
-        crew.end()
+        crew.close()
         assert not any(alive(pid) for pid in everyone)
     assert [other.returncode for other in crew.others] == [0, 0]
 
@@ -212,7 +212,7 @@ def crew(code, workers=2):
     try:
         found.watch([])
     finally:
-        found.end()
+        found.close()
 
 
 def test_whoever_dies_is_named(capfd):

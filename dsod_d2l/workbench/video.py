@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from ..config.base import require
+from ..detection import Detections
 from ..visualisation import class_colour, text_colour
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg",
-                  ".mpeg")
-VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v",
-          ".mkv": "mp4v", ".webm": "VP80"}
+VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v",
+                ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80"}
+VIDEO_SUFFIXES = (*VIDEO_CODECS, ".mpg", ".mpeg")     # that are read
 ANY_FPS = 25.0            # of a source that does not tell its own
 
 
@@ -31,7 +34,16 @@ def _quiet():
         logging.setLogLevel(level)
 
 
-class VideoReader:
+class _Video(contextlib.AbstractContextManager):
+    """What OpenCV holds open, a file or a camera, until it is left."""
+
+    _video: Any
+
+    def __exit__(self, *_: Any) -> None:
+        self._video.release()
+
+
+class VideoReader(_Video):
     """The frames of a video file or a camera, as an iterable.
 
     Args:
@@ -45,26 +57,24 @@ class VideoReader:
             not answer.
     """
 
-    def __init__(self, source):
-        self.source = source
+    def __init__(self, source: str | Path | int):
         camera = isinstance(source, int)
         if not camera and not Path(source).is_file():
             raise FileNotFoundError(f"There is no video file {source}.")
         with _quiet():
-            self._capture = cv2.VideoCapture(source if camera
-                                             else str(source))
-            self._first = self._read() if self._capture.isOpened() else None
+            self._video = cv2.VideoCapture(source if camera else str(source))
+            self._first = self._read()
         if self._first is None:
-            self.close()
+            self._video.release()
             raise ValueError(
                 f"camera {source} does not answer" if camera else
                 f"{source}: expected a video that OpenCV can read, found "
                 "none: it is damaged, or of a format whose codec is missing")
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        fps = self._video.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps < 1000 else ANY_FPS
         self.size = self._first.shape[:2]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         """Yield the frames, uint8 (H, W, 3) RGB."""
         image, self._first = self._first, None
         while image is not None:
@@ -72,21 +82,11 @@ class VideoReader:
             image = self._read()
 
     def _read(self):
-        good, image = self._capture.read()
+        good, image = self._video.read()
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if good else None
 
-    def close(self):
-        """Let go of the file or the camera."""
-        self._capture.release()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-class VideoWriter:
+class VideoWriter(_Video):
     """A video file that frames are added to.
 
     Args:
@@ -99,43 +99,32 @@ class VideoWriter:
         ValueError: the suffix is not known, or its codec is missing here.
     """
 
-    def __init__(self, path, fps, size):
-        path, (height, width) = Path(path), size
-        codec = VIDEO_CODECS.get(path.suffix.lower())
-        if codec is None:
-            raise ValueError(f"{path}: expected a video name that ends in "
-                             f"{', '.join(VIDEO_CODECS)}, found "
-                             f"{path.suffix or 'no ending'}")
+    def __init__(self, path: str | Path, fps: float, size: tuple[int, int]):
+        path, self.size = Path(path), tuple(size)
+        require(path.suffix.lower() in VIDEO_CODECS,
+                f"{path}: expected a video name that ends in "
+                f"{', '.join(VIDEO_CODECS)}, found "
+                f"{path.suffix or 'no ending'}")
+        codec = VIDEO_CODECS[path.suffix.lower()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.size = height, width
         with _quiet():
-            self._writer = cv2.VideoWriter(
+            self._video = cv2.VideoWriter(
                 str(path), cv2.VideoWriter_fourcc(*codec), fps,
-                (width, height))
-        if not self._writer.isOpened():
-            raise ValueError(f"{path} cannot be written: OpenCV has no codec "
-                             f"{codec} here, or the folder is not writable; "
-                             "a name that ends in .avi always has its codec")
+                self.size[::-1])
+        require(self._video.isOpened(),
+                f"{path} cannot be written: OpenCV has no codec {codec} here, "
+                "or the folder is not writable; a name that ends in .avi "
+                "always has its codec")
 
-    def write(self, image):
+    def write(self, image: np.ndarray) -> None:
         """Add a uint8 (H, W, 3) RGB frame."""
-        if image.shape[:2] != self.size:
-            raise ValueError(f"expected frames of {self.size}, found "
-                             f"{image.shape[:2]}")
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-    def close(self):
-        """Finish the file."""
-        self._writer.release()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        require(image.shape[:2] == self.size, "expected frames of "
+                f"{self.size}, found {image.shape[:2]}")
+        self._video.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
-def detect_frames(detector, frames, batch_size=None):
+def detect_frames(detector: Any, frames: Iterable[np.ndarray],
+                  batch_size: int | None = None) -> Iterator[Detections]:
     """Find the objects in every frame.
 
     Args:
@@ -155,7 +144,7 @@ def detect_frames(detector, frames, batch_size=None):
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def paint_detections(found, note=None):
+def paint_detections(found: Detections, note: str = "") -> np.ndarray:
     """Return a picture with its detections painted in.
 
     Args:
@@ -170,8 +159,7 @@ def paint_detections(found, note=None):
     width = max(round(2 * scale), 1)
     for label, score, box in list(found.pixels())[::-1]:     # best on top
         colour = class_colour(label)
-        low, high = (tuple(int(side) for side in np.round(part))
-                     for part in (box[:2], box[2:]))
+        low, high = np.round(box).astype(int).reshape(2, 2).tolist()
         cv2.rectangle(painted, low, high, _bytes(colour), width)
         _write(painted, f"{found.classes[label]} {score:.0%}", low, colour,
                scale)

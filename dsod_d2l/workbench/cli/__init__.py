@@ -12,8 +12,11 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from . import data, demo, detect, evaluate, info, launch, prune, train
+from .options import add_commands
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -24,28 +27,22 @@ COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one sentence."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Print the sentence and leave with code 2."""
         self.exit(2, f"{self.prog}: {message} (--help tells more)\n")
 
 
-def build_parser():
+def build_parser() -> Parser:
     """Return the parser of all commands."""
     parser = Parser(prog="python -m dsod_d2l", description="Build, train and "
                     "use DSOD, an object detector trained from scratch.")
-    parser.set_defaults(parse=parser.parse_args)    # launch hands words on
-    commands_of = parser.add_subparsers(dest="command", required=True,
-                                        metavar="COMMAND")
-    for name, (function, add_options) in COMMANDS.items():
-        text = function.__doc__.splitlines()[0]
-        command = commands_of.add_parser(name, help=text, description=text)
-        add_options(command)
-        command.add_argument("--json", action="store_true",
-                             help="print one JSON value instead of a table")
+    # launch hands words on.
+    parser.set_defaults(parse=parser.parse_args, json=False)
+    add_commands(parser, "command", COMMANDS)
     return parser
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     chosen, value = build_parser().parse_args(arguments), None

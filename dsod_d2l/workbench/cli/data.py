@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -12,33 +13,34 @@ from tqdm import tqdm
 from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
-from .options import FaultOptions, add_fields, pairs
+from .options import FaultOptions, add_commands, add_fields, pairs
 
 
-def run(chosen):
+def run(chosen: Namespace) -> tuple[Any, str]:
     """Make, download, convert or check a data set."""
     return DATA_COMMANDS[chosen.set][0](chosen)
 
 
-def add_options(parser):
+def add_options(parser: ArgumentParser) -> None:
     """Add the sub-commands of ``data`` with their options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = addresses.describe_addresses()
-    parts = parser.add_subparsers(dest="set", required=True,
-                                  metavar="COMMAND")
-    for name, (function, kind, places) in DATA_COMMANDS.items():
-        text = function.__doc__.splitlines()[0]
-        part = parts.add_parser(
-            name, help=text, description=text,
-            epilog=(addresses.describe_addresses()
-                    if name in ("convert", "check") else None),
-            formatter_class=argparse.RawDescriptionHelpFormatter)
+    _explain_data_sets(parser)
+    add_commands(parser, "set", DATA_COMMANDS)
+
+
+def _adding(kind, explain=False, **places):
+    """Return what adds options, and what stands without a name."""
+    def add(parser):
         for place, more in places.items():
-            part.add_argument(place, **more)
-        add_fields(part, kind)
-        part.add_argument("--json", action="store_true",
-                          default=argparse.SUPPRESS,
-                          help="print one JSON value instead of a table")
+            parser.add_argument(place, **more)
+        add_fields(parser, kind)
+        if explain:
+            _explain_data_sets(parser)
+    return add
+
+
+def _explain_data_sets(parser):
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = addresses.describe_addresses()
 
 
 def _standin(chosen):
@@ -53,9 +55,8 @@ def _standin(chosen):
 
 def _pikachu(chosen):
     """Download the Pikachu set."""
-    from ..downloads import download_pikachu as fetch_all
-    return _paths({Path(path).name: path
-                   for path in fetch_all(Path(chosen.folder))})
+    paths = downloads.download_pikachu(Path(chosen.folder))
+    return _paths({Path(path).name: path for path in paths})
 
 
 def _download(chosen):
@@ -86,9 +87,7 @@ def _convert(chosen):
     # A fault is a (source, sentence, ...) in every data set.
     skipped = [fault[1] for fault in [*getattr(dataset, "skipped", []),
                                       *done.skipped]]
-    value = {"path": done.path, "images": done.images,
-             "objects": done.objects, "skipped": skipped,
-             "renamed": done.renamed}
+    value = {**done._asdict(), "skipped": skipped}
     lines = [f"{done.path}: {done.images} images, {done.objects} objects, "
              f"{len(skipped)} faulty ones left out", *skipped,
              *(f"{old} is now {new}" for old, new in done.renamed.items())]
@@ -97,10 +96,9 @@ def _convert(chosen):
 
 def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
-    from .. import checking
     from ..checking import contents
-    report = checking.inspect(chosen.spec, get(chosen.model),
-                              chosen.model, np.random.default_rng(0))
+    report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
+                              np.random.default_rng(0))
     value = report.to_dict()
     if chosen.out and len(report.labels):
         from ..checking.figure import save_report
@@ -167,15 +165,16 @@ class CheckOptions:
 
 
 ARCHIVE_NAMES = [*downloads.ARCHIVE_GROUPS, *downloads.ARCHIVES]
-# name: function, options, and what stands without a name.
+_SPEC = {"help": "a data set, see below"}
+# name: function, and what adds its options.
 DATA_COMMANDS = {
-    "standin": (_standin, StandinOptions, {}),
-    "pikachu": (_pikachu, FetchOptions, {}),
-    "download": (_download, DownloadOptions, {"name": {
+    "standin": (_standin, _adding(StandinOptions)),
+    "pikachu": (_pikachu, _adding(FetchOptions)),
+    "download": (_download, _adding(DownloadOptions, name={
         "choices": ARCHIVE_NAMES, "metavar": "NAME",
-        "help": ", ".join(ARCHIVE_NAMES)}}),
-    "convert": (_convert, FaultOptions, {
-        "source": {"metavar": "FROM", "help": "a data set, see below"},
-        "target": {"metavar": "TO", "help": ", ".join(conversion.TARGETS)}}),
-    "check": (_check, CheckOptions, {
-        "spec": {"metavar": "DATA", "help": "a data set, see below"}})}
+        "help": ", ".join(ARCHIVE_NAMES)})),
+    "convert": (_convert, _adding(
+        FaultOptions, True, source={**_SPEC, "metavar": "FROM"},
+        target={"metavar": "TO", "help": ", ".join(conversion.TARGETS)})),
+    "check": (_check, _adding(CheckOptions, True,
+                              spec={**_SPEC, "metavar": "DATA"}))}

@@ -6,29 +6,42 @@ import contextlib
 import os
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import cv2
 
 from .detect import as_rows
-from .options import add_detector, make_detector, pairs
+from .options import add_detector, add_fields, make_detector, pairs
 
 DEMO_THRESHOLD = 0.6       # the authors draw from here
 RECENT = 30           # frames over which the speed is measured
 TITLE = "dsod_d2l: q stops"
 
 
-def add_options(parser):
+class DemoOptions:
+    """How long is looked, and where to it is written.
+
+    out (FILE): write what is shown as a video
+    frames (COUNT): stop after so many
+    """
+
+    out: str | None = None
+    frames: int | None = None
+
+
+def add_options(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("source", nargs="?", default="0", metavar="SOURCE",
                         help="number of a camera, or a video file; "
                         "default 0, the first camera")
-    parser.add_argument("--out", metavar="FILE", help="write what is shown "
-                        "as a video")
-    parser.add_argument("--frames", type=int, metavar="COUNT",
-                        help="stop after so many")
+    add_fields(parser, DemoOptions)
     add_detector(parser, DEMO_THRESHOLD)
 
 
-def run(options):
+def run(options: Namespace) -> tuple[Any, str]:
     """Show detections live, from a camera or a video, with the speed."""
     from ..video import (VideoReader, VideoWriter, detect_frames,
                          paint_detections)
@@ -36,13 +49,11 @@ def run(options):
         raise ValueError(f"--frames must be at least 1, found "
                          f"{options.frames}")
     detector, speed, count = make_detector(options), Speed(), 0
-    source = int(options.source) if options.source.isdigit() else (
-        options.source)
-    with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(source))
-        writer = options.out and stack.enter_context(
-            VideoWriter(options.out, reader.fps, reader.size))
-        show = stack.enter_context(_window(options.json))
+    source = options.source
+    with (VideoReader(int(source) if source.isdigit() else source) as reader,
+          VideoWriter(options.out, reader.fps, reader.size) if options.out
+          else contextlib.nullcontext() as writer,
+          _window(options.json) as show):
         for found in detect_frames(detector, reader, batch_size=1):
             note = f"{speed.tick():.1f} FPS"
             count += len(found)
@@ -61,18 +72,18 @@ def run(options):
 class Speed:
     """Frames per second over the latest frames, and over all."""
 
-    def __init__(self, clock=time.perf_counter):
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
         self.clock, self.begin, self.count = clock, clock(), 0
         self.times = deque([self.begin], maxlen=RECENT + 1)
 
-    def tick(self):
+    def tick(self) -> float:
         """Count a frame; return the frames per second of late."""
         self.count += 1
         self.times.append(self.clock())
         return (len(self.times) - 1) / max(self.times[-1] - self.times[0],
                                            1e-9)
 
-    def overall(self):
+    def overall(self) -> float:
         """Return the frames per second since the beginning."""
         return self.count / max(self.times[-1] - self.begin, 1e-9)
 
@@ -84,39 +95,31 @@ def _window(quiet):
     Without a screen, or with an OpenCV that has no windows, the speed and
     what is found are printed about once a second instead.
     """
-    import cv2
-    if not _has_window(cv2):
-        yield _printer(quiet)
-        return
-
-    def show(image, note, rows):
-        cv2.imshow(TITLE, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
-    try:
+    show, screen = _printer(quiet), (
+        sys.platform in ("win32", "darwin")
+        or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))))
+    with contextlib.ExitStack() as stack:
+        # opencv-python-headless has no windows, and says so by an error.
+        with contextlib.suppress(cv2.error):
+            if screen:
+                cv2.namedWindow(TITLE)
+                stack.callback(cv2.destroyAllWindows)
+                show = _show
         yield show
-    finally:
-        cv2.destroyAllWindows()
 
 
-def _has_window(cv2):
-    """Say whether OpenCV can open a window here."""
-    screen = sys.platform in ("win32", "darwin") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    try:
-        if screen:
-            cv2.namedWindow(TITLE)
-        return screen
-    except cv2.error:         # opencv-python-headless has no windows
-        return False
+def _show(image, note, rows):
+    cv2.imshow(TITLE, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
 
 
 def _printer(quiet):
-    last = [0.0]
+    last = 0.0
 
     def show(image, note, rows):
-        now = time.perf_counter()
-        if not quiet and now - last[0] >= 1:
-            last[0] = now
+        nonlocal last
+        if not quiet and time.perf_counter() - last >= 1:
+            last = time.perf_counter()
             words = ", ".join(f"{row['label']} {row['score']:.0%}"
                               for row in rows)
             print(f"{note}: {words or 'nothing'}", flush=True)

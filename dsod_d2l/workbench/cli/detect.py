@@ -5,27 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from ...config.schedules import DRAWN
-from .options import add_detector, make_detector, pairs
+from .options import add_detector, add_fields, make_detector, pairs
 
 
-def add_options(parser):
+class FoundOptions:
+    """Where what is found goes.
+
+    out (PATH): write the image with its boxes; for a folder of images, a
+        folder; for a video, a video, or with .jsonl a line of JSON per frame
+    """
+
+    out: str | None = None
+
+
+def add_options(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("image", metavar="PATH", help="an image file, a "
                         "folder of them, or a video file")
-    parser.add_argument("--out", metavar="PATH", help="write the image with "
-                        "its boxes; for a folder of images, a folder; for a "
-                        "video, a video, or with .jsonl a line of JSON per "
-                        "frame")
+    add_fields(parser, FoundOptions)
     add_detector(parser, DRAWN)
 
 
-def run(options):
+def run(options: Namespace) -> tuple[Any, str]:
     """Find the objects in an image, a folder of images, or a video."""
     from ...visualisation import save_detections
     from ..video import VIDEO_SUFFIXES
@@ -33,25 +43,23 @@ def run(options):
     if Path(options.image).suffix.lower() in VIDEO_SUFFIXES:
         return _video(options, detector)
     found = detector.detect(options.image)
-    several = isinstance(found, dict)
-    by_file = found if several else {Path(options.image).name: found}
+    name, several = Path(options.image).name, isinstance(found, dict)
+    by_file = found if several else {name: found}
     if options.out:
-        for name, one in by_file.items():
-            target = Path(options.out) / name if several else Path(options.out)
+        for file, one in by_file.items():
+            target = Path(options.out, file if several else "")
             target.parent.mkdir(parents=True, exist_ok=True)
             save_detections(target, one)
-    value = {name: as_rows(one) for name, one in by_file.items()}
-    rows = [(name, row["label"], row["score"], *row["box"])
-            for name, one in value.items() for row in one]
+    value = {file: as_rows(one) for file, one in by_file.items()}
+    rows = [(file, row["label"], row["score"], *row["box"])
+            for file, one in value.items() for row in one]
     table = tabulate(rows, ("image", "label", "score", "xmin", "ymin",
-                            "xmax", "ymax"))
-    if not rows:
-        table = (f"nothing found with a score of at least "
-                 f"{options.score_threshold:g}")
-    return (value if several else value[Path(options.image).name]), table
+                            "xmax", "ymax")) if rows else (
+        f"nothing found with a score of at least {options.score_threshold:g}")
+    return value if several else value[name], table
 
 
-def as_rows(found):
+def as_rows(found: Any) -> list[dict[str, Any]]:
     """Return detections as JSON-ready rows, boxes in pixels."""
     return [{"label": found.classes[label], "score": round(float(score), 4),
              "box": [round(float(side), 2) for side in box]}
@@ -62,10 +70,8 @@ def _video(options, detector):
     """Go through a video; return its summary, and each frame's rows."""
     from ..video import VideoReader, detect_frames
     counts, frames, begin = Counter(), [], time.perf_counter()
-    with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(options.image))
-        write = stack.enter_context(open_output(
-            options.out, reader.fps, reader.size))
+    with (VideoReader(options.image) as reader,
+          open_output(options.out, reader.fps, reader.size) as write):
         for found in detect_frames(detector, reader):
             rows = as_rows(found)
             counts.update(row["label"] for row in rows)
@@ -78,12 +84,12 @@ def _video(options, detector):
              "found": dict(counts), "out": options.out}
     table = pairs({**value, "found": [f"{count} {name}" for name, count
                                       in counts.most_common()]})
-    return ({**value, "detections": frames} if not options.out
-            else value), table
+    return value if options.out else {**value, "detections": frames}, table
 
 
 @contextlib.contextmanager
-def open_output(path, fps, size):
+def open_output(path: str | None, fps: float, size: tuple[int, int],
+                ) -> Iterator[Callable[..., Any]]:
     """Give a function that writes a frame: number, ``Detections``, rows.
 
     Args:

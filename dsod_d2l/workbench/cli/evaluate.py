@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from ...config import DetectConfig
 from .options import (DataOptions, add_detector, add_fields, figures,
                       make_detector, open_data)
 
-_COLUMNS = ("AP", "AP50", "AP75", "voc07", "voc12", "AP_small", "AP_medium",
-           "AP_large", "AR")
-_HEADINGS = ("class", "objects", "detections", "AP", "AP50", "AP75", "VOC07",
-         "VOC12", "small", "medium", "large", "AR")
+# of the table: {heading: figure}
+_COLUMNS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "VOC07": "voc07",
+            "VOC12": "voc12", "small": "AP_small", "medium": "AP_medium",
+            "large": "AP_large", "AR": "AR"}
 
 
 class EvaluateOptions(DataOptions):
@@ -35,13 +37,13 @@ class EvaluateOptions(DataOptions):
     save: Literal["voc", "coco"] | None = None
 
 
-def add_options(parser):
+def add_options(parser: ArgumentParser) -> None:
     """Add the options."""
     add_fields(parser, EvaluateOptions)
     add_detector(parser, DetectConfig.score_threshold)
 
 
-def run(options):
+def run(options: Namespace) -> tuple[Any, str]:
     """Judge weights on a data set: AP, AP50 and AP75 as fractions."""
     from ...evaluation import evaluate_detections, run_detector
     if options.save and not options.out:
@@ -60,30 +62,24 @@ def run(options):
             f"{f', {skipped} faulty ones left out' if skipped else ''}\n"
             f"{_table(detector.classes, result)}")
     if options.out:
-        value["written"] = _write(options, dataset, detector.classes,
-                                  detections, truths, result)
+        from ..reports.evaluation_report import write_report
+        paths, _ = write_report(options.out, dataset, detector.classes,
+                                detections, truths, result)
+        if options.save:
+            paths += _save(options, dataset, detector.classes, detections)
+        value["written"] = list(map(str, paths))
         text += "\n\nwritten: " + ", ".join(value["written"])
     return value, text
 
 
 def _table(classes, result):
     def cells(row):
-        return ["-" if value != value else f"{value:.3f}" for value in
-                (getattr(row, name) for name in _COLUMNS)]
+        return ["-" if value != value else f"{value:.3f}"
+                for value in attrgetter(*_COLUMNS.values())(row)]
     rows = [(classes[row.label], row.objects, row.detections, *cells(row))
             for row in result.classes]
     rows.append(("all", result.objects, "", *cells(result)))
-    return figures(rows, _HEADINGS)
-
-
-def _write(options, dataset, classes, detections, truths, result):
-    """Write the report and what else is asked for; return the paths."""
-    from ..reports.evaluation_report import write_report
-    paths, _ = write_report(options.out, dataset, classes, detections, truths,
-                            result)
-    if options.save:
-        paths += _save(options, dataset, classes, detections)
-    return [str(path) for path in paths]
+    return figures(rows, ("class", "objects", "detections", *_COLUMNS))
 
 
 def _save(options, dataset, classes, detections):
@@ -95,16 +91,16 @@ def _save(options, dataset, classes, detections):
             PurePosixPath(name).stem for name in names], classes)
     ids = getattr(dataset, "image_ids", {})
     theirs = getattr(dataset, "category_ids", range(len(classes)))
-    numbers = class_numbers(classes, dataset.classes)
-    categories = [theirs[place] for place in numbers.argsort()]
-    path = Path(options.out) / "detections.json"
-    result_files.write_coco(path, detections,
-                     [ids.get(name, place) for place, name
-                      in enumerate(names)], categories)
+    order = class_numbers(classes, dataset.classes).argsort()
+    path = Path(options.out, "detections.json")
+    result_files.write_coco(
+        path, detections, [ids.get(name, place) for place, name
+                           in enumerate(names)],
+        [theirs[place] for place in order])
     return [path]
 
 
-def image_names(dataset):
+def image_names(dataset: Any) -> list[str]:
     """Return the names of the images, or their numbers where they have none.
 
     >>> image_names([7, 8])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
 from tabulate import tabulate
 
 from ...config import NAMED
@@ -27,12 +30,12 @@ class InfoOptions(NetworkOptions):
     picture: str | None = None
 
 
-def add_options(parser):
+def add_options(parser: ArgumentParser) -> None:
     """Add the options of ``info``."""
     add_fields(parser, InfoOptions)
 
 
-def describe_network(options):
+def describe_network(options: Namespace) -> tuple[dict[str, Any], str]:
     """Return a network as a JSON-ready value and as tables to read."""
     from ... import models
     net = models.build(options.model, options.num_classes,
@@ -104,7 +107,7 @@ def _presets():
         tabulate(recipes, ("recipe", "network"))])
 
 
-def run(options):
+def run(options: Namespace) -> tuple[Any, str]:
     """Describe a network, or this machine (what to paste in a question)."""
     if options.presets:
         return _presets()

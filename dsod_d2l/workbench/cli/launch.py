@@ -12,9 +12,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
+from ...config.base import require
 from ...runtime import devices
-from .options import add_fields
+from .options import add_fields, given_fields
 
 GRACE = 3                 # seconds for the others to end by themselves
 END = 15                  # seconds for the last words, then they are killed
@@ -32,31 +34,25 @@ class LaunchOptions:
     servers: int = 1
 
 
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options, and the command to be launched."""
     add_fields(parser, LaunchOptions)
     parser.add_argument("words", nargs=argparse.REMAINDER,
                         metavar="-- train ...", help="what each worker does")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> tuple[None, None]:
     """Train in several processes on this machine, with MXNet's servers."""
     words = options.words[options.words[:1] == ["--"]:]
-    for name in ("workers", "servers"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, found "
-                             f"{getattr(options, name)}")
-    if words[:1] != ["train"]:
-        raise ValueError("what is launched must be train and its options, "
-                         f"behind two hyphens, found {shlex.join(words)!r}")
+    for name, count in given_fields(options, LaunchOptions).items():
+        require(count >= 1, f"--{name} must be at least 1, found {count}")
+    require(words[:1] == ["train"], "what is launched must be train and its "
+            f"options, behind two hyphens, found {shlex.join(words)!r}")
     options.parse(words)         # wrong use is said once
-    with _hearing() as heard:
-        crew = Crew([sys.executable, "-m", "dsod_d2l", *words],
-                    options.workers, options.servers)
-        try:
-            crew.watch(heard)
-        finally:
-            crew.end()
+    command = [sys.executable, "-m", "dsod_d2l", *words]
+    with _hearing() as heard, contextlib.closing(
+            Crew(command, options.workers, options.servers)) as crew:
+        crew.watch(heard)
     if heard:
         raise _stopped(heard[0])
     return None, None
@@ -71,24 +67,24 @@ class Crew:
         threads: of each worker; None: the cores are divided among them.
     """
 
-    def __init__(self, command, workers, servers, threads=None):
-        self.others, self.workers = [], []
-        common = {"DMLC_PS_ROOT_URI": HOST, "DMLC_NODE_HOST": HOST,
+    def __init__(self, command: Sequence[str], workers: int, servers: int,
+                 threads: int | None = None):
+        common = {**os.environ, "DMLC_PS_ROOT_URI": HOST,
+                  "DMLC_NODE_HOST": HOST,
                   "DMLC_PS_ROOT_PORT": str(free_port()),
                   "DMLC_NUM_WORKER": str(workers),
                   "DMLC_NUM_SERVER": str(servers)}
         threads = threads or min(max(devices.usable_cores() // workers, 1),
                                  int(os.environ["OMP_NUM_THREADS"]))
-        for role in ["scheduler"] + ["server"] * servers:
-            self.others.append(_start(command, {
-                **os.environ, **common, "DMLC_ROLE": role,
-                "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}))
-        for _ in range(workers):
-            self.workers.append(_start(command, {
-                **os.environ, **common, "DMLC_ROLE": "worker",
-                "OMP_NUM_THREADS": str(threads)}))
+        self.others = [_start(command, {
+            **common, "DMLC_ROLE": role, "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": ""})
+            for role in ["scheduler"] + ["server"] * servers]
+        self.workers = [_start(command, {
+            **common, "DMLC_ROLE": "worker", "OMP_NUM_THREADS": str(threads)})
+            for _ in range(workers)]
 
-    def watch(self, heard):
+    def watch(self, heard: list[int]) -> None:
         """Wait for the workers.
 
         Args:
@@ -98,38 +94,37 @@ class Crew:
         Raises:
             ChildProcessError: a process has died.
         """
-        told = False
-        while any(worker.poll() is None for worker in self.workers):
-            if len(heard) > 1:
-                return
-            if heard and not told:
-                told = True
-                self.workers[0].send_signal(signal.SIGTERM)
-            if heard and self.workers[0].poll() is not None:
-                self._wait(self.workers, GRACE)
-                return
-            if not heard:
-                self._check()
+        while not heard and any(worker.poll() is None
+                                for worker in self.workers):
+            self._check()
             time.sleep(0.05)
         if not heard:
             self._check()
+            return
+        self.workers[0].send_signal(signal.SIGTERM)
+        while len(heard) == 1 and self.workers[0].poll() is None:
+            time.sleep(0.05)
+        if len(heard) == 1:
+            self._wait(self.workers, GRACE)
 
     def _check(self):
         """Raise an error if a process has died."""
-        crew = [*((f"worker {k} of {len(self.workers)}", worker)
-                  for k, worker in enumerate(self.workers, 1)),
-                *((("the scheduler" if not k else f"server {k}"), other)
-                  for k, other in enumerate(self.others))]
-        for name, process in crew:
+        names = [*(f"worker {k} of {len(self.workers)}" for k in
+                   range(1, len(self.workers) + 1)), "the scheduler",
+                 *(f"server {k}" for k in range(1, len(self.others)))]
+        for name, process in zip(names, [*self.workers, *self.others]):
             code = process.poll()
-            if code:
-                if code > 0:
-                    self._wait(self.workers, GRACE)
-                raise ChildProcessError(
-                    f"{name} (process {process.pid}) {_end_of(code)}; the "
-                    f"other processes are stopped. {_how_to_go_on()}")
+            if not code:
+                continue
+            if code > 0:
+                self._wait(self.workers, GRACE)
+            end = (f"ended with code {code}" if code > 0 else
+                   f"was killed by {signal.Signals(-code).name}")
+            raise ChildProcessError(f"{name} (process {process.pid}) {end}; "
+                                    "the other processes are stopped. "
+                                    + _how_to_go_on())
 
-    def end(self):
+    def close(self) -> None:
         """End all processes, and wait until they have."""
         if any(worker.poll() != 0 for worker in self.workers):
             self._kill()
@@ -151,7 +146,7 @@ class Crew:
                 process.wait(max(end - time.monotonic(), 0.01))
 
 
-def free_port():
+def free_port() -> int:
     """Return a port of this machine that nobody listens on."""
     with socket.socket() as found:
         found.bind((HOST, 0))
@@ -172,26 +167,20 @@ def _start(command, environment):
 @contextlib.contextmanager
 def _hearing():
     """Collect SIGINT and SIGTERM in a list."""
-    heard, kinds = [], (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, lambda number, _: heard.append(number))
-              for kind in kinds]
+    heard: list[int] = []
+    before = {kind: signal.signal(kind, lambda number, _: heard.append(number))
+              for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield heard
     finally:
-        for kind, handler in zip(kinds, before):
+        for kind, handler in before.items():
             signal.signal(kind, handler)
 
 
-def _end_of(code):
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with code {code}"
-
-
-def resuming(words):
+def resuming(words: Sequence[str]) -> str:
     """Return the line that goes on with a command, for a shell."""
-    return shlex.join([*words, *([] if "--resume" in words else
-                                 ["--resume"])])
+    more = [] if "--resume" in words else ["--resume"]
+    return shlex.join([*words, *more])
 
 
 def _how_to_go_on():

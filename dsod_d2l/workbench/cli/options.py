@@ -24,8 +24,6 @@ from ...runtime import devices
 from ...transforms import AUGMENTATIONS
 from ..formats import addresses
 
-SIGNS = {int: "N", float: "X"}       # what stands for a number
-
 
 class FaultOptions:
     """What becomes of faulty images.
@@ -116,7 +114,7 @@ def add_fields(parser: Any, kind: type, absent: bool = False,
         text, _, none = text.partition("; None: ")
         more: dict[str, Any] = _how_to_read(hints[name])
         if "type" in more:
-            more["metavar"] = sign or SIGNS.get(more["type"])
+            more["metavar"] = sign or {int: "N", float: "X"}.get(more["type"])
             more["choices"] = choices.get(name, more.get("choices"))
         shown = none if value is None else _shown(value)
         parser.add_argument(
@@ -145,6 +143,21 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "" if isinstance(value, bool) else str(value)
+
+
+def add_commands(parser: Any, dest: str, commands: dict[str, Any]) -> None:
+    """Add commands, {name: (function, what adds its options)}.
+
+    The first line of the docstring of a function is the help.
+    """
+    parts = parser.add_subparsers(dest=dest, required=True,
+                                  metavar="COMMAND")
+    for name, (function, add_options) in commands.items():
+        text = function.__doc__.splitlines()[0]
+        part = parts.add_parser(name, help=text, description=text)
+        add_options(part)
+        part.add_argument("--json", action="store_true", default=SUPPRESS,
+                          help="print one JSON value instead of a table")
 
 
 def given_fields(options: Namespace, kind: type) -> dict[str, Any]:

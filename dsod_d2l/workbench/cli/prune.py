@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from ...config import TrainConfig
+from ...config.base import require
 from ...runtime import devices
 from ..recipes import steps_of
 from .options import (DataOptions, WeightsOptions, add_fields, figures,
@@ -21,19 +25,26 @@ _HEADINGS = ("", "parameters", "million multiply-adds", "ms", "AP", "AP50")
 
 
 class PruneOptions(WeightsOptions, DataOptions):
-    """Which layers are pruned, where to, and on what it is judged.
+    """On what it is judged, and where to.
 
     validation (SET): judge on this data set, and hold nothing back
     out (FOLDER): where the networks go, or the picture and the table of a
         scan; None: beside the weights, named after them with -pruned or
         -scan
+    """
+
+    validation: str | None = None
+    out: str | None = None
+
+
+class LayerOptions:
+    """Which layers are pruned.
+
     layers (NAME): only these, such as 'to_first.*'
     protect (NAME): not these
     shortcuts: also layers whose maps are added, the same filters of all
     """
 
-    validation: str | None = None
-    out: str | None = None
     layers: tuple[str, ...] = ("*",)
     protect: tuple[str, ...] = ()
     shortcuts: bool = False
@@ -46,16 +57,16 @@ class CycleOptions:
     finetune (EPOCHS): training after each step
     scope: take the ratio of each layer, or of all together
     multiple: round what is left to a multiple of this: oneDNN is slow with
-        other widths; None: 16
+        other widths
     """
 
     steps: int = 1
     finetune: float = 0.0
     scope: Literal["layer", "global"] = "layer"
-    multiple: int | None = None
+    multiple: int = 16
 
 
-def add_options(parser):
+def add_options(parser: ArgumentParser) -> None:
     """Add the options, some fields of TrainConfig among them."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ratio", type=float, metavar="X", help="share of the "
@@ -63,72 +74,56 @@ def add_options(parser):
     what.add_argument("--scan", type=float, nargs="*", metavar="RATIO",
                       help="prune nothing: judge with each layer pruned by "
                       "itself, at these ratios (default .25 .5 .75)")
-    for kind in (PruneOptions, CycleOptions):
+    for kind in (PruneOptions, LayerOptions, CycleOptions):
         add_fields(parser, kind)
     add_fields(parser, TrainConfig, absent=True, defaults=SETTINGS)
 
 
-def run(options):
+def run(options: Namespace) -> tuple[Any, str]:
     """Take filters out of a network, and train what is left."""
     from ... import weights
-    if options.scan is not None:
+    scan = options.scan is not None
+    if scan:
         for name, given in given_fields(options, CycleOptions).items():
-            if given != getattr(CycleOptions, name):
-                raise ValueError(f"--{name} goes with --ratio: --scan prunes "
-                                 "nothing")
-    options.out = options.out or _beside(options)
+            require(given == getattr(CycleOptions, name), f"--{name} goes "
+                    "with --ratio: --scan prunes nothing")
+    options.out = options.out or "{}-{}".format(
+        Path(options.weights).with_suffix(""), "scan" if scan else "pruned")
     context, _ = devices.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
     dataset, judged = _data(options, settings)
-    if options.scan is not None:
+    if scan:
         return _scan(options, net, metadata["classes"], judged)
     return _prune(options, net, metadata["classes"], dataset, judged,
                   _training(options, settings, len(dataset)))
-
-
-def _beside(options):
-    """Return the folder that is taken where none is named."""
-    kind = "pruned" if options.scan is None else "scan"
-    return f"{Path(options.weights).with_suffix('')}-{kind}"
 
 
 def _settings(options, net):
     """Return the ``TrainConfig``; --augment and the network agree then."""
     if net.config.resize == "letter-box" and not hasattr(options, "augment"):
         options.augment = "letter-box"
-    settings = TrainConfig(**{**SETTINGS, **{
-        name: getattr(options, name) for name in SETTINGS
-        if hasattr(options, name)}})
+    settings = TrainConfig(**{name: getattr(options, name, default)
+                              for name, default in SETTINGS.items()})
     net.config = dataclasses.replace(net.config, resize=settings.resize)
     return settings
 
 
 def _data(options, settings):
     """Return what is trained on, and what is judged on."""
-    import numpy as np
-
-    from ... import datasets
+    from ...datasets import split
     dataset = open_data(options, cache=options.finetune > 0)
     if options.validation:
         return dataset, open_data(options, options.validation)
     if settings.held_back and options.finetune > 0:
-        return datasets.split(dataset, settings.held_back,
-                              np.random.default_rng(settings.seed))
+        return split(dataset, settings.held_back,
+                     np.random.default_rng(settings.seed))
     return dataset, dataset
-
-
-def _wishes(options):
-    """Return the arguments of ``pruning`` that say which layers."""
-    return {"layers": options.layers, "protect": options.protect,
-            "shortcuts": options.shortcuts}
 
 
 def _prune(options, net, classes, dataset, judged, training):
     """Prune, as often as asked for; save the networks."""
     from .. import pruning
-    rounded = ({} if options.multiple is None else
-               {"multiple": options.multiple})
 
     def note(row):
         if not options.json:
@@ -137,7 +132,8 @@ def _prune(options, net, classes, dataset, judged, training):
     _, rows = pruning.prune_and_train(
         net, classes, dataset, judged, options.ratio, training,
         options.steps, options.out, note, not options.json,
-        scope=options.scope, **_wishes(options), **rounded)
+        scope=options.scope, multiple=options.multiple,
+        **given_fields(options, LayerOptions))
     value = {"weights": str(Path(options.out) / "model.safetensors"),
              "images": len(judged), "rows": [row._asdict() for row in rows]}
     table = figures(
@@ -149,9 +145,8 @@ def _prune(options, net, classes, dataset, judged, training):
 
 def _training(options, settings, images):
     """Return the ``TrainConfig`` of the training after a step, or None."""
-    if not 0 <= options.finetune < float("inf"):
-        raise ValueError("finetune must be a number of epochs, found "
-                         f"{options.finetune:g}")
+    require(0 <= options.finetune < float("inf"), "finetune must be a number "
+            f"of epochs, found {options.finetune:g}")
     if not options.finetune:
         return None
     return dataclasses.replace(settings, held_back=0.0, steps=(
@@ -160,25 +155,20 @@ def _training(options, settings, images):
 
 def _scan(options, net, classes, judged):
     """Judge with each layer pruned by itself; draw the curves."""
-    from matplotlib.figure import Figure
-
     from .. import pruning
-    from ..reports.evaluation_report import plot_sensitivity
-    rows = pruning.scan(net, classes, judged,
-                        options.scan or pruning.RATIOS, **_wishes(options))
+    from ..reports.evaluation_report import plot_sensitivity, written_axes
+    rows = pruning.scan(net, classes, judged, options.scan or pruning.RATIOS,
+                        **given_fields(options, LayerOptions))
     whole = pruning.measure(net, classes, judged, latency=0.0).AP
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
-    plot_sensitivity(figure.subplots(), rows, whole)
-    figure.savefig(folder / "sensitivity.png")
+    path = Path(options.out, "sensitivity.png")
+    with written_axes(path, 6, 4.5) as ax:
+        plot_sensitivity(ax, rows, whole)
     value = {"images": len(judged), "AP": whole,
-             "rows": [row._asdict() for row in rows],
-             "written": [str(folder / "sensitivity.png")]}
-    (folder / "sensitivity.json").write_text(json.dumps(value) + "\n",
-                                             encoding="utf-8")
+             "rows": [row._asdict() for row in rows], "written": [str(path)]}
+    path.with_suffix(".json").write_text(json.dumps(value) + "\n",
+                                         encoding="utf-8")
     table = figures([(row.layer, row.filters, f"{row.ratio:g}",
                       f"{row.AP:.3f}") for row in rows],
                     ("layer", "filters", "ratio", "AP"))
     return value, (f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
-                   f"{table}\n\nwritten: {value['written'][0]}")
+                   f"{table}\n\nwritten: {path}")

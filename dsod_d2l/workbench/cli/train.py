@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from ...config import TrainConfig
+from ...config.base import require
 from ...runtime import devices
 from .. import machine
-from ..recipes import RECIPES, get_recipe, steps_of
+from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
                       given_fields, input_size, open_data, pairs)
 
-MODEL = "dsod_tiny"       # where neither option nor recipe names one
+# Where no recipe is named.
+PLAIN = Recipe(name="", model="dsod_tiny", train=TrainConfig(), note="")
 
 
 class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
@@ -48,13 +52,13 @@ class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
     patience: float = 1800.0
 
 
-def add_options(parser):
+def add_options(parser: ArgumentParser) -> None:
     """Add the options: one for every field of TrainConfig among them."""
     add_fields(parser, TrainOptions, recipe=RECIPES)
     add_fields(parser, TrainConfig, absent=True)
 
 
-def run(options):
+def run(options: Namespace) -> tuple[Any, str | None]:
     """Train a network from scratch."""
     from ..runs import distributed
     if not distributed.is_worker() or options.dry_run:
@@ -67,10 +71,9 @@ def run(options):
 def _train(options, team=None):
     from ... import models
     from ..runs.long_run import run_training
-    if not (options.out or options.dry_run):
-        raise ValueError("--out must name the folder for weights, "
-                         "checkpoints and history")
-    recipe = get_recipe(options.recipe) if options.recipe else None
+    require(options.out or options.dry_run, "--out must name the folder for "
+            "weights, checkpoints and history")
+    recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
     validation = options.validation and open_data(options, options.validation)
     settings = _settings(options, recipe, len(dataset))
@@ -88,24 +91,23 @@ def _train(options, team=None):
                           progress=not options.json, validation=validation,
                           team=team)
     last = fitted.history[-1] if fitted.history else {}
-    value = {"weights": str(Path(options.out) / "model.safetensors"),
-             "steps": last.get("step"), "seconds": last.get("seconds"),
-             "loss": last.get("loss"), "best": fitted.best}
+    told = {"weights": str(Path(options.out, "model.safetensors")),
+            "steps": last.get("step"), "seconds": last.get("seconds"),
+            "loss": last.get("loss")}
+    value = {**told, "best": fitted.best}
     if transfer:
         value["started_from"] = {
             "weights": options.weights or options.backbone_weights,
             **transfer._asdict(), "loaded": len(transfer.loaded)}
     best = fitted.best and "AP {AP:.3f} at step {step}".format(**fitted.best)
-    told = ("weights", "steps", "seconds", "loss")
-    return value, pairs({name: value[name] for name in told} | {"best": best})
+    return value, pairs({**told, "best": best})
 
 
 def _device(options):
     """Return one context or a list of them, and a sentence that says why."""
     if not options.devices:
         return devices.device(options.device)
-    if options.device:
-        raise ValueError("--device and --devices exclude each other")
+    require(not options.device, "--device and --devices exclude each other")
     return machine.named_devices(options.devices.split(","))
 
 
@@ -113,9 +115,8 @@ def _start(options, net, classes, context):
     """Return the network, filled as far as asked for, and the transfer."""
     from ... import models
     from ..pretrained import classifier_weights, transfer
-    if options.weights and options.backbone_weights:
-        raise ValueError("--weights and --backbone-weights exclude each "
-                         "other")
+    require(not (options.weights and options.backbone_weights),
+            "--weights and --backbone-weights exclude each other")
     if options.weights:
         return net, transfer.start_from(net, options.weights, classes,
                                         context)
@@ -133,29 +134,28 @@ def _settings(options, recipe, images):
     given = given_fields(options, TrainConfig)
     if options.validation:
         given["held_back"] = 0.0
-    settings = dataclasses.replace(recipe.train if recipe else TrainConfig(),
-                                   **given)
+    settings = dataclasses.replace(recipe.train, **given)
     epochs = options.epochs
-    if epochs is None and recipe and "steps" not in given:
+    if epochs is None and "steps" not in given:
         epochs = recipe.epochs
     if epochs is None:
         return settings
-    if not 0 < epochs < float("inf"):
-        raise ValueError(f"epochs must be positive, found {epochs:g}")
-    if options.epochs and "steps" in given:
-        raise ValueError("--steps and --epochs exclude each other")
+    require(0 < epochs < float("inf"),
+            f"epochs must be positive, found {epochs:g}")
+    require(not options.epochs or "steps" not in given,
+            "--steps and --epochs exclude each other")
     return dataclasses.replace(settings, steps=steps_of(
         epochs, split_sizes(images, settings)[0], settings))
 
 
 def _network(options, recipe, classes):
     """Return what ``models.build`` is to be called with."""
-    name = options.model or (recipe.model if recipe else MODEL)
+    name = options.model or recipe.model
     changes = {}
     if options.weights:
         from ..pretrained.transfer import settings_of
         changes = settings_of(options.weights, name)
-    if recipe and name == recipe.model:
+    if name == recipe.model:
         changes |= recipe.changes
     return {"name_or_config": name, "authors": options.authors, **changes,
             **input_size(options), "num_classes": classes}
@@ -164,9 +164,9 @@ def _network(options, recipe, classes):
 def _plan(net, images, settings, recipe):
     from ..runs.plan import plan_run, plan_text
     plan = plan_run(net, images, settings)
-    value = {"recipe": recipe and recipe.name, "model": net.config.name,
-             **plan, "note": recipe and recipe.note}
+    value = {"recipe": recipe.name or None, "model": net.config.name,
+             **plan, "note": recipe.note or None}
     size = " x ".join(map(str, net.config.input_size))
-    lines = [f"{net.config.name}, {size} pixels, {net.config.num_classes} "
-             "classes", plan_text(plan)]
-    return value, "\n".join(lines + ([recipe.note] if recipe else []))
+    return value, (f"{net.config.name}, {size} pixels, "
+                   f"{net.config.num_classes} classes\n"
+                   f"{plan_text(plan)}\n{recipe.note}").rstrip("\n")

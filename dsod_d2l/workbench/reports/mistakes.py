@@ -20,14 +20,17 @@ Paper: TIDE (arXiv:2008.08115), with the duplicate before the others.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...boxes import iou
+from ...detection import Detections
 from ...evaluation.matching import (average_precision, match_coco,
                                     precision_recall)
-from ...evaluation.measure import NAN, mean_of
+from ...evaluation.measure import mean_of
 from ...evaluation.tables import Truth, area_of, check_units
 
 KINDS = ("localisation", "class", "both", "duplicate", "background")
@@ -55,7 +58,8 @@ class Mistakes(NamedTuple):
     state: np.ndarray
 
 
-def find_mistakes(detections, truths, threshold=0.0):
+def find_mistakes(detections: Sequence[Detections], truths: Iterable[Any],
+                  threshold: float = 0.0) -> Mistakes:
     """Say of every detection and every object how it was judged.
 
     Args:
@@ -66,40 +70,41 @@ def find_mistakes(detections, truths, threshold=0.0):
         ``Mistakes``.
     """
     check_units(detections)
-    rows, objects, before = [], [], 0
+    rows, before = [], 0
     for image, (one, truth) in enumerate(zip(detections, truths)):
         truth = Truth(*truth).whole()
-        one = one[np.argsort(-one.scores, kind="stable")]
         one = one[one.scores >= threshold]
+        one = one[np.argsort(-one.scores, kind="stable")]
         kind, target = _judge_image(one, truth)
-        state = _states(kind, target, truth)
+        state = np.full(len(truth.labels), "missed", dtype="<U10")
+        state[target[np.isin(kind, ("class", "localisation"))]] = "pointed to"
+        state[target[kind == "right"]] = "found"
+        state[truth.difficult | truth.crowd] = "ignored"
         rows.append((np.full(len(kind), image), one.labels, one.scores, kind,
-                     np.where(target < 0, -1, target + before)))
-        objects.append((np.full(len(state), image), truth.labels, state))
+                     np.where(target < 0, -1, target + before),
+                     np.full(len(state), image), truth.labels, state))
         before += len(state)
-    return Mistakes(*(np.concatenate(column) for column in
-                      (*zip(*rows), *zip(*objects))))
+    return Mistakes(*map(np.concatenate, zip(*rows)))
 
 
 def _judge_image(one, truth):
     """Return kind (D,) and target (D,) of the detections of one image."""
-    kind = np.full(len(one.scores), "background", dtype="<U12")
+    kind = np.full(len(one), "background", dtype="<U12")
     target = np.full(len(kind), -1)
     out = truth.difficult | truth.crowd
-    boxes = np.asarray(one.boxes, dtype=float).reshape(-1, 4)
+    boxes = np.asarray(one.boxes, dtype=float)
     overlaps = iou(boxes, truth.boxes)
-    same = np.asarray(one.labels)[:, None] == truth.labels
+    same = one.labels[:, None] == truth.labels
     asked = np.where(out, -1, overlaps)
-    for name, where, least in (("both", ~same, FAR), ("localisation", same,
-                                                      FAR),
-                               ("class", ~same, NEAR), ("duplicate", same,
-                                                        NEAR)):
+    rules = {"both": (~same, FAR), "localisation": (same, FAR),
+             "class": (~same, NEAR), "duplicate": (same, NEAR)}
+    for name, (where, least) in rules.items():
         value = np.where(where, asked, -1)
         hit = value.max(axis=1, initial=-1) >= least
         kind[hit] = name
         target[hit] = value[hit].argmax(axis=1) if hit.any() else -1
     for label in np.unique(truth.labels):
-        mine = np.flatnonzero(np.asarray(one.labels) == label)
+        mine = np.flatnonzero(one.labels == label)
         theirs = np.flatnonzero(truth.labels == label)
         table = overlaps[np.ix_(mine, theirs)]
         right, ignored = (part[0] for part in match_coco(
@@ -130,17 +135,7 @@ def _in_crowd(boxes, truth, theirs):
     return (inner >= NEAR * area_of(boxes)[:, None]).any(axis=1)
 
 
-def _states(kind, target, truth):
-    """Return the state of each object of one image."""
-    state = np.full(len(truth.labels), "missed", dtype="<U10")
-    pointing = np.isin(kind, ("class", "localisation"))
-    state[target[pointing]] = "pointed to"
-    state[target[kind == "right"]] = "found"
-    state[truth.difficult | truth.crowd] = "ignored"
-    return state
-
-
-def count_mistakes(mistakes):
+def count_mistakes(mistakes: Mistakes) -> dict[str, int]:
     """Return how many there are of each kind, by name.
 
     Args:
@@ -148,14 +143,14 @@ def count_mistakes(mistakes):
             detector is to be used.
 
     Returns:
-        {name: int} for "right" and each of ``NAMES``.
+        {name: int} for "right" and each of ``MISTAKE_NAMES``.
     """
-    counts = {name: int((mistakes.kind == name).sum())
-              for name in ("right", *KINDS)}
-    return {**counts, "missed": int((mistakes.state == "missed").sum())}
+    counts = Counter([*mistakes.kind, *mistakes.state])
+    return {name: counts[name] for name in ("right", *MISTAKE_NAMES)}
 
 
-def cost_of_mistakes(mistakes, num_classes):
+def cost_of_mistakes(mistakes: Mistakes,
+                     num_classes: int) -> dict[str, float]:
     """Return by how much AP50 would rise without each kind of mistake.
 
     A wrong class or place is put right where nobody else has the object, and
@@ -167,50 +162,43 @@ def cost_of_mistakes(mistakes, num_classes):
         num_classes: number of foreground classes.
 
     Returns:
-        {name: float} for each of ``NAMES``; nan where there is no object.
+        {name: float} for each of ``MISTAKE_NAMES``; nan where there is no
+        object.
     """
-    asked = mistakes.state != "ignored"
-    objects = np.bincount(mistakes.object_labels[asked],
-                          minlength=num_classes)
-    counts = mistakes.kind != "ignored"
-    right = mistakes.kind == "right"
-    before = _ap50(mistakes.labels, mistakes.scores, right, counts, objects)
-    cost = {}
-    for name in KINDS:
-        labels, mended, kept = _without(mistakes, name)
-        cost[name] = _ap50(labels, mistakes.scores, right | mended,
-                           counts & kept, objects) - before
-    missed = np.bincount(mistakes.object_labels[mistakes.state == "missed"],
-                         minlength=num_classes)
-    cost["missed"] = _ap50(mistakes.labels, mistakes.scores, right, counts,
-                           objects - missed) - before
-    return cost
+    before = _ap50(mistakes, num_classes)
+    return {name: _ap50(_without(mistakes, name), num_classes) - before
+            for name in MISTAKE_NAMES}
 
 
 def _without(mistakes, name):
-    """Return labels, which rows are mended, and which stay."""
-    labels, rows = mistakes.labels.copy(), mistakes.kind == name
-    mended = np.zeros(len(rows), dtype=bool)
+    """Return the mistakes with those of a kind mended or taken away."""
+    labels, kind = mistakes.labels.copy(), mistakes.kind.copy()
+    rows = np.flatnonzero(kind == name)
+    kind[rows] = "ignored"
     if name in ("class", "localisation"):
-        free = mistakes.state[mistakes.target] == "pointed to"
-        able = np.flatnonzero(rows & free)
+        able = rows[mistakes.state[mistakes.target[rows]] == "pointed to"]
         able = able[np.argsort(-mistakes.scores[able], kind="stable")]
-        _, first = np.unique(mistakes.target[able], return_index=True)
-        mended[able[first]] = True
-        labels[mended] = mistakes.object_labels[mistakes.target[mended]]
-    return labels, mended, ~rows | mended
+        targets, first = np.unique(mistakes.target[able], return_index=True)
+        kind[able[first]] = "right"
+        labels[able[first]] = mistakes.object_labels[targets]
+    state = np.where(mistakes.state == name, "ignored", mistakes.state)
+    return mistakes._replace(labels=labels, kind=kind, state=state)
 
 
-def _ap50(labels, scores, right, counts, objects):
+def _ap50(mistakes, num_classes):
+    objects = np.bincount(
+        mistakes.object_labels[mistakes.state != "ignored"],
+        minlength=num_classes)
     values = []
     for label in np.flatnonzero(objects):
-        rows = counts & (labels == label)
+        rows = (mistakes.kind != "ignored") & (mistakes.labels == label)
         values.append(average_precision(*precision_recall(
-            scores[rows], right[rows], objects[label])))
-    return mean_of(values) if values else NAN
+            mistakes.scores[rows], mistakes.kind[rows] == "right",
+            objects[label])))
+    return mean_of(values)
 
 
-def best_threshold(mistakes):
+def best_threshold(mistakes: Mistakes) -> float:
     """Return the score at which most is right: that of the highest F1.
 
     Args:
@@ -232,7 +220,8 @@ def best_threshold(mistakes):
     return float(ordered[np.where(last, f1, -1).argmax()])
 
 
-def worst_images(mistakes, count=12):
+def worst_images(mistakes: Mistakes,
+                 count: int = 12) -> list[tuple[int, int]]:
     """Return the images with most mistakes.
 
     Args:
@@ -247,9 +236,6 @@ def worst_images(mistakes, count=12):
     """
     wrong = ~np.isin(mistakes.kind, ("right", "ignored"))
     lost = np.isin(mistakes.state, ("missed", "pointed to"))
-    images = np.concatenate([mistakes.image[wrong],
-                             mistakes.object_image[lost]]).astype(int)
-    numbers = np.bincount(images)
-    order = np.argsort(-numbers, kind="stable")[:count]
-    return [(int(image), int(numbers[image])) for image in order
-            if numbers[image]]
+    numbers = Counter([*mistakes.image[wrong].tolist(),
+                       *mistakes.object_image[lost].tolist()])
+    return sorted(numbers.items(), key=lambda one: (-one[1], one[0]))[:count]

@@ -9,17 +9,25 @@ width and height in pixels. Enough digits are written for nothing to be lost.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...config.base import require
 from ...detection import Detections
 from ..formats.text_files import read_text
 
 COMPETITION = "comp4_det"     # VOC: detection, trained on any data
+_FIRST = np.array([1, 1, 0, 0])    # VOC's first pixel is number 1
+Size = tuple[int, int]
 
 
-def write_voc(folder, detections, names, classes, image_set="test"):
+def write_voc(folder: str | Path, detections: Sequence[Detections],
+              names: Sequence[str], classes: Sequence[str],
+              image_set: str = "test") -> list[Path]:
     """Write VOC's result files.
 
     Args:
@@ -38,22 +46,23 @@ def write_voc(folder, detections, names, classes, image_set="test"):
     """
     _check(detections, names)
     for name in names:
-        if not str(name) or any(map(str.isspace, str(name))):
-            raise ValueError("a name of an image in a VOC file must hold no "
-                             f"blank, found {name!r}")
-    lines = [[] for _ in classes]
+        require(str(name).split() == [str(name)], "a name of an image in a "
+                f"VOC file must hold no blank, found {name!r}")
+    lines: list[list[str]] = [[] for _ in classes]
     for one, name in zip(detections, names):
         for label, score, box in one.pixels():
-            sides = " ".join(f"{side:.9g}" for side in box + [1, 1, 0, 0])
+            sides = " ".join(f"{side:.9g}" for side in box + _FIRST)
             lines[label].append(f"{name} {score:.9g} {sides}\n")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = [_voc_path(folder, image_set, name) for name in classes]
+    paths = _voc_paths(folder, image_set, classes)
     for path, rows in zip(paths, lines):
         path.write_text("".join(rows), encoding="utf-8")
     return paths
 
 
-def read_voc(folder, names, sizes, classes, image_set="test"):
+def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
+             classes: Sequence[str],
+             image_set: str = "test") -> list[Detections]:
     """Read VOC's result files.
 
     Args:
@@ -68,23 +77,21 @@ def read_voc(folder, names, sizes, classes, image_set="test"):
         ValueError: a line is not as it should be; file and row are named.
     """
     places = {str(name): place for place, name in enumerate(names)}
-    rows = [[] for _ in names]
-    for label, name in enumerate(classes):
-        path = _voc_path(folder, image_set, name)
+    rows: list[list[Any]] = [[] for _ in names]
+    for label, path in enumerate(_voc_paths(folder, image_set, classes)):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no result file of "
-                                    f"class {name}")
-        lines = read_text(path).splitlines()
-        for number, line in enumerate(lines, 1):
+                                    f"class {classes[label]}")
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             where, score, *box = _voc_line(line, f"{path}, line {number}",
                                            places)
-            rows[places[where]].append(
-                (label, score, box - np.array([1, 1, 0, 0])))
+            rows[places[where]].append((label, score, box - _FIRST))
     return [_collect(part, size) for part, size in zip(rows, sizes)]
 
 
-def _voc_path(folder, image_set, name):
-    return Path(folder) / f"{COMPETITION}_{image_set}_{name}.txt"
+def _voc_paths(folder, image_set, classes):
+    return [Path(folder, f"{COMPETITION}_{image_set}_{name}.txt")
+            for name in classes]
 
 
 def _voc_line(line, source, places):
@@ -102,7 +109,8 @@ def _voc_line(line, source, places):
     return [words[0], *numbers]
 
 
-def write_coco(path, detections, image_ids, category_ids):
+def write_coco(path: str | Path, detections: Sequence[Detections],
+               image_ids: Sequence[Any], category_ids: Sequence[Any]) -> None:
     """Write COCO's result file.
 
     Args:
@@ -128,7 +136,9 @@ def write_coco(path, detections, image_ids, category_ids):
     Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
 
 
-def read_coco(path, image_ids, sizes, category_ids):
+def read_coco(path: str | Path, image_ids: Sequence[Any],
+              sizes: Sequence[Size],
+              category_ids: Sequence[Any]) -> list[Detections]:
     """Read COCO's result file.
 
     Args:
@@ -149,12 +159,11 @@ def read_coco(path, image_ids, sizes, category_ids):
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, {error}") from None
-    if not isinstance(entries, list):
-        raise ValueError(f"{path}: expected a list of detections, found "
-                         f"{type(entries).__name__}")
+    require(isinstance(entries, list), f"{path}: expected a list of "
+            f"detections, found {type(entries).__name__}")
     places = {image: place for place, image in enumerate(image_ids)}
     labels = {category: label for label, category in enumerate(category_ids)}
-    rows = [[] for _ in image_ids]
+    rows: list[list[Any]] = [[] for _ in image_ids]
     for number, entry in enumerate(entries):
         source = f"{path}, entry {number}"
         image, category, score, box = _coco_entry(entry, source)
@@ -192,9 +201,7 @@ def _collect(rows, size):
 
 
 def _check(detections, names):
-    if len(detections) != len(names):
-        raise ValueError(f"expected names of {len(detections)} images, found "
-                         f"{len(names)}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
-        raise ValueError(f"two images are called {twice!r}")
+    require(len(detections) == len(names), "expected names of "
+            f"{len(detections)} images, found {len(names)}")
+    for name, times in Counter(names).items():
+        require(times == 1, f"two images are called {name!r}")
