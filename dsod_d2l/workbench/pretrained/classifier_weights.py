@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -21,6 +22,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
 from ... import models
+from ...config.base import ModelConfig, require
+from ...models.widths import named_blocks
 from .params_file import load_params
 from .transfer import Transfer
 
@@ -35,9 +38,9 @@ class Layer(NamedTuple):
     """The tensors of one layer of a file: part -> (name, array)."""
 
     name: str
-    parts: dict
+    parts: dict[str, tuple[str, np.ndarray]]
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: str) -> np.ndarray:
         return self.parts[part][1]
 
 
@@ -49,10 +52,10 @@ class Classifier(NamedTuple):
     """
 
     path: str
-    convolutions: list
-    norms: list
-    dense: list
-    names: tuple
+    convolutions: list[Layer]
+    norms: list[Layer]
+    dense: list[Layer]
+    names: tuple[str, ...]
 
 
 def _arrays(path):
@@ -94,7 +97,7 @@ def _order(names):
     return key
 
 
-def read_classifier(path):
+def read_classifier(path: str | Path) -> Classifier:
     """Read a classifier's weights.
 
     Args:
@@ -113,33 +116,25 @@ def read_classifier(path):
         if found := LEAF.fullmatch(name):
             layer, part = found.groups()
             layers.setdefault(layer, {})[part] = (name, array)
-    kinds = {"conv": [], "norm": [], "dense": []}
+    convolutions, norms, dense = [], [], []
+    by_axes = {4: convolutions, 2: dense}
     for name, parts in layers.items():
-        kind = _kind(parts)
-        if kind not in kinds:
-            raise ValueError(f"{path}: of its layer {name} there is only "
-                             f"{' and '.join(parts)}")
-        kinds[kind].append(Layer(name, parts))
-    if not kinds["conv"]:
-        raise ValueError(f"{path} holds no weights of a convolution")
-    norms = [Layer(layer.name, {OURS.get(part, part): value for part, value
-                                in layer.parts.items()})
-             for layer in kinds["norm"]]
-    return Classifier(str(path), kinds["conv"], norms, kinds["dense"],
-                      tuple(arrays))
-
-
-def _kind(parts):
-    if {"gamma", "running_mean", "moving_mean"} & set(parts):
-        return "norm"
-    axes = parts["weight"][1].ndim if "weight" in parts else 0
-    return {4: "conv", 2: "dense"}.get(axes, "none")
+        axes = parts["weight"][1].ndim if "weight" in parts else 0
+        if parts.keys() & {"gamma", "running_mean", "moving_mean"}:
+            norms.append(Layer(name, {OURS.get(part, part): value
+                                      for part, value in parts.items()}))
+        else:
+            require(axes in by_axes, f"{path}: of its layer {name} there is "
+                    f"only {' and '.join(parts)}")
+            by_axes[axes].append(Layer(name, parts))
+    require(convolutions, f"{path} holds no weights of a convolution")
+    return Classifier(str(path), convolutions, norms, dense, tuple(arrays))
 
 
 NORM = ("gamma", "beta", "running_mean", "running_var")
 
 
-def adapt(config, classifier):
+def adapt(config: ModelConfig, classifier: Classifier) -> ModelConfig:
     """Return the configuration whose backbone works as the file's network.
 
     Of ResNet-50 there are two kinds with the same shapes: one halves in its
@@ -157,7 +152,8 @@ def adapt(config, classifier):
         [layer.parts for layer in classifier.convolutions]))
 
 
-def start_from_classifier(net, classifier, ctx=None):
+def start_from_classifier(net: Any, classifier: Classifier,
+                          ctx: Any = None) -> Transfer:
     """Fill a network's backbone with a classifier's weights.
 
     The dense layers of VGG16 become convolutions: of fc6, which looks at
@@ -181,9 +177,8 @@ def start_from_classifier(net, classifier, ctx=None):
     Paper: of fc6, DeepLab, section 3.1 (arXiv:1412.7062), and SSD,
     section 3.1 (arXiv:1512.02325).
     """
-    if not hasattr(net, "backbone"):
-        raise ValueError(f"{net.config.name} has no backbone that a "
-                         "classifier's weights fit")
+    require(hasattr(net, "backbone"), f"{net.config.name} has no backbone "
+            "that a classifier's weights fit")
     fitted = _Fitting(net, classifier)
     models.initialise(net, ctx or mx.cpu())
     for parameter, array in fitted.values.items():
@@ -197,19 +192,14 @@ def start_from_classifier(net, classifier, ctx=None):
                     tuple(fitted.converted))
 
 
-def layer_pairs(block):
+def layer_pairs(block: nn.HybridBlock) -> list[list]:
     """Return [name, convolution, the normalisation behind it or None]."""
     pairs = []
-
-    def visit(block, name):
-        for key, child in block._children.items():
-            if isinstance(child, nn.Conv2D):
-                pairs.append([name + key, child, None])
-            elif isinstance(child, nn.BatchNorm):
-                pairs[-1][2] = child
-            else:
-                visit(child, f"{name}{key}.")
-    visit(block, "")
+    for name, child in named_blocks(block).items():
+        if isinstance(child, nn.Conv2D):
+            pairs.append([name, child, None])
+        elif isinstance(child, nn.BatchNorm):
+            pairs[-1][2] = child
     return pairs
 
 
@@ -241,8 +231,10 @@ class _Fitting:
             dense = place >= len(pairs) - backbone.dense_layers
             self._convolution(conv, sources[place], dense)
             normed = next(norms, None) if norm else None
-            if norm and not (dense and normed is None):
-                self._norm(name, norm, normed)
+            if norm and not normed and not dense:
+                self._fail(f"it has no batch normalisation for {name}")
+            for part in NORM if normed else ():
+                self._take(getattr(norm, part), normed, part)
             self._bias(conv, norm, sources[place], dense)
 
     def _fail(self, problem):
@@ -274,12 +266,6 @@ class _Fitting:
             return decimate(array, conv.weight.shape)
         self._take(conv.weight, layer, "weight", change)
 
-    def _norm(self, name, norm, layer):
-        if layer is None:
-            self._fail(f"it has no batch normalisation for {name}")
-        for part in NORM:
-            self._take(getattr(norm, part), layer, part)
-
     def _bias(self, conv, norm, layer, dense):
         """Take a bias over, as such or into the mean behind it."""
         if conv.bias is not None:
@@ -295,7 +281,7 @@ class _Fitting:
             self.converted.append(layer.name)
 
 
-def decimate(weight, shape):
+def decimate(weight: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Keep every so many channels, rows and columns of a dense layer.
 
     Args:
