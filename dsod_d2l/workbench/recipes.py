@@ -8,9 +8,7 @@ what they come to on the data of that author; ``steps_of`` counts anew.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..config.base import positive, require
 from ..config.schedules import TrainConfig
@@ -32,7 +30,7 @@ class Recipe:
     model: str
     train: TrainConfig
     note: str
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: dict = field(default_factory=dict)
     epochs: float | None = None
 
     def __post_init__(self):
@@ -55,8 +53,7 @@ def steps_of(epochs: float, images: int, settings: TrainConfig) -> int:
     return max(1, round(epochs * images / each))
 
 
-def authors_settings(steps: int, drops: Iterable[int],
-                     **changes: Any) -> TrainConfig:
+def authors_settings(steps: int, drops: range, **changes) -> TrainConfig:
     """Return the authors' solver: SGD, from the first step at full rate.
 
     A step is 4 passes of 32 images, which they spread over 8 GPUs: their

@@ -13,7 +13,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -152,8 +152,7 @@ def adapt(config: ModelConfig, classifier: Classifier) -> ModelConfig:
         [layer.parts for layer in classifier.convolutions]))
 
 
-def start_from_classifier(net: Any, classifier: Classifier,
-                          ctx: Any = None) -> Transfer:
+def start_from_classifier(net, classifier: Classifier, ctx=None) -> Transfer:
     """Fill a network's backbone with a classifier's weights.
 
     The dense layers of VGG16 become convolutions: of fc6, which looks at
@@ -220,41 +219,40 @@ class _Fitting:
                       in net._collect_params_with_prefix().items()}
         pairs = layer_pairs(net.backbone)
         wanted = sum(norm is not None for *_, norm in pairs)
-        if bool(wanted) != bool(classifier.norms):
-            self._fail(f"it has {len(classifier.norms)} batch normalisations, "
-                       f"the backbone {wanted}")
+        self._check(bool(wanted) == bool(classifier.norms), "it has "
+                    f"{len(classifier.norms)} batch normalisations, the "
+                    f"backbone {wanted}")
         sources = [*classifier.convolutions, *classifier.dense]
         norms = iter(classifier.norms)
         for place, (name, conv, norm) in enumerate(pairs):
-            if place == len(sources):
-                self._fail(f"it ends after {place} layers, before {name}")
+            self._check(place < len(sources), f"it ends after {place} layers, "
+                        f"before {name}")
             dense = place >= len(pairs) - backbone.dense_layers
             self._convolution(conv, sources[place], dense)
             normed = next(norms, None) if norm else None
-            if norm and not normed and not dense:
-                self._fail(f"it has no batch normalisation for {name}")
+            self._check(not norm or normed or dense, "it has no batch "
+                        f"normalisation for {name}")
             for part in NORM if normed else ():
                 self._take(getattr(norm, part), normed, part)
             self._bias(conv, norm, sources[place], dense)
 
-    def _fail(self, problem):
-        raise ValueError(f"{self.path} does not fit the backbone {self.kind}: "
-                         f"{problem}")
+    def _check(self, good, problem):
+        require(good, f"{self.path} does not fit the backbone {self.kind}: "
+                f"{problem}")
 
     def _take(self, parameter, layer, part, change=np.asarray):
         """Note the value of a parameter, changed by a function."""
-        if part not in layer.parts:
-            self._fail(f"its layer {layer.name} lacks the {part}")
+        self._check(part in layer.parts, f"its layer {layer.name} lacks the "
+                    f"{part}")
         name, array = layer.parts[part]
-        if array.dtype.kind != "f":
-            self._fail(f"its {name} holds {array.dtype} numbers, expected "
-                       "floating ones")
+        self._check(array.dtype.kind == "f", f"its {name} holds {array.dtype} "
+                    "numbers, expected floating ones")
         value = change(array.astype(np.float32))
-        if not np.isfinite(value).all():
-            self._fail(f"its {name} holds numbers that are not finite")
-        if value.shape != parameter.shape:
-            self._fail(f"its {name} has the shape {array.shape}, expected "
-                       f"was {parameter.shape} for {self.names[parameter]}")
+        self._check(np.isfinite(value).all(), f"its {name} holds numbers that "
+                    "are not finite")
+        self._check(value.shape == parameter.shape, f"its {name} has the "
+                    f"shape {array.shape}, expected was {parameter.shape} for "
+                    f"{self.names[parameter]}")
         self.values[parameter] = value
         self.used.append(name)
 
@@ -274,8 +272,8 @@ class _Fitting:
             self._take(conv.bias, layer, "bias", lambda array: array[::every])
         elif "bias" in layer.parts:
             name, bias = layer.parts["bias"]
-            if norm is None or bias.shape != norm.running_mean.shape:
-                self._fail(f"its {name} of shape {bias.shape} has no place")
+            self._check(norm and bias.shape == norm.running_mean.shape,
+                        f"its {name} of shape {bias.shape} has no place")
             self.values[norm.running_mean] -= bias
             self.used.append(name)
             self.converted.append(layer.name)

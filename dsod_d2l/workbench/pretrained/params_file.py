@@ -35,8 +35,7 @@ _KINDS = {0: "<f4", 1: "<f8", 2: "<f2", 3: "|u1", 4: "<i4", 5: "|i1",
 _PREFIXES = ("arg:", "aux:")
 
 
-def load_params(path: str | Path,
-                plain_names: bool = False) -> dict[str, np.ndarray]:
+def load_params(path: str | Path, plain_names: bool = False) -> dict:
     """Read the arrays of a `.params` file.
 
     Args:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mxnet as mx
 
@@ -51,8 +50,7 @@ class Transfer(NamedTuple):
                 f"tensors loaded{rest}{unused}")
 
 
-def start_from(net: Any, path: str | Path, classes: Sequence[str],
-               ctx: Any = None) -> Transfer:
+def start_from(net, path: str | Path, classes, ctx=None) -> Transfer:
     """Fill a network with all that fits of a weights file.
 
     A tensor fits if it has the same name and shape. What tells the classes
@@ -93,7 +91,7 @@ def start_from(net: Any, path: str | Path, classes: Sequence[str],
                                         net.config.to_dict()))
 
 
-def settings_of(path: str | Path, name: str) -> dict[str, Any]:
+def settings_of(path: str | Path, name: str) -> dict:
     """Return what a preset needs for the weights of a network of its name.
 
     That network may have been pruned, or its backbone may be of the kind of
@@ -143,7 +141,7 @@ def differing(theirs: dict, ours: dict) -> tuple[str, ...]:
                  for field, one, other in pairs if one != other)
 
 
-def check_body(net: Any, tensors: dict, path: str | Path) -> None:
+def check_body(net, tensors: dict, path: str | Path) -> None:
     """Refuse tensors of other widths, or of another backbone.
 
     The few layers that happen to agree would not be worth starting from.

@@ -10,7 +10,7 @@ network, whatever its family.
 from __future__ import annotations
 
 from ast import literal_eval
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -56,7 +56,7 @@ class Tracer:
     Its attributes are those of ``Channels``.
     """
 
-    def __init__(self, net: Any, resizable: set[str]) -> None:
+    def __init__(self, net, resizable: set[str]):
         self.parameters = dict(net.collect_params().items())
         named = net._collect_params_with_prefix()    # a shared one: the first
         self.names = {named[name].name: name for name in reversed(named)}
@@ -66,24 +66,21 @@ class Tracer:
 
     def visit(self, node: dict, inputs: list[Value], shape: tuple) -> Value:
         """Return the ``Value`` of a node of the graph, which has a shape."""
-        if node["op"] == "null":
+        op = node["op"]
+        if op == "null":
             return Value(None, shape, self.parameters.get(node["name"]))
-        return Value(self._channels(node["op"], node.get("attrs", {}), inputs,
-                                    shape), shape)
-
-    def _channels(self, op, attrs, inputs, shape):
         if op in ADDING | FILTERING:
-            return self._tie(inputs, op in ADDING)
+            return Value(self._tie(inputs, op in ADDING), shape)
         first = inputs[0].ids
         if op in KEEPING and first is not None and len(first) == shape[1]:
-            return first
+            return Value(first, shape)
         visit = getattr(self, f"_{op.lower()}", self._unknown)
-        return visit(inputs, attrs, shape[1:2])
+        return Value(visit(inputs, node.get("attrs", {}), shape[1:2]), shape)
 
-    def fix(self, value: Value) -> None:
+    def fix(self, *values: Value) -> None:
         """Note that channels must stay in their number."""
-        if value.ids is not None:
-            self.fixed.update(value.ids)
+        for value in values:
+            self.fixed.update(() if value.ids is None else value.ids)
 
     def _fresh(self, count):
         ids = len(self.root) + np.arange(count)
@@ -91,8 +88,7 @@ class Tracer:
         return ids
 
     def _unknown(self, inputs, *_):
-        for value in inputs:
-            self.fix(value)
+        self.fix(*inputs)
 
     def _unite(self, first, second, added):
         for pair in zip(first, second):
@@ -215,7 +211,7 @@ class Channels(NamedTuple):
     gates: frozenset[str]
 
 
-def trace(net: Any) -> Channels:
+def trace(net) -> Channels:
     """Follow every channel through a network.
 
     An operation that is not known here keeps the number of its channels:
@@ -241,8 +237,7 @@ def trace(net: Any) -> Channels:
         values[name] = tracer.visit(
             node, [values[source["name"]] for source in node["from"]],
             output_shape(node, shapes))
-    for output in outputs:
-        tracer.fix(values[output.name])
+    tracer.fix(*(values[output.name] for output in outputs))
     gates = (name for name, ids in tracer.layers.items()
              if tracer.weighing.issuperset(ids))
     fixed, added = (frozenset(tracer.root[list(ids)])

@@ -6,16 +6,15 @@ Paper: Pruning Filters for Efficient ConvNets (arXiv:1608.08710).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...blocks import ALIGNED
 from ...config.base import require
-from ...weights import parameter_arrays
 from .channels import Channels, trace
 
 SCOPES = ("layer", "global")
@@ -62,8 +61,7 @@ class PruningPlan(NamedTuple):
                 if not self.keeps(ids).all()}
 
 
-def filter_groups(net: Any, layers: Sequence[str] = ("*",),
-                  protect: Sequence[str] = (), shortcuts: bool = False,
+def filter_groups(net, layers=("*",), protect=(), shortcuts: bool = False,
                   channels: Channels | None = None) -> list[Group]:
     """Find what can be pruned, and how much each filter weighs.
 
@@ -105,9 +103,8 @@ def filter_groups(net: Any, layers: Sequence[str] = ("*",),
     return groups
 
 
-def plan_pruning(net: Any, ratio: float | Mapping[str, float],
-                 layers: Sequence[str] = ("*",), protect: Sequence[str] = (),
-                 scope: str = "layer", shortcuts: bool = False,
+def plan_pruning(net, ratio: float | Mapping[str, float], layers=("*",),
+                 protect=(), scope: str = "layer", shortcuts: bool = False,
                  multiple: int = ALIGNED) -> PruningPlan:
     """Choose the filters that are to go.
 
@@ -163,12 +160,11 @@ def _fits(names, patterns):
 
 def _filter_weights(net, found):
     """Return {layer: mean absolute weight of each filter}."""
-    arrays = parameter_arrays(net)
     parameters = net._collect_params_with_prefix()
     weights = {}
     for name in found.layers:
-        array, own = (values[f"{name}.weight"]
-                      for values in (arrays, parameters))
+        own = parameters[f"{name}.weight"]
+        array = own.list_data()[0].asnumpy()
         axis = 0 if (own.name, 0) in found.filters else 1
         others = tuple(k for k in range(array.ndim) if k != axis)
         weights[name] = np.abs(array).mean(axis=others)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from ..runs.long_run import run_training
 from .choosing import PruningPlan, filter_groups, plan_pruning
 
 
-def cut(net: Any, plan: PruningPlan) -> Any:
+def cut(net, plan: PruningPlan):
     """Return a network without the filters of a plan.
 
     Everything else is kept, the running statistics of normalisations too.
@@ -40,7 +39,7 @@ def cut(net: Any, plan: PruningPlan) -> Any:
     return with_tensors(net, config, tensors)
 
 
-def masked(net: Any, plan: PruningPlan) -> Any:
+def masked(net, plan: PruningPlan):
     """Return a network of the same shape, with the filters at zero.
 
     With a filter go its bias and the factors of the normalisations that its
@@ -65,7 +64,7 @@ def masked(net: Any, plan: PruningPlan) -> Any:
     return with_tensors(net, net.config, tensors)
 
 
-def with_tensors(net: Any, config: Any, tensors: dict) -> Any:
+def with_tensors(net, config, tensors: dict):
     """Return a new network with these numbers, where the old one is."""
     device = next(iter(net.collect_params().values())).list_ctx()[0]
     new = models.build(config)
@@ -91,9 +90,8 @@ class Sensitivity(NamedTuple):
     AP: float
 
 
-def scan(net: Any, classes: Sequence[str], judged: Any,
-         ratios: Sequence[float] = RATIOS, note: Callable | None = None,
-         **wishes: Any) -> list[Sensitivity]:
+def scan(net, classes, judged, ratios=RATIOS, note=None,
+         **wishes) -> list[Sensitivity]:
     """Judge a network with each layer pruned by itself, and nothing trained.
 
     Args:
@@ -148,7 +146,7 @@ class Row(NamedTuple):
     AP50: float
 
 
-def measure(net: Any, classes: Sequence[str], dataset: Any, stage: str = "",
+def measure(net, classes, dataset, stage: str = "",
             latency: float | None = None) -> Row:
     """Say what a network costs and what it is worth.
 
@@ -169,11 +167,9 @@ def measure(net: Any, classes: Sequence[str], dataset: Any, stage: str = "",
                models.multiply_adds(net), latency, result.AP, result.AP50)
 
 
-def prune_and_train(net: Any, classes: Sequence[str], dataset: Any,
-                    judged: Any, ratio: Any, settings: Any = None,
+def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
                     steps: int = 1, folder: str | Path | None = None,
-                    note: Callable | None = None, progress: bool = False,
-                    **wishes: Any) -> tuple[Any, list[Row]]:
+                    note=None, progress: bool = False, **wishes) -> tuple:
     """Prune a network and train what is left, as often as asked for.
 
     Args:
