@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..config.base import require
 from ..detection import Detector
 from ..evaluation import Evaluation, evaluate_dataset
 
@@ -25,11 +26,9 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
     """
     if not isinstance(network, (str, os.PathLike)):
         return Detector(network, classes, **options)
-    if Path(network).suffix != ".safetensors":
-        raise ValueError(f"{network}: expected a file that ends in "
-                         ".safetensors, as training writes it")
-    if classes is not None:
-        raise ValueError(f"{network} has its own classes: leave them out")
+    require(Path(network).suffix == ".safetensors", f"{network}: expected a "
+            "file that ends in .safetensors, as training writes it")
+    require(classes is None, f"{network} has its own classes: leave them out")
     return Detector.from_weights(network, **options)
 
 

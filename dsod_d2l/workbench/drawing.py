@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -15,17 +14,16 @@ from ..visualisation import PALETTE, TEXT_SIZE
 
 WIDTH, ROW_HEIGHT = 5.0, 0.44    # inches: of a picture, of one row of it
 MIDDLE, WIDEST, TEXT, RIGHT = 0.14, 0.26, 0.31, 0.99
+# Colour -> how the names of such stages begin.
 STAGE_KINDS = {
-    "stem": PALETTE[1], "halving": PALETTE[1], "dense block": PALETTE[0],
-    "transition": PALETTE[3], "dense prediction": PALETTE[2],
-    "plain prediction": PALETTE[2], "reuse": PALETTE[6],
-    "map": PALETTE[6], "gate": PALETTE[4], "VGG block": PALETTE[0],
-    "fc6": PALETTE[0], "extra layers": PALETTE[2],
-    "transfer": PALETTE[3]}
+    PALETTE[0]: ("dense block", "VGG block", "fc6"),
+    PALETTE[1]: ("stem", "halving"), PALETTE[3]: ("transition", "transfer"),
+    PALETTE[2]: ("dense prediction", "plain prediction", "extra layers"),
+    PALETTE[4]: ("gate",), PALETTE[6]: ("reuse", "map")}
 OTHER, MAP_MARK, INK = "#BBBBBB", PALETTE[5], "#222222"
 
 
-def draw_network(ax, summary, config):
+def draw_network(ax, summary, config) -> None:
     """Draw the stages of a network, one below the other.
 
     A box is as wide as its map (by the square root of the columns), and as
@@ -38,9 +36,8 @@ def draw_network(ax, summary, config):
         summary: ``models.summary.Summary`` of the network.
         config: its ``ModelConfig``.
     """
-    image = ("image", (3, *config.input_size), None)
-    rows = [image, *[(row.name, row.shape, row.feature_map)
-                     for row in summary.stages]]
+    rows = [("image", (3, *config.input_size), None), *(
+        (row.name, row.shape, row.feature_map) for row in summary.stages)]
     most = max(shape[0] for _, shape, _ in rows)
     for y, (name, shape, number) in enumerate(rows):
         width = WIDEST * (shape[2] / config.input_size[1]) ** 0.5
@@ -62,7 +59,7 @@ def draw_network(ax, summary, config):
     ax.set_axis_off()
 
 
-def save_network(path, summary, config):
+def save_network(path: str | Path, summary, config) -> None:
     """Write the picture of a network; see ``draw_network``.
 
     Args:
@@ -74,7 +71,6 @@ def save_network(path, summary, config):
     """
     height = ROW_HEIGHT * (len(summary.stages) + 1) + 0.4
     figure = Figure(figsize=(WIDTH, height), dpi=150, facecolor="white")
-    FigureCanvasAgg(figure)
     ax = figure.add_axes([0.01, 0, 0.98, 1 - 0.4 / height])
     ax.set_title(f"{config.name}: {config.anchor_count:,} anchors",
                  fontsize=TEXT_SIZE + 1, color=INK)
@@ -85,8 +81,8 @@ def save_network(path, summary, config):
 
 def _colour(name):
     """Return the colour of a kind of stage."""
-    return next((colour for kind, colour in STAGE_KINDS.items()
-                 if name.startswith(kind)), OTHER)
+    return next((colour for colour, kinds in STAGE_KINDS.items()
+                 if name.startswith(kinds)), OTHER)
 
 
 def _mark(ax, y, number, config):

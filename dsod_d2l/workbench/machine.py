@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 
 import numpy as np
 
+from ..config.base import require
 from ..runtime import devices, gpus, restoring
 
 
-def named_devices(names):
+def named_devices(names: Sequence[str]) -> tuple[list, str]:
     """Choose several devices for one process.
 
     Args:
@@ -29,26 +31,22 @@ def named_devices(names):
     found, count = [], mx.context.num_gpus()
     for name in map(str.strip, names):
         number = name.removeprefix("cpu")
-        if not number.isdecimal():
-            raise ValueError("devices are numbers of GPUs such as 0,1 or "
-                             f"parts of the CPU such as cpu0,cpu1, found "
-                             f"{name!r}.")
-        if number == name and int(number) >= count:
-            raise ValueError(f"there is no GPU {name}: MXNet finds "
-                             f"{count or 'none'}.")
+        require(number.isdecimal(), "devices are numbers of GPUs such as 0,1 "
+                f"or parts of the CPU such as cpu0,cpu1, found {name!r}.")
+        require(number != name or int(number) < count, f"there is no GPU "
+                f"{name}: MXNet finds {count or 'none'}.")
         found.append((mx.gpu if number == name else mx.cpu)(int(number)))
-    if len(set(found)) < len(found):
-        raise ValueError(f"a device is named twice: {','.join(names)}.")
-    if len({one.device_type for one in found}) > 1:
-        raise ValueError("GPUs and parts of the CPU cannot share the work, "
-                         f"found {','.join(names)}.")
+    require(len(set(found)) == len(found), "a device is named twice: "
+            f"{','.join(names)}.")
+    require(len({one.device_type for one in found}) < 2, "GPUs and parts of "
+            f"the CPU cannot share the work, found {','.join(names)}.")
     return found, f"Running on {', '.join(map(str, found))}, as asked."
 
 
 _BUILDS = ("mxnet", "mxnet-cu112")
 
 
-def describe_machine():
+def describe_machine() -> dict:
     """Return versions, device, GPUs, threads and what was put back.
 
     Returns:
@@ -68,9 +66,8 @@ def describe_machine():
         context, reason = devices.device()
         found.update(device=str(context), reason=reason)
     except (ImportError, OSError) as error:
-        text = str(error).rstrip(".")
-        found.update(device=None,
-                     reason=f"MXNet cannot be imported: {text}.")
+        found.update(device=None, reason="MXNet cannot be imported: "
+                     f"{str(error).rstrip('.')}.")
     return {**found, "driver": gpus.driver(),
             "gpus": list(map(str, gpus.installed())),
             "threads": devices.threads(), "cores": devices.usable_cores(),

@@ -38,7 +38,7 @@ class Recipe:
             positive(self, "epochs")
 
 
-def steps_of(epochs, images, settings):
+def steps_of(epochs: float, images: int, settings: TrainConfig) -> int:
     """Return the number of optimiser steps that some epochs take.
 
     Args:
@@ -53,75 +53,75 @@ def steps_of(epochs, images, settings):
     return max(1, round(epochs * images / each))
 
 
-def at(steps, *drops):
-    """Return iterations as fractions of all steps."""
-    return tuple(drop / steps for drop in drops)
+def authors_settings(steps: int, drops: range, **changes) -> TrainConfig:
+    """Return the authors' solver: SGD, from the first step at full rate.
+
+    A step is 4 passes of 32 images, which they spread over 8 GPUs: their
+    batch normalisation saw 4 images at a time, here it sees the 32 of a pass.
+    batch_size 4 with accumulate 32 gives statistics of 4, and their 128.
+
+    Args:
+        steps: how many.
+        drops: steps at which the rate falls to a tenth.
+        changes: fields of ``TrainConfig`` that differ.
+    """
+    return TrainConfig(**{
+        "steps": steps, "batch_size": 32, "accumulate": 4,
+        "optimiser": "sgd", "learning_rate": 0.1, "momentum": 0.9,
+        "weight_decay": 5e-4, "warmup": 0, "clip": None, "augment": "ssd",
+        "schedule": "multistep", "decay": 0.1, "held_back": 0.0,
+        "milestones": tuple(drop / steps for drop in drops),
+        "checkpoint_every": 2000, **changes})
 
 
-# The authors' solver: SGD, from the first step at full rate. A step is 4
-# passes of 32 images, which they spread over 8 GPUs: their batch
-# normalisation saw 4 images at a time, here it sees the 32 of a pass.
-# batch_size 4 with accumulate 32 gives statistics of 4, and their 128.
-AUTHORS_SETTINGS = TrainConfig(
-    steps=100_000, batch_size=32, accumulate=4, optimiser="sgd",
-    learning_rate=0.1, momentum=0.9, weight_decay=5e-4, warmup=0,
-    schedule="multistep", decay=0.1, clip=None, augment="ssd", held_back=0.0,
-    milestones=at(100_000, 20_000, 40_000, 60_000, 80_000, 100_000),
-    checkpoint_every=2000)
 _BN = ("A step is 128 images in 4 passes of 32. The authors' batch "
        "normalisation saw 4 images at a time (8 GPUs); here it sees the 32 "
        "of a pass. With --batch-size 4 --accumulate 32 it sees 4 as well.")
 VOC0712 = Recipe(
-    name="voc0712", model="dsod300", train=AUTHORS_SETTINGS,
+    name="voc0712", model="dsod300",
+    train=authors_settings(100_000, range(20_000, 100_001, 20_000)),
     note="DSOD300 on VOC 07+12, the authors' script. " + _BN + " Difficult "
     "objects are trained on. The last drop falls on the end.")
 VOC0712_PLUS = Recipe(
     name="voc07++12", model="dsod300",
-    train=dataclasses.replace(
-        AUTHORS_SETTINGS, steps=120_000,
-        milestones=at(120_000, 20_000, 40_000, 60_000, 80_000, 100_000)),
+    train=authors_settings(120_000, range(20_000, 100_001, 20_000)),
     note="DSOD300 on VOC 07++12, the authors' script; the paper says 110,000 "
     "iterations with drops at 30,000 and then every 20,000. " + _BN)
 COCO = Recipe(
     name="coco", model="dsod300_coco",
-    train=dataclasses.replace(
-        AUTHORS_SETTINGS, steps=320_000, checkpoint_every=10_000,
-        milestones=at(320_000, 80_000, 140_000, 200_000, 260_000, 320_000)),
+    train=authors_settings(320_000, range(80_000, 320_001, 60_000),
+                           checkpoint_every=10_000),
     note="DSOD300 on COCO trainval35k, the authors' script, with its smaller "
     "anchors. " + _BN + " Crowds are not trained on.")
 GRP = Recipe(
     name="grp", model="grp_dsod320",
-    train=dataclasses.replace(
-        AUTHORS_SETTINGS, batch_size=48, accumulate=3,
-        milestones=at(100_000, 20_000, 40_000, 60_000, 80_000)),
+    train=authors_settings(100_000, range(20_000, 80_001, 20_000),
+                           batch_size=48, accumulate=3),
     note="GRP-DSOD320 on VOC, the authors' script, which is for "
     "grp_dsod320_star. A step is 144 images in 3 passes of 48: 128 were "
     "asked for, and 48 does not divide them. Their batch normalisation saw "
     "6 images at a time.")
 REFINEDET = Recipe(
     name="refinedet", model="refinedet320_vgg16",
-    train=dataclasses.replace(
-        AUTHORS_SETTINGS, steps=120_000, accumulate=1, learning_rate=0.001,
-        milestones=at(120_000, 80_000, 100_000, 120_000)),
+    train=authors_settings(120_000, range(80_000, 120_001, 20_000),
+                           accumulate=1, learning_rate=0.001),
     note="RefineDet320 on VOC 07+12, the authors' schedule. Theirs starts "
     "from a classifier's VGG16, for which its rate is made: --weights. The "
     "last drop falls on the end.")
 TOY_RECIPE = Recipe(
     name="toy_ssd", model="toy_ssd", epochs=150,
     train=TrainConfig(
-        steps=4219, batch_size=32, optimiser="sgd", learning_rate=0.1,
-        momentum=0.0, weight_decay=5e-4, warmup=0, schedule="constant",
-        clip=None, classification="focal", augment="light", held_back=0.0),
+        steps=4219, batch_size=32, learning_rate=0.1, momentum=0.0,
+        weight_decay=5e-4, warmup=0, schedule="constant", clip=None,
+        classification="focal", held_back=0.0),
     note="The Gluon tutorial's toy SSD on its 900 Pikachu pictures: plain "
     "SGD at one rate, focal loss, no mining.")
 GLUON_RECIPE = Recipe(
     name="dsod_gluon", model="dsod_gluon", epochs=800,
     changes={"input_size": (512, 512)},
-    train=TrainConfig(
-        steps=180_000, batch_size=4, optimiser="sgd", learning_rate=0.1,
-        momentum=0.0, weight_decay=5e-4, warmup=0, schedule="constant",
-        clip=None, classification="focal", localisation_weight=5.0,
-        match_threshold=0.3, augment="none", held_back=0.0),
+    train=dataclasses.replace(
+        TOY_RECIPE.train, steps=180_000, batch_size=4, augment="none",
+        localisation_weight=5.0, match_threshold=0.3),
     note="The Gluon DSOD on 900 Pikachu pictures of 512 pixels: matched at "
     "an IoU of .3, no augmentation, the boxes' loss times 5. Its program "
     "stops with an error at epoch 800, before its only change of rate. Its "
@@ -129,10 +129,8 @@ GLUON_RECIPE = Recipe(
 SMALL_RECIPE = Recipe(
     name="small", model="dsod_tiny", epochs=60,
     train=TrainConfig(
-        steps=3038, batch_size=16, optimiser="sgd", learning_rate=0.05,
-        momentum=0.9, weight_decay=5e-4, warmup=50, schedule="cosine",
-        clip=10.0, augment="light", held_back=0.1, evaluate_every=5.0,
-        average=0.995),
+        steps=3038, batch_size=16, learning_rate=0.05, warmup=50,
+        evaluate_every=5.0, average=0.995),
     note="For a few hundred to a few thousand pictures: warm-up, half a "
     "cosine, and the average of the weights, of which the best on a tenth "
     "held back is kept. Stated are the steps for 900 pictures.")
@@ -141,7 +139,7 @@ RECIPES = {recipe.name: recipe for recipe in
             GLUON_RECIPE, SMALL_RECIPE)}
 
 
-def get_recipe(name):
+def get_recipe(name: str) -> Recipe:
     """Return the recipe of that name.
 
     Raises:

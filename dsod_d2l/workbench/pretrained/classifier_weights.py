@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
 from ... import models
+from ...config.base import ModelConfig, require
+from ...models.widths import named_blocks
 from .params_file import load_params
 from .transfer import Transfer
 
@@ -35,9 +38,9 @@ class Layer(NamedTuple):
     """The tensors of one layer of a file: part -> (name, array)."""
 
     name: str
-    parts: dict
+    parts: dict[str, tuple[str, np.ndarray]]
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: str) -> np.ndarray:
         return self.parts[part][1]
 
 
@@ -49,10 +52,10 @@ class Classifier(NamedTuple):
     """
 
     path: str
-    convolutions: list
-    norms: list
-    dense: list
-    names: tuple
+    convolutions: list[Layer]
+    norms: list[Layer]
+    dense: list[Layer]
+    names: tuple[str, ...]
 
 
 def _arrays(path):
@@ -94,7 +97,7 @@ def _order(names):
     return key
 
 
-def read_classifier(path):
+def read_classifier(path: str | Path) -> Classifier:
     """Read a classifier's weights.
 
     Args:
@@ -113,33 +116,25 @@ def read_classifier(path):
         if found := LEAF.fullmatch(name):
             layer, part = found.groups()
             layers.setdefault(layer, {})[part] = (name, array)
-    kinds = {"conv": [], "norm": [], "dense": []}
+    convolutions, norms, dense = [], [], []
+    by_axes = {4: convolutions, 2: dense}
     for name, parts in layers.items():
-        kind = _kind(parts)
-        if kind not in kinds:
-            raise ValueError(f"{path}: of its layer {name} there is only "
-                             f"{' and '.join(parts)}")
-        kinds[kind].append(Layer(name, parts))
-    if not kinds["conv"]:
-        raise ValueError(f"{path} holds no weights of a convolution")
-    norms = [Layer(layer.name, {OURS.get(part, part): value for part, value
-                                in layer.parts.items()})
-             for layer in kinds["norm"]]
-    return Classifier(str(path), kinds["conv"], norms, kinds["dense"],
-                      tuple(arrays))
-
-
-def _kind(parts):
-    if {"gamma", "running_mean", "moving_mean"} & set(parts):
-        return "norm"
-    axes = parts["weight"][1].ndim if "weight" in parts else 0
-    return {4: "conv", 2: "dense"}.get(axes, "none")
+        axes = parts["weight"][1].ndim if "weight" in parts else 0
+        if parts.keys() & {"gamma", "running_mean", "moving_mean"}:
+            norms.append(Layer(name, {OURS.get(part, part): value
+                                      for part, value in parts.items()}))
+        else:
+            require(axes in by_axes, f"{path}: of its layer {name} there is "
+                    f"only {' and '.join(parts)}")
+            by_axes[axes].append(Layer(name, parts))
+    require(convolutions, f"{path} holds no weights of a convolution")
+    return Classifier(str(path), convolutions, norms, dense, tuple(arrays))
 
 
 NORM = ("gamma", "beta", "running_mean", "running_var")
 
 
-def adapt(config, classifier):
+def adapt(config: ModelConfig, classifier: Classifier) -> ModelConfig:
     """Return the configuration whose backbone works as the file's network.
 
     Of ResNet-50 there are two kinds with the same shapes: one halves in its
@@ -157,7 +152,7 @@ def adapt(config, classifier):
         [layer.parts for layer in classifier.convolutions]))
 
 
-def start_from_classifier(net, classifier, ctx=None):
+def start_from_classifier(net, classifier: Classifier, ctx=None) -> Transfer:
     """Fill a network's backbone with a classifier's weights.
 
     The dense layers of VGG16 become convolutions: of fc6, which looks at
@@ -181,9 +176,8 @@ def start_from_classifier(net, classifier, ctx=None):
     Paper: of fc6, DeepLab, section 3.1 (arXiv:1412.7062), and SSD,
     section 3.1 (arXiv:1512.02325).
     """
-    if not hasattr(net, "backbone"):
-        raise ValueError(f"{net.config.name} has no backbone that a "
-                         "classifier's weights fit")
+    require(hasattr(net, "backbone"), f"{net.config.name} has no backbone "
+            "that a classifier's weights fit")
     fitted = _Fitting(net, classifier)
     models.initialise(net, ctx or mx.cpu())
     for parameter, array in fitted.values.items():
@@ -197,19 +191,14 @@ def start_from_classifier(net, classifier, ctx=None):
                     tuple(fitted.converted))
 
 
-def layer_pairs(block):
+def layer_pairs(block: nn.HybridBlock) -> list[list]:
     """Return [name, convolution, the normalisation behind it or None]."""
     pairs = []
-
-    def visit(block, name):
-        for key, child in block._children.items():
-            if isinstance(child, nn.Conv2D):
-                pairs.append([name + key, child, None])
-            elif isinstance(child, nn.BatchNorm):
-                pairs[-1][2] = child
-            else:
-                visit(child, f"{name}{key}.")
-    visit(block, "")
+    for name, child in named_blocks(block).items():
+        if isinstance(child, nn.Conv2D):
+            pairs.append([name, child, None])
+        elif isinstance(child, nn.BatchNorm):
+            pairs[-1][2] = child
     return pairs
 
 
@@ -230,39 +219,40 @@ class _Fitting:
                       in net._collect_params_with_prefix().items()}
         pairs = layer_pairs(net.backbone)
         wanted = sum(norm is not None for *_, norm in pairs)
-        if bool(wanted) != bool(classifier.norms):
-            self._fail(f"it has {len(classifier.norms)} batch normalisations, "
-                       f"the backbone {wanted}")
+        self._check(bool(wanted) == bool(classifier.norms), "it has "
+                    f"{len(classifier.norms)} batch normalisations, the "
+                    f"backbone {wanted}")
         sources = [*classifier.convolutions, *classifier.dense]
         norms = iter(classifier.norms)
         for place, (name, conv, norm) in enumerate(pairs):
-            if place == len(sources):
-                self._fail(f"it ends after {place} layers, before {name}")
+            self._check(place < len(sources), f"it ends after {place} layers, "
+                        f"before {name}")
             dense = place >= len(pairs) - backbone.dense_layers
             self._convolution(conv, sources[place], dense)
             normed = next(norms, None) if norm else None
-            if norm and not (dense and normed is None):
-                self._norm(name, norm, normed)
+            self._check(not norm or normed or dense, "it has no batch "
+                        f"normalisation for {name}")
+            for part in NORM if normed else ():
+                self._take(getattr(norm, part), normed, part)
             self._bias(conv, norm, sources[place], dense)
 
-    def _fail(self, problem):
-        raise ValueError(f"{self.path} does not fit the backbone {self.kind}: "
-                         f"{problem}")
+    def _check(self, good, problem):
+        require(good, f"{self.path} does not fit the backbone {self.kind}: "
+                f"{problem}")
 
     def _take(self, parameter, layer, part, change=np.asarray):
         """Note the value of a parameter, changed by a function."""
-        if part not in layer.parts:
-            self._fail(f"its layer {layer.name} lacks the {part}")
+        self._check(part in layer.parts, f"its layer {layer.name} lacks the "
+                    f"{part}")
         name, array = layer.parts[part]
-        if array.dtype.kind != "f":
-            self._fail(f"its {name} holds {array.dtype} numbers, expected "
-                       "floating ones")
+        self._check(array.dtype.kind == "f", f"its {name} holds {array.dtype} "
+                    "numbers, expected floating ones")
         value = change(array.astype(np.float32))
-        if not np.isfinite(value).all():
-            self._fail(f"its {name} holds numbers that are not finite")
-        if value.shape != parameter.shape:
-            self._fail(f"its {name} has the shape {array.shape}, expected "
-                       f"was {parameter.shape} for {self.names[parameter]}")
+        self._check(np.isfinite(value).all(), f"its {name} holds numbers that "
+                    "are not finite")
+        self._check(value.shape == parameter.shape, f"its {name} has the "
+                    f"shape {array.shape}, expected was {parameter.shape} for "
+                    f"{self.names[parameter]}")
         self.values[parameter] = value
         self.used.append(name)
 
@@ -274,12 +264,6 @@ class _Fitting:
             return decimate(array, conv.weight.shape)
         self._take(conv.weight, layer, "weight", change)
 
-    def _norm(self, name, norm, layer):
-        if layer is None:
-            self._fail(f"it has no batch normalisation for {name}")
-        for part in NORM:
-            self._take(getattr(norm, part), layer, part)
-
     def _bias(self, conv, norm, layer, dense):
         """Take a bias over, as such or into the mean behind it."""
         if conv.bias is not None:
@@ -288,14 +272,14 @@ class _Fitting:
             self._take(conv.bias, layer, "bias", lambda array: array[::every])
         elif "bias" in layer.parts:
             name, bias = layer.parts["bias"]
-            if norm is None or bias.shape != norm.running_mean.shape:
-                self._fail(f"its {name} of shape {bias.shape} has no place")
+            self._check(norm and bias.shape == norm.running_mean.shape,
+                        f"its {name} of shape {bias.shape} has no place")
             self.values[norm.running_mean] -= bias
             self.used.append(name)
             self.converted.append(layer.name)
 
 
-def decimate(weight, shape):
+def decimate(weight: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Keep every so many channels, rows and columns of a dense layer.
 
     Args:

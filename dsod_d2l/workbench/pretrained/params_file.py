@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...config.base import require
 from ...weights import PARAMS_MAGIC
 
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -34,7 +35,7 @@ _KINDS = {0: "<f4", 1: "<f8", 2: "<f2", 3: "|u1", 4: "<i4", 5: "|i1",
 _PREFIXES = ("arg:", "aux:")
 
 
-def load_params(path, plain_names=False):
+def load_params(path: str | Path, plain_names: bool = False) -> dict:
     """Read the arrays of a `.params` file.
 
     Args:
@@ -67,15 +68,11 @@ def load_params(path, plain_names=False):
         found = _Reader(path, file).read()
     if not plain_names:
         return found
-    plain = {_plain(name): array for name, array in found.items()}
-    if len(plain) < len(found):
-        raise ValueError(f"{path}: two arrays have the same name without "
-                         f"{' and '.join(_PREFIXES)}.")
+    plain = {name[4:] if name.startswith(_PREFIXES) else name: array
+             for name, array in found.items()}
+    require(len(plain) == len(found), f"{path}: two arrays have the same name "
+            f"without {' and '.join(_PREFIXES)}.")
     return plain
-
-
-def _plain(name):
-    return name[4:] if name.startswith(_PREFIXES) else name
 
 
 class _Reader:
@@ -88,39 +85,35 @@ class _Reader:
 
     def read(self):
         """Return {name: array} of the whole file."""
-        if self.left < 24 or self.take(8, "its head") != PARAMS_MAGIC:
-            raise ValueError(f"{self.path} is not a .params file of MXNet: "
-                             "its first bytes are others.")
+        require(self.left >= 24 and self.take(8, "its head") == PARAMS_MAGIC,
+                f"{self.path} is not a .params file of MXNet: its first bytes "
+                "are others.")
         self.take(8, "its head")
         # No array is shorter than its magic, and no name than its length.
         arrays = [self.array(f"array {row}")
                   for row in range(self.count("arrays", 4))]
         names = [self.name(row) for row in range(self.count("names", 8))]
         self.begin = self.at
-        if self.left:
-            raise self.fault(f"expected the end of the file, found "
-                             f"{self.left} more bytes")
+        self.check(not self.left, "expected the end of the file, found "
+                   f"{self.left} more bytes")
         names = names or [str(row) for row in range(len(arrays))]
-        if len(names) != len(arrays) or len(set(names)) != len(names):
-            raise ValueError(f"{self.path}: expected {len(arrays)} different "
-                             f"names, one for each array, found {len(names)}"
-                             f", {len(set(names))} of them different.")
+        require(len(arrays) == len(names) == len(set(names)), f"{self.path}: "
+                f"expected {len(arrays)} different names, one for each array, "
+                f"found {len(names)}, {len(set(names))} of them different.")
         return dict(zip(names, arrays))
 
-    def fault(self, problem):
-        """Return the error that names the file and the byte."""
-        return ValueError(f"{self.path}, byte {self.begin}: {problem}.")
+    def check(self, good, problem):
+        """Require something; else say the file, the byte and the problem."""
+        require(good, f"{self.path}, byte {self.begin}: {problem}.")
 
     def take(self, size, what):
         """Return the next bytes."""
         self.begin = self.at
-        if size > self.left:
-            raise self.fault(f"{what} takes {size} bytes, but the file ends "
-                             f"after {self.left}")
+        self.check(size <= self.left, f"{what} takes {size} bytes, but the "
+                   f"file ends after {self.left}")
         data = self.file.read(size)
-        if len(data) != size:
-            raise self.fault(f"{what} takes {size} bytes, but the file was "
-                             f"cut short after {len(data)} while it was read")
+        self.check(len(data) == size, f"{what} takes {size} bytes, but the "
+                   f"file was cut short after {len(data)} while it was read")
         self.left, self.at = self.left - size, self.at + size
         return data
 
@@ -132,9 +125,9 @@ class _Reader:
     def count(self, what, least):
         """Return a number of things that take at least so many bytes each."""
         [number] = self.numbers("Q", f"the number of {what}")
-        if number * least > self.left:
-            raise self.fault(f"expected at most {self.left // least} {what} "
-                             f"in what follows, found the number {number}")
+        self.check(number * least <= self.left, "expected at most "
+                   f"{self.left // least} {what} in what follows, found the "
+                   f"number {number}")
         return number
 
     def name(self, row):
@@ -144,45 +137,42 @@ class _Reader:
         try:
             return data.decode()
         except UnicodeDecodeError:
-            raise self.fault(f"name {row} is not UTF-8") from None
+            self.check(False, f"name {row} is not UTF-8")
 
     def array(self, what):
         """Return the next array."""
         [magic] = self.numbers("I", f"the magic of {what}")
-        if magic not in (_V1, _V2, _V3):
-            raise self.fault(f"expected the start of {what}, found {magic:#x}")
+        self.check(magic in (_V1, _V2, _V3), f"expected the start of {what}, "
+                   f"found {magic:#x}")
         if magic != _V1:
             [storage] = self.numbers("i", f"the storage type of {what}")
-            if storage != _DENSE:
-                raise self.fault(f"{what} is sparse (storage type {storage})"
-                                 ", and only dense arrays are read")
+            self.check(storage == _DENSE, f"{what} is sparse (storage type "
+                       f"{storage}), and only dense arrays are read")
         shape = self.shape(what, empty=magic == _V3)
         self.numbers("ii", f"the device of {what}")
         [kind] = self.numbers("i", f"the kind of {what}")
-        if kind not in _KINDS:
-            note = " (bfloat16)" if kind == _BFLOAT16 else ""
-            raise self.fault(f"{what} has numbers of kind {kind}{note}; "
-                             f"expected one of 0 to {max(_KINDS)}")
+        note = " (bfloat16)" if kind == _BFLOAT16 else ""
+        self.check(kind in _KINDS, f"{what} has numbers of kind {kind}{note}; "
+                   f"expected one of 0 to {max(_KINDS)}")
         return self.values(shape, np.dtype(_KINDS[kind]), what)
 
     def shape(self, what, empty):
         """Return the next shape; ``empty`` allows no axis, and axes of 0."""
         [axes] = self.numbers("i", f"the number of axes of {what}")
         least = 0 if empty else 1
-        if not least <= axes <= _MOST_AXES:
-            raise self.fault(f"{what} has {axes} axes; expected {least} to "
-                             f"{_MOST_AXES}")
+        self.check(least <= axes <= _MOST_AXES, f"{what} has {axes} axes; "
+                   f"expected {least} to {_MOST_AXES}")
         shape = self.numbers(f"{axes}q", f"the shape of {what}")
-        if min(shape, default=1) < least or math.prod(
-                max(side, 1) for side in shape) >= 1 << 48:
-            raise self.fault(f"{what} cannot have the shape {shape}")
+        size = math.prod(max(side, 1) for side in shape)
+        self.check(min(shape, default=1) >= least and size < 1 << 48,
+                   f"{what} cannot have the shape {shape}")
         return shape
 
     def values(self, shape, kind, what):
         """Return the numbers of an array."""
         data = self.take(math.prod(shape) * kind.itemsize,
                          f"{what} of shape {shape}")
-        if kind.kind == "b" and max(data, default=0) > 1:
-            raise self.fault(f"{what} has a truth value other than 0 and 1")
+        self.check(kind.kind != "b" or max(data, default=0) <= 1,
+                   f"{what} has a truth value other than 0 and 1")
         return np.frombuffer(data, kind).reshape(shape).astype(
             kind.newbyteorder("="))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import mxnet as mx
 
-from ... import config as configs
-from ... import models, weights
+from ... import config as configs, models, weights
+from ...config.base import require
 from ...files import one_line
 
 CLASS_HEADS = "class_heads."
@@ -30,13 +31,13 @@ class Transfer(NamedTuple):
         maps, see ``differing``.
     """
 
-    loaded: tuple
-    drawn: tuple
-    left: tuple
-    converted: tuple = ()
-    differing: tuple = ()
+    loaded: tuple[str, ...]
+    drawn: tuple[str, ...]
+    left: tuple[str, ...]
+    converted: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         rooms = sorted({name.split(".")[0] for name in self.drawn})
         rest = (f"; drawn anew: {len(self.drawn)}, in {', '.join(rooms)}"
                 if rooms else "")
@@ -49,7 +50,7 @@ class Transfer(NamedTuple):
                 f"tensors loaded{rest}{unused}")
 
 
-def start_from(net, path, classes, ctx=None):
+def start_from(net, path: str | Path, classes, ctx=None) -> Transfer:
     """Fill a network with all that fits of a weights file.
 
     A tensor fits if it has the same name and shape. What tells the classes
@@ -90,7 +91,7 @@ def start_from(net, path, classes, ctx=None):
                                         net.config.to_dict()))
 
 
-def settings_of(path, name):
+def settings_of(path: str | Path, name: str) -> dict:
     """Return what a preset needs for the weights of a network of its name.
 
     That network may have been pruned, or its backbone may be of the kind of
@@ -118,7 +119,7 @@ def settings_of(path, name):
     return fields
 
 
-def differing(theirs, ours):
+def differing(theirs: dict, ours: dict) -> tuple[str, ...]:
     """Return what two configurations say otherwise.
 
     Args:
@@ -140,7 +141,7 @@ def differing(theirs, ours):
                  for field, one, other in pairs if one != other)
 
 
-def check_body(net, tensors, path):
+def check_body(net, tensors: dict, path: str | Path) -> None:
     """Refuse tensors of other widths, or of another backbone.
 
     The few layers that happen to agree would not be worth starting from.
@@ -157,7 +158,6 @@ def check_body(net, tensors, path):
     for name, parameter in net._collect_params_with_prefix().items():
         if name in tensors and not name.split(".")[0].endswith("heads"):
             shape = tensors[name].shape
-            if shape != parameter.shape:
-                raise ValueError(
-                    f"{path} does not fit {net.config.name}: its {name} has "
-                    f"the shape {shape}, expected was {parameter.shape}")
+            require(shape == parameter.shape, f"{path} does not fit "
+                    f"{net.config.name}: its {name} has the shape {shape}, "
+                    f"expected was {parameter.shape}")

@@ -40,7 +40,7 @@ class Value(NamedTuple):
     parameter: object = None
 
     @property
-    def flat(self):
+    def flat(self) -> bool:
         """Whether it has a single cell, or no cells any more."""
         return all(side == 1 for side in self.shape[2:])
 
@@ -53,67 +53,48 @@ class Tracer:
         resizable: names of the blocks whose number of filters can be set;
             other layers keep theirs.
 
-    Its attributes are those of ``Channels``; tied channels are kept as a
-    forest, in which every channel knows a ``parent``.
+    Its attributes are those of ``Channels``.
     """
 
-    def __init__(self, net, resizable):
-        self.parameters = {one.name: one for one
-                           in net.collect_params().values()}
-        self.names = {}
-        for name, one in net._collect_params_with_prefix().items():
-            self.names.setdefault(one.name, name)
-        self.resizable = resizable
-        self.parent, self.fixed, self.added = [], set(), set()
-        self.weighing = set()
+    def __init__(self, net, resizable: set[str]):
+        self.parameters = dict(net.collect_params().items())
+        named = net._collect_params_with_prefix()    # a shared one: the first
+        self.names = {named[name].name: name for name in reversed(named)}
+        self.resizable, self.root = resizable, np.arange(0)
+        self.fixed, self.added, self.weighing = set(), set(), set()
         self.layers, self.axes, self.filters = {}, {}, set()
 
-    def visit(self, node, inputs, shape):
+    def visit(self, node: dict, inputs: list[Value], shape: tuple) -> Value:
         """Return the ``Value`` of a node of the graph, which has a shape."""
-        if node["op"] == "null":
+        op = node["op"]
+        if op == "null":
             return Value(None, shape, self.parameters.get(node["name"]))
-        return Value(self._channels(node["op"], node.get("attrs", {}), inputs,
-                                    shape), shape)
-
-    def _channels(self, op, attrs, inputs, shape):
         if op in ADDING | FILTERING:
-            return self._tie(inputs, op in ADDING)
+            return Value(self._tie(inputs, op in ADDING), shape)
         first = inputs[0].ids
         if op in KEEPING and first is not None and len(first) == shape[1]:
-            return first
+            return Value(first, shape)
         visit = getattr(self, f"_{op.lower()}", self._unknown)
-        return visit(inputs, attrs, shape[1:2])
+        return Value(visit(inputs, node.get("attrs", {}), shape[1:2]), shape)
 
-    def fix(self, value):
+    def fix(self, *values: Value) -> None:
         """Note that channels must stay in their number."""
-        if value.ids is not None:
-            self.fixed.update(value.ids)
-
-    def roots(self):
-        """Return, for every channel, the one that stands for those tied."""
-        return np.array([self._find(one) for one in range(len(self.parent))],
-                        dtype=int)
-
-    def _find(self, one):
-        while self.parent[one] != one:
-            self.parent[one] = self.parent[self.parent[one]]
-            one = self.parent[one]
-        return one
+        for value in values:
+            self.fixed.update(() if value.ids is None else value.ids)
 
     def _fresh(self, count):
-        start = len(self.parent)
-        self.parent.extend(range(start, start + count))
-        return np.arange(start, start + count)
+        ids = len(self.root) + np.arange(count)
+        self.root = np.append(self.root, ids)
+        return ids
 
     def _unknown(self, inputs, *_):
-        for value in inputs:
-            self.fix(value)
+        self.fix(*inputs)
 
     def _unite(self, first, second, added):
-        for one, other in zip(map(self._find, first),
-                              map(self._find, second)):
+        for pair in zip(first, second):
+            one, other = self.root[list(pair)]
             if one != other:
-                self.parent[other] = one
+                self.root[self.root == other] = one
                 if added:
                     self.added.add(one)
 
@@ -142,22 +123,19 @@ class Tracer:
             self.fixed.update(ids)
         return ids
 
-    def _convolution(self, inputs, attrs, count):
+    def _convolution(self, inputs, attrs, count, axis=0):
         data, weight, *bias = inputs
         groups = int(attrs.get("num_group", 1))
         if groups == 1:
-            return self._layer(*count, data, weight, bias)
-        if groups != count[0] or weight.shape[1] != 1:
+            return self._layer(*count, data, weight, bias, axis)
+        if axis or groups != count[0] or weight.shape[1] != 1:
             return self._unknown([data])
         for one in (weight, *bias):     # a filter for each channel
             self._use(one.parameter, 0, data.ids, True)
         return data.ids
 
-    def _deconvolution(self, inputs, attrs, count):
-        data, weight, *bias = inputs
-        if int(attrs.get("num_group", 1)) != 1:
-            return self._unknown([data])
-        return self._layer(*count, data, weight, bias, axis=1)
+    def _deconvolution(self, *visited):
+        return self._convolution(*visited, axis=1)
 
     def _fullyconnected(self, inputs, attrs, count):
         data, weight, *bias = inputs
@@ -224,16 +202,16 @@ class Channels(NamedTuple):
     gates: layers that only weigh the channels of other ones.
     """
 
-    layers: dict
-    axes: dict
-    filters: set
+    layers: dict[str, np.ndarray]
+    axes: dict[str, dict[int, np.ndarray]]
+    filters: set[tuple[str, int]]
     root: np.ndarray
-    fixed: frozenset
-    added: frozenset
-    gates: frozenset
+    fixed: frozenset[int]
+    added: frozenset[int]
+    gates: frozenset[str]
 
 
-def trace(net):
+def trace(net) -> Channels:
     """Follow every channel through a network.
 
     An operation that is not known here keeps the number of its channels:
@@ -259,12 +237,10 @@ def trace(net):
         values[name] = tracer.visit(
             node, [values[source["name"]] for source in node["from"]],
             output_shape(node, shapes))
-    for output in outputs:
-        tracer.fix(values[output.name])
-    root = tracer.roots()
+    tracer.fix(*(values[output.name] for output in outputs))
     gates = (name for name, ids in tracer.layers.items()
              if tracer.weighing.issuperset(ids))
-    return Channels(tracer.layers, tracer.axes, tracer.filters, root,
-                    frozenset(root[list(tracer.fixed)]),
-                    frozenset(root[list(tracer.added)]),
-                    frozenset(gates))
+    fixed, added = (frozenset(tracer.root[list(ids)])
+                    for ids in (tracer.fixed, tracer.added))
+    return Channels(tracer.layers, tracer.axes, tracer.filters, tracer.root,
+                    fixed, added, frozenset(gates))

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...blocks import ALIGNED
-from ...weights import parameter_arrays
-from .channels import trace
+from ...config.base import require
+from .channels import Channels, trace
 
 SCOPES = ("layer", "global")
 
@@ -29,12 +29,12 @@ class Group(NamedTuple):
         layer; where layers are added, the mean over them.
     """
 
-    layers: tuple
+    layers: tuple[str, ...]
     roots: np.ndarray
     scores: np.ndarray
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the first layer."""
         return self.layers[0]
 
@@ -44,20 +44,25 @@ class PruningPlan(NamedTuple):
 
     channels: ``Channels`` of the network.
     gone: roots of the channels that go.
-    widths: layer -> (filters before, filters after), where they differ.
     """
 
-    channels: object
+    channels: Channels
     gone: np.ndarray
-    widths: dict
 
-    def keeps(self, ids):
+    def keeps(self, ids: np.ndarray) -> np.ndarray:
         """Return (n,) bool, True for the channels that stay."""
         return ~np.isin(self.channels.root[ids], self.gone)
 
+    @property
+    def widths(self) -> dict[str, tuple[int, int]]:
+        """Layer -> (filters before, filters after), where they differ."""
+        return {name: (len(ids), int(self.keeps(ids).sum()))
+                for name, ids in self.channels.layers.items()
+                if not self.keeps(ids).all()}
 
-def filter_groups(net, layers=("*",), protect=(), shortcuts=False,
-                  channels=None):
+
+def filter_groups(net, layers=("*",), protect=(), shortcuts: bool = False,
+                  channels: Channels | None = None) -> list[Group]:
     """Find what can be pruned, and how much each filter weighs.
 
     What the outputs need in number, the heads, is never among it.
@@ -78,13 +83,13 @@ def filter_groups(net, layers=("*",), protect=(), shortcuts=False,
     """
     found = channels or trace(net)
     for name, patterns in (("layers", layers), ("protect", protect)):
-        if isinstance(patterns, str):
-            raise ValueError(f"{name} must be a list of patterns, found "
-                             f"{patterns!r}")
+        require(not isinstance(patterns, str), f"{name} must be a list of "
+                f"patterns, found {patterns!r}")
+    names = list(found.layers)
     for pattern in (*layers, *protect):
-        if not any(fnmatchcase(name, pattern) for name in found.layers):
-            raise ValueError(f"{net.config.name} has no layer {pattern!r}; "
-                             f"they are called {_examples(found.layers)}")
+        require(_fits(names, [pattern]), f"{net.config.name} has no layer "
+                f"{pattern!r}; they are called "
+                f"{', '.join(map(repr, names[:3]))} to {names[-1]!r}")
     weights = _filter_weights(net, found)
     groups = []
     for names, roots in _tied(found):
@@ -98,8 +103,9 @@ def filter_groups(net, layers=("*",), protect=(), shortcuts=False,
     return groups
 
 
-def plan_pruning(net, ratio, layers=("*",), protect=(), scope="layer",
-                 shortcuts=False, multiple=ALIGNED):
+def plan_pruning(net, ratio: float | Mapping[str, float], layers=("*",),
+                 protect=(), scope: str = "layer", shortcuts: bool = False,
+                 multiple: int = ALIGNED) -> PruningPlan:
     """Choose the filters that are to go.
 
     Args:
@@ -121,40 +127,30 @@ def plan_pruning(net, ratio, layers=("*",), protect=(), scope="layer",
         ValueError: the ratio would empty a layer or removes nothing, or a
             pattern fits no layer.
     """
-    if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, found "
-                         f"{scope!r}")
-    if not isinstance(multiple, Integral) or multiple < 1:
-        raise ValueError("multiple must be a whole number of at least 1, "
-                         f"found {multiple!r}")
-    for one in ratio.values() if isinstance(ratio, Mapping) else [ratio]:
-        if not isinstance(one, Real):
-            raise ValueError("ratio must be a number from 0 to below 1, or "
-                             f"{{pattern: number}}, found {ratio!r}")
-    if isinstance(ratio, Mapping):
+    require(scope in SCOPES, f"scope must be one of {', '.join(SCOPES)}, "
+            f"found {scope!r}")
+    require(isinstance(multiple, Integral) and multiple >= 1, "multiple must "
+            f"be a whole number of at least 1, found {multiple!r}")
+    ratios = ratio if isinstance(ratio, Mapping) else {"*": ratio}
+    require(all(isinstance(one, Real) for one in ratios.values()), "ratio "
+            "must be a number from 0 to below 1, or {pattern: number}, found "
+            f"{ratio!r}")
+    if ratios is ratio:
         layers = tuple(ratio)
     channels = trace(net)
     groups = filter_groups(net, layers, protect, shortcuts, channels)
-    if not groups:
-        raise ValueError(f"{net.config.name}: no layer is left to prune")
+    require(groups, f"{net.config.name}: no layer is left to prune")
     counts = (_over_all(groups, ratio) if scope == "global" else
-              [_in_layer(group, _ratio_of(group, ratio)) for group in groups])
+              [_in_layer(group, ratios) for group in groups])
     gone = [group.roots[np.argsort(group.scores, kind="stable")[
         :round_removed(len(group.roots), count, multiple)]]
         for group, count in zip(groups, counts)]
-    plan = PruningPlan(channels, np.concatenate(gone), {})
-    plan.widths.update(_widths(plan))
-    if not plan.widths:
-        most = max(len(group.roots) for group in groups)
-        raise ValueError(f"ratio {ratio} removes no filter: the widest of "
-                         f"the {len(groups)} layers has {most}, and what is "
-                         f"left is rounded to multiples of {multiple}")
+    plan = PruningPlan(channels, np.concatenate(gone))
+    most = max(len(group.roots) for group in groups)
+    require(plan.widths, f"ratio {ratio} removes no filter: the widest of the "
+            f"{len(groups)} layers has {most}, and what is left is rounded to "
+            f"multiples of {multiple}")
     return plan
-
-
-def _examples(names):
-    names = list(names)
-    return f"{', '.join(map(repr, names[:3]))} to {names[-1]!r}"
 
 
 def _fits(names, patterns):
@@ -164,12 +160,11 @@ def _fits(names, patterns):
 
 def _filter_weights(net, found):
     """Return {layer: mean absolute weight of each filter}."""
-    arrays = parameter_arrays(net)
     parameters = net._collect_params_with_prefix()
     weights = {}
     for name in found.layers:
-        array, own = (values[f"{name}.weight"]
-                      for values in (arrays, parameters))
+        own = parameters[f"{name}.weight"]
+        array = own.list_data()[0].asnumpy()
         axis = 0 if (own.name, 0) in found.filters else 1
         others = tuple(k for k in range(array.ndim) if k != axis)
         weights[name] = np.abs(array).mean(axis=others)
@@ -200,21 +195,14 @@ def _scores(members, roots):
     return total / count
 
 
-def _ratio_of(group, ratio):
-    if not isinstance(ratio, Mapping):
-        return ratio
-    return next(value for pattern, value in ratio.items()
-                if _fits(group.layers, [pattern]))
-
-
-def _in_layer(group, ratio):
-    """Return how many filters of a layer go."""
+def _in_layer(group, ratios):
+    """Return how many filters of a layer go, by {pattern: ratio}."""
     total = len(group.roots)
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"ratio must be from 0 to below 1, found {ratio}")
-    if ratio == 1:
-        raise ValueError(f"ratio {ratio:g} would empty layer {group.name}, "
-                         f"which has {total} filters")
+    ratio = next(value for pattern, value in ratios.items()
+                 if _fits(group.layers, [pattern]))
+    require(0 <= ratio <= 1, f"ratio must be from 0 to below 1, found {ratio}")
+    require(ratio < 1, f"ratio 1 would empty layer {group.name}, "
+            f"which has {total} filters")
     return int(ratio * total)
 
 
@@ -223,28 +211,22 @@ def _over_all(groups, ratio):
 
     The best filter of each layer stays.
     """
-    if isinstance(ratio, Mapping) or not 0 <= ratio <= 1:
-        raise ValueError("ratio must be a number from 0 to below 1 where the "
-                         f"scope is global, found {ratio}")
+    require(not isinstance(ratio, Mapping) and 0 <= ratio <= 1, "ratio must "
+            "be a number from 0 to below 1 where the scope is global, found "
+            f"{ratio}")
     scores = np.concatenate([np.sort(group.scores)[:-1] for group in groups])
     owner = np.repeat(range(len(groups)),
                       [len(group.roots) - 1 for group in groups])
-    count = int(ratio * (len(scores) + len(groups)))
-    if count > len(scores):
-        raise ValueError(f"ratio {ratio:g} would empty a layer: of "
-                         f"{len(scores) + len(groups)} filters in "
-                         f"{len(groups)} layers, {count} are to go")
+    total = len(scores) + len(groups)
+    count = int(ratio * total)
+    require(count <= len(scores), f"ratio {float(ratio):g} would empty a "
+            f"layer: of {total} filters in {len(groups)} layers, {count} are "
+            "to go")
     smallest = owner[np.argsort(scores, kind="stable")[:count]]
     return np.bincount(smallest, minlength=len(groups)).tolist()
 
 
-def round_removed(total, count, multiple):
+def round_removed(total: int, count: int, multiple: int) -> int:
     """Return how many go so that a multiple is left, of at least one."""
     left = int((total - count) / multiple + 0.5) * multiple
     return total - min(total, max(multiple, left))
-
-
-def _widths(plan):
-    found = {name: (len(ids), int(plan.keeps(ids).sum()))
-             for name, ids in plan.channels.layers.items()}
-    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ... import models, weights
+from ...config.base import require
 from ...detection import Detector
 from ...evaluation import class_numbers, evaluate_dataset
 from ..runs.long_run import run_training
-from .choosing import filter_groups, plan_pruning
+from .choosing import PruningPlan, filter_groups, plan_pruning
 
 
-def cut(net, plan):
+def cut(net, plan: PruningPlan):
     """Return a network without the filters of a plan.
 
     Everything else is kept, the running statistics of normalisations too.
@@ -37,7 +39,7 @@ def cut(net, plan):
     return with_tensors(net, config, tensors)
 
 
-def masked(net, plan):
+def masked(net, plan: PruningPlan):
     """Return a network of the same shape, with the filters at zero.
 
     With a filter go its bias and the factors of the normalisations that its
@@ -62,7 +64,7 @@ def masked(net, plan):
     return with_tensors(net, net.config, tensors)
 
 
-def with_tensors(net, config, tensors):
+def with_tensors(net, config, tensors: dict):
     """Return a new network with these numbers, where the old one is."""
     device = next(iter(net.collect_params().values())).list_ctx()[0]
     new = models.build(config)
@@ -88,7 +90,8 @@ class Sensitivity(NamedTuple):
     AP: float
 
 
-def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
+def scan(net, classes, judged, ratios=RATIOS, note=None,
+         **wishes) -> list[Sensitivity]:
     """Judge a network with each layer pruned by itself, and nothing trained.
 
     Args:
@@ -107,20 +110,17 @@ def scan(net, classes, judged, ratios=RATIOS, note=None, **wishes):
             or a pattern fits no layer.
     """
     for ratio in ratios:
-        if not 0 < ratio < 1:
-            raise ValueError("ratios of a scan must be between 0 and 1, "
-                             f"found {ratio:g}")
+        require(0 < ratio < 1, "ratios of a scan must be between 0 and 1, "
+                f"found {float(ratio):g}")
     tasks = [(group, ratio) for group in filter_groups(net, **wishes)
              for ratio in ratios if int(ratio * len(group.roots)) >= 1]
-    if not tasks:
-        raise ValueError(f"{net.config.name}: no layer may lose filters, or "
-                         f"none has enough for ratio {max(ratios):g}")
+    require(tasks, f"{net.config.name}: no layer may lose filters, or none "
+            f"has enough for ratio {float(max(ratios)):g}")
     rows = []
     for group, ratio in tasks:
         plan = plan_pruning(net, ratio, [group.name], multiple=1,
                             shortcuts=wishes.get("shortcuts", False))
-        zeroed = masked(net, plan)
-        result = evaluate_dataset(Detector(zeroed, classes), judged)
+        result = evaluate_dataset(Detector(masked(net, plan), classes), judged)
         rows.append(Sensitivity(group.name, len(group.roots), ratio,
                                 result.AP))
         if note:
@@ -146,7 +146,8 @@ class Row(NamedTuple):
     AP50: float
 
 
-def measure(net, classes, dataset, stage="", latency=None):
+def measure(net, classes, dataset, stage: str = "",
+            latency: float | None = None) -> Row:
     """Say what a network costs and what it is worth.
 
     Args:
@@ -167,8 +168,8 @@ def measure(net, classes, dataset, stage="", latency=None):
 
 
 def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
-                    steps=1, folder=None, note=None, progress=False,
-                    **wishes):
+                    steps: int = 1, folder: str | Path | None = None,
+                    note=None, progress: bool = False, **wishes) -> tuple:
     """Prune a network and train what is left, as often as asked for.
 
     Args:
@@ -194,14 +195,12 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
             left for; the data to train on have other classes, or have them
             in another order; steps is below 1.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, found {steps}")
+    require(steps >= 1, f"steps must be at least 1, found {steps}")
     numbers = class_numbers(classes, dataset.classes)
-    if settings is not None and list(numbers) != sorted(numbers):
-        raise ValueError("the data to train on must have the classes in the "
-                         f"order {','.join(classes)}, found "
-                         f"{','.join(dataset.classes)}; only= changes it")
     if settings is not None:
+        require(list(numbers) == sorted(numbers), "the data to train on must "
+                f"have the classes in the order {','.join(classes)}, found "
+                f"{','.join(dataset.classes)}; only= changes it")
         settings.check_resize(net.config)
     rows = []
 
@@ -220,8 +219,9 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
             net = run_training(net, dataset, settings, progress=progress,
                                ctx=_device(net)).net
             look(f"trained {step}", rows[-1].latency)
-        if folder:
-            _save(folder, step, net, classes, rows)
+        for name in (f"step-{step}", "model") if folder else ():
+            weights.save_weights(f"{folder}/{name}.safetensors", net, classes,
+                                 pruning=[row._asdict() for row in rows])
     return net, rows
 
 
@@ -237,10 +237,3 @@ def _next_plan(net, ratio, step, steps, folder, wishes):
 
 def _device(net):
     return next(iter(net.collect_params().values())).list_ctx()[0]
-
-
-def _save(folder, step, net, classes, rows):
-    """Save a network under the number of its step, and as the last one."""
-    for name in (f"step-{step}", "model"):
-        weights.save_weights(f"{folder}/{name}.safetensors", net, classes,
-                             pruning=[row._asdict() for row in rows])

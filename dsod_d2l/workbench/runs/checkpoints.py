@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...config.base import require
 from ...weights import fill, load_tensors, parameter_arrays, save_tensors
 
 NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -22,7 +23,8 @@ def _flat(state):
     return list(state) if isinstance(state, (list, tuple)) else [state]
 
 
-def save_checkpoint(folder, step, net, trainer, facts, keep=2, extra=None):
+def save_checkpoint(folder: str | Path, step: int, net, trainer, facts: dict,
+                    keep: int = 2, extra: dict | None = None) -> Path:
     """Write everything a run needs to go on, and drop the oldest files.
 
     Args:
@@ -62,7 +64,7 @@ def _drop(paths, newest, keep):
         path.unlink(missing_ok=True)
 
 
-def list_checkpoints(folder):
+def list_checkpoints(folder: str | Path) -> list[Path]:
     """Return the checkpoint files of a folder, oldest first."""
     found = [path for path in Path(folder).glob("step-*.safetensors")
              if NAME.fullmatch(path.name)]
@@ -75,11 +77,11 @@ class Checkpoint(NamedTuple):
     path: Path
     step: int
     facts: dict
-    counts: dict
-    tensors: dict
+    counts: dict[int, int]
+    tensors: dict[str, np.ndarray]
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a file of ``save_checkpoint``; return a ``Checkpoint``.
 
     Raises:
@@ -92,16 +94,16 @@ def read_checkpoint(path):
         facts = json.loads(tensors.pop("facts").tobytes())
     except (KeyError, ValueError, RecursionError):
         facts = None
-    if not (type(step) is int and isinstance(counts, dict)
+    require(type(step) is int and isinstance(counts, dict)
             and isinstance(facts, dict)
             and all(key.isdecimal() and len(key) < 10 and type(value) is int
-                    for key, value in counts.items())):
-        raise ValueError(f"{path} is no training checkpoint")
+                    for key, value in counts.items()),
+            f"{path} is no training checkpoint")
     counts = {int(key): value for key, value in counts.items()}
     return Checkpoint(Path(path), step, facts, counts, tensors)
 
 
-def restore_checkpoint(checkpoint, net, trainer):
+def restore_checkpoint(checkpoint: Checkpoint, net, trainer) -> None:
     """Put a network and its trainer back to where a run was saved.
 
     Raises:
@@ -111,10 +113,9 @@ def restore_checkpoint(checkpoint, net, trainer):
     for index, parameter in enumerate(trainer._params):
         saved = named(checkpoint.tensors, f"optimiser/{index}/")
         parts = [saved[key] for key in sorted(saved)]
+        forms = [(part.shape, part.dtype.kind) for part in parts]
         for arrays in optimiser_states(trainer, index) if parts else ():
-            if [(array.shape, "f") for array in arrays] != [
-                    (part.shape, part.dtype.kind) for part in parts]:
-                raise ValueError(
+            require(forms == [(array.shape, "f") for array in arrays],
                     f"{checkpoint.path} does not fit this run: the "
                     f"optimiser's state of {parameter.name} has another form")
             for array, value in zip(arrays, parts):
@@ -122,13 +123,13 @@ def restore_checkpoint(checkpoint, net, trainer):
     set_counts(trainer, checkpoint.counts)
 
 
-def named(tensors, head):
+def named(tensors: dict[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
     """Return those tensors whose names have a head, without it."""
     return {name[len(head):]: array for name, array in tensors.items()
             if name.startswith(head)}
 
 
-def optimiser_states(trainer, index):
+def optimiser_states(trainer, index: int) -> list[list]:
     """Return the optimiser's arrays of one parameter, a list a device.
 
     What the optimiser makes of a parameter at its first step is made now.
@@ -144,7 +145,7 @@ def optimiser_states(trainer, index):
     return found
 
 
-def set_counts(trainer, counts):
+def set_counts(trainer, counts: dict[int, int]) -> None:
     """Let an optimiser count its steps on from {parameter: steps done}."""
     optimiser = trainer._optimizer
     for context in trainer._contexts:

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import mxnet as mx
 import numpy as np
@@ -47,7 +48,7 @@ class Team:
         self.rank, self.workers = self.store.rank, self.store.num_workers
         self.heard_at, self._keys = time.monotonic(), set()
 
-    def total(self, values):
+    def total(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of an array of float32 over all workers."""
         values = np.asarray(values, np.float32)
         array = mx.nd.array(values.ravel())
@@ -60,13 +61,13 @@ class Team:
         self.heard_at = time.monotonic()
         return found
 
-    def told(self, heard):
+    def told(self, heard: list[int]) -> int | None:
         """Return the signal to stop at, if any worker has heard one."""
         if not self.total([len(heard)])[0]:
             return None
         return heard[0] if heard else signal.SIGTERM
 
-    def align(self, run):
+    def align(self, run) -> None:
         """Bring all workers to where the first one is."""
         # The store starts with the weights of the first and hands them out.
         # Left to the first step, that could still be under way when the
@@ -88,17 +89,16 @@ class Team:
 
     def _of_first(self, values):
         """Return what the first worker has for these values."""
-        values = np.asarray(values, np.float32)
-        return self.total(values if self.rank == 0 else 0 * values)
+        return self.total(np.asarray(values, np.float32) * (self.rank == 0))
 
 
-def is_worker():
+def is_worker() -> bool:
     """Say whether this process was started as one of several workers."""
     return os.environ.get(ROLE) == "worker"
 
 
 @contextlib.contextmanager
-def joined(patience):
+def joined(patience: float) -> Iterator[Team]:
     """Be one of the workers.
 
     A worker that fails leaves at once: the others, who wait for its
@@ -125,18 +125,11 @@ def joined(patience):
             team[0].store.handle, ctypes.c_int(0)))
         raise
     finally:
-        _leave(team[0])
-
-
-def _leave(team):
-    """Free the store now: its threads must not outlive the interpreter.
-
-    MXNet waits for the other workers there, unless it was told not to.
-    """
-    store, empty = team.store, ctypes.c_void_p()
-    check_call(_LIB.MXKVStoreFree(store.handle))
-    store.handle = empty                # freed again when Python ends: nothing
-    team.heard_at = float("inf")
+        # Freed now, as its threads must not outlive the interpreter. MXNet
+        # waits for the other workers there, unless it was told not to.
+        check_call(_LIB.MXKVStoreFree(team[0].store.handle))
+        team[0].store.handle = ctypes.c_void_p()    # Python frees it again
+        team[0].heard_at = float("inf")
 
 
 def _watch(team, start, patience):

@@ -12,14 +12,15 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
-from ... import anchors as anchor_maths
-from ... import boxes, training, weights
+from ... import anchors as anchor_maths, boxes, training, weights
 from . import run_folder
 from .parallel import Devices, set_norms
 from .precision import Average, lowered
@@ -41,7 +42,7 @@ class Stopped(KeyboardInterrupt):
         resumable: whether a checkpoint is there to go on from.
     """
 
-    def __init__(self, signum, done, resumable=False):
+    def __init__(self, signum: int, done: str, resumable: bool = False):
         super().__init__(done + "; resume=True goes on from there"
                          if resumable else done)
         self.signum, self.done = int(signum), done
@@ -49,7 +50,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def listening():
+def listening() -> Iterator[list[int]]:
     """Note the first SIGINT or SIGTERM, rather than stop at once.
 
     The next one does what it always does. Outside the main thread, where
@@ -83,8 +84,10 @@ def listening():
         restore()
 
 
-def run_training(net, dataset, settings, folder=None, resume=False, ctx=None,
-                 progress=True, callbacks=(), validation=None, team=None):
+def run_training(net, dataset, settings, folder: str | Path | None = None,
+                 resume: bool = False, ctx=None, progress: bool = True,
+                 callbacks: Iterable[Callable] = (), validation=None,
+                 team=None) -> training.Fitted:
     """Train a network from scratch, or go on where a run was stopped.
 
     Args:
@@ -127,7 +130,8 @@ class LongRun(training.Run):
     """
 
     def __init__(self, net, dataset, settings, ctx=None, validation=None,
-                 folder=None, resume=False, progress=True, team=None):
+                 folder: Path | None = None, resume: bool = False,
+                 progress: bool = True, team=None):
         self.devices = Devices(ctx or mx.cpu(), settings, team)
         super().__init__(net, dataset, settings, self.devices.contexts[0],
                          validation)
@@ -140,11 +144,11 @@ class LongRun(training.Run):
         self.heard, self.signum, self.average = [], None, None
 
     @property
-    def scale(self):
+    def scale(self) -> int:
         """What the loss is multiplied by."""
         return self.devices.scale.value
 
-    def begin(self):
+    def begin(self) -> None:
         """Get ready; go on from the newest checkpoint if asked to."""
         super().begin()
         if self.settings.average:
@@ -161,7 +165,7 @@ class LongRun(training.Run):
             lowered(self.net, self.settings.precision), self.settings)
 
     @contextlib.contextmanager
-    def batches(self):
+    def batches(self) -> Iterator:
         """Give the batches; listen to signals and show a bar meanwhile."""
         with listening() as self.heard, tqdm(
                 total=self.settings.steps, initial=self.step, unit="step",
@@ -169,12 +173,12 @@ class LongRun(training.Run):
                 super().batches()) as batches:
             yield batches
 
-    def stop(self):
+    def stop(self) -> bool:
         """Say whether any process has heard a signal."""
         self.signum = self.team.told(self.heard)
         return self.signum is not None
 
-    def backward(self, batch):
+    def backward(self, batch) -> np.ndarray:
         """Add the gradients of one batch, divided among the devices."""
         if self.devices.plain:
             return super().backward(batch)
@@ -190,15 +194,14 @@ class LongRun(training.Run):
     def accepts(self, losses, norm, sources):
         """Say whether to do the step, which float16 may be too small for."""
         scale = self.devices.scale
-        if (scale.active and np.isfinite(losses).all()
-                and scale.overflowed(norm)):
+        if np.isfinite(losses).all() and scale.overflowed(norm):
             _log.warning("Step %d: a gradient is too large for float16. The "
                          "step is left out, and the loss multiplied by %d "
                          "from now on.", self.step + 1, scale.value)
             return False
         return super().accepts(losses, norm, sources)
 
-    def judge(self, row):
+    def judge(self, row: dict) -> None:
         """Evaluate the average of the weights, if there is one."""
         with (self.average.in_place() if self.average
               else contextlib.nullcontext()):
@@ -207,7 +210,7 @@ class LongRun(training.Run):
             with run_folder.forgiving(self):
                 run_folder.save_best(self)
 
-    def after_step(self, row):
+    def after_step(self, row: dict) -> None:
         """Save where the settings ask for it."""
         every = self.settings.checkpoint_every
         if self.step == self.settings.steps or (
@@ -218,15 +221,21 @@ class LongRun(training.Run):
         self.bar.update()
         self.bar.set_postfix(loss=f"{row['loss']:.3f}", AP=best)
 
-    def end(self):
-        """Save and judge what the run leaves; say if it was stopped."""
+    def end(self) -> None:
+        """Save and judge what the run leaves; raise if it was stopped."""
         signum = self.signum or next(iter(self.heard), None)
+        complete = self.step == self.settings.steps
         if signum:
             run_folder.save(self)
-        if self.step == self.settings.steps:
+        if complete:
             self._finish()
         if signum:
-            self._say_stopped(signum)
+            where = (": the run is complete" if complete
+                     else f", saved in {self.folder}" if self.folder
+                     else "; without a folder nothing is saved")
+            raise Stopped(signum, f"stopped after step {self.step} of "
+                          f"{self.settings.steps}{where}",
+                          resumable=bool(self.folder and not complete))
 
     def _finish(self):
         """Put the best model into the network, save it, and judge a zero."""
@@ -242,21 +251,11 @@ class LongRun(training.Run):
                                      self.settings):
                 _log.warning("AP is 0: %s.", sentence)
 
-    def _say_stopped(self, signum):
-        """Raise ``Stopped``, with what there is to go on from."""
-        complete = self.step == self.settings.steps
-        where = (": the run is complete" if complete
-                 else f", saved in {self.folder}" if self.folder
-                 else "; without a folder nothing is saved")
-        raise Stopped(signum, f"stopped after step {self.step} of "
-                      f"{self.settings.steps}{where}",
-                      resumable=bool(self.folder and not complete))
-
 
 SAMPLES = 64      # images that are looked at
 
 
-def diagnose(detector, dataset, settings):
+def diagnose(detector, dataset, settings) -> list[str]:
     """Return sentences on why a detector may have an AP of 0.
 
     Args:
@@ -271,9 +270,8 @@ def diagnose(detector, dataset, settings):
     objects = [box for sample in samples for box in sample.boxes]
     if not objects:
         return ["the images judged hold no object"]
-    overlaps = boxes.iou(np.array(objects),
-                         anchor_maths.anchors_for(detector.config))
-    best = overlaps.max(axis=1)
+    best = boxes.iou(np.array(objects),
+                     anchor_maths.anchors_for(detector.config)).max(axis=1)
     missed = (best < settings.match_threshold).mean()
     found = [f"no anchor reaches {missed:.0%} of the objects at IoU "
              f"{settings.match_threshold:g} (their best IoU is "

@@ -10,6 +10,7 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 from mxnet.gluon.contrib.nn import SyncBatchNorm
 
+from ...config.base import require
 from ...datasets.loader import Batch
 from ...training import graph_inputs
 from .precision import LossScale, check_precision
@@ -23,15 +24,15 @@ class Alone:
 
     rank, workers, store = 0, 1, None
 
-    def total(self, values):
+    def total(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of an array over all processes."""
         return values
 
-    def told(self, heard):
+    def told(self, heard: list[int]) -> int | None:
         """Return the first of the signals heard by any process, or None."""
         return heard[0] if heard else None
 
-    def align(self, run):
+    def align(self, run) -> None:
         """Bring the runs of all processes to where the first one is."""
 
 
@@ -61,15 +62,12 @@ class Devices:
             contexts, (list, tuple)) else [contexts]
         self.settings, self.team = settings, team or Alone()
         each, here = len(self.contexts), self.team.workers
-        if not each:
-            raise ValueError("there must be a device to train on, found none")
+        require(each, "there must be a device to train on, found none")
         self.parts = each * here
-        if settings.batch_size % self.parts:
-            where = (f" ({here} of the processes, {each} in each)"
-                     if here > 1 else "")
-            raise ValueError(
-                f"a batch of {settings.batch_size} images cannot be divided "
-                f"evenly among {self.parts} devices{where}")
+        where = f" ({here} of the processes, {each} in each)" * (here > 1)
+        require(settings.batch_size % self.parts == 0, "a batch of "
+                f"{settings.batch_size} images cannot be divided evenly "
+                f"among {self.parts} devices{where}")
         check_precision(settings.precision, self.contexts[0])
         self.scale = LossScale(settings.precision)
         self.plain = self.parts == 1 and not self.scale.active
@@ -89,7 +87,7 @@ class Devices:
             return "local" if on_cpu else "device"
         return self.team.store
 
-    def backward(self, graph, batch):
+    def backward(self, graph, batch: Batch) -> np.ndarray:
         """Add the gradients of one batch on each device.
 
         Args:
@@ -102,7 +100,9 @@ class Devices:
             Classification and localisation loss of the whole batch, (2,).
         """
         weight, losses, counts = self.settings.localisation_weight, [], []
-        parts = self._divided(batch)
+        rows = len(batch.images) // len(self.contexts)
+        parts = [Batch(*(part[k:k + rows] for part in batch))
+                 for k in range(0, len(batch.images), rows)]
         # All of them before the first graph: a normalisation over the devices
         # that waits for the next one would keep its arrays from coming.
         inputs = [graph_inputs(*one) for one in zip(parts, self.contexts)]
@@ -121,26 +121,18 @@ class Devices:
         values = [[row[0].asscalar(), row[1].asscalar()] for row in losses]
         return self.team.total(np.array(shares) @ np.array(values, float))
 
-    def _divided(self, batch):
-        """Return the ``Batch`` of each device."""
-        rows = len(batch.images) // len(self.contexts)
-        return [Batch(*(part[k:k + rows] for part in batch))
-                for k in range(0, len(batch.images), rows)]
-
-    def shares(self, counts):
+    def shares(self, counts) -> list[float]:
         """Return how much each part and step weighs in the loss.
 
         Args:
             counts: (parts, steps) positives of the parts of this process.
         """
-        if self.parts == 1:
-            return [1.0] * np.size(counts)
         counts = np.array(counts, float)
         whole = self.team.total(counts.sum(axis=0))
         return (np.maximum(counts, 1) / np.maximum(whole, 1)).ravel().tolist()
 
 
-def set_norms(net, contexts):
+def set_norms(net: gluon.Block, contexts: list) -> None:
     """Let batch normalisation see one device, or all of them at once.
 
     Args:
@@ -157,30 +149,19 @@ def set_norms(net, contexts):
     if count == 1 and not any(isinstance(block, SyncBatchNorm)
                               for block in blocks):
         return
-    if (count > 1 and contexts[0].device_type == "cpu"
-            and int(os.environ.get(COPIES, 4)) < MANY):
-        raise ValueError(
+    require(count == 1 or contexts[0].device_type != "cpu"
+            or int(os.environ.get(COPIES, 4)) >= MANY,
             "synchronised normalisation on contexts of the CPU would stall: "
             f"set {COPIES}=4096 in the environment before MXNet is used")
     for block in blocks:
         if isinstance(block, nn.BatchNorm):
-            _set_norm(block, count)
+            # The two classes differ in no more than the operator. The devices
+            # find each other by the key; MXNet keeps it, with their number,
+            # as long as the process lives.
+            own = ({"ndev": count, "key": f"{block.prefix}{count}"}
+                   if count > 1 else {"axis": 1})
+            block.__class__ = SyncBatchNorm if count > 1 else nn.BatchNorm
+            block._kwargs = {**own, **{name: block._kwargs[name] for name in (
+                "eps", "momentum", "fix_gamma", "use_global_stats")}}
         if isinstance(block, gluon.HybridBlock):
             block._clear_cached_op()        # it holds the operators of before
-
-
-def _set_norm(layer, count):
-    """Let a layer use the other operator: the two classes differ in no more.
-
-    The key is what the devices find each other by; MXNet keeps it, with the
-    number of devices, as long as the process lives.
-    """
-    kept = {name: layer._kwargs[name] for name in
-            ("eps", "momentum", "fix_gamma", "use_global_stats")}
-    if count > 1:
-        layer.__class__ = SyncBatchNorm
-        layer._kwargs = {**kept, "ndev": count,
-                         "key": f"{layer.prefix}{count}"}
-    else:
-        layer.__class__ = nn.BatchNorm
-        layer._kwargs = {"axis": 1, **kept}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import mxnet as mx
 import numpy as np
 
+from ...models import count_parameters
+from ...models.summary import graph_shapes
 from ...training import learning_rate
 
 FLOAT = 4                      # bytes
 
 
-def plan_run(net, images, settings):
+def plan_run(net, images: int, settings) -> dict:
     """Say what a run will do.
 
     Args:
@@ -35,7 +38,7 @@ def plan_run(net, images, settings):
             "memory": estimate_memory(net, settings)}
 
 
-def split_sizes(images, settings):
+def split_sizes(images: int, settings) -> tuple[int, int]:
     """Return how many images are trained on, and how many held back.
 
     >>> from dsod_d2l.config import TrainConfig
@@ -48,7 +51,7 @@ def split_sizes(images, settings):
     return images - held, held
 
 
-def rate_table(settings):
+def rate_table(settings) -> list[list]:
     """Return [step, learning rate] where the rate changes its course.
 
     The first step, the end of the warm-up, every drop or every quarter of a
@@ -73,7 +76,7 @@ def rate_table(settings):
             if place in (0, len(rows) - 1) or row[1] != rows[place - 1][1]]
 
 
-def estimate_memory(net, settings):
+def estimate_memory(net, settings) -> dict[str, int]:
     """Estimate the bytes that training holds at once.
 
     Counted are 4 bytes for: each trainable number with its gradient and
@@ -91,10 +94,8 @@ def estimate_memory(net, settings):
     Returns:
         {"parameters", "values", "total"}, in bytes.
     """
-    parameters = list(net.collect_params().values())
-    learned = sum(int(np.prod(one.shape)) for one in parameters
-                  if one.grad_req != "null")
-    every = sum(int(np.prod(one.shape)) for one in parameters)
+    learned = count_parameters(net)
+    every = count_parameters(net, trainable=False)
     kept = {"sgd": int(settings.momentum > 0), "adam": 2}[settings.optimiser]
     numbers = every + learned * (1 + kept)
     if settings.average:
@@ -106,31 +107,25 @@ def estimate_memory(net, settings):
 
 def _values(net):
     """Return how many numbers the network computes for one image."""
-    import mxnet as mx
-    inside = mx.sym.Group(list(net(mx.sym.var("data")))).get_internals()
-    known = set(inside.list_arguments()) | set(
-        inside.list_auxiliary_states())
-    _, shapes, _ = inside.infer_shape(data=(1, 3, *net.config.input_size))
-    return sum(int(np.prod(shape)) for name, shape
-               in zip(inside.list_outputs(), shapes)
-               if name not in known or name == "data")
+    shapes, nodes = graph_shapes(list(net(mx.sym.var("data"))),
+                                 (1, 3, *net.config.input_size))
+    return sum(int(np.prod(shape)) for name, shape in shapes.items()
+               if name not in nodes or name == "data")
 
 
-def plan_text(plan):
+def plan_text(plan: dict) -> str:
     """Return a plan as a text to read."""
     def size(number):
         return f"{number / 2 ** 20:,.0f} MiB"
     memory = plan["memory"]
-    rows = [f"{plan['steps']:,} steps of {plan['images_per_step']} images "
-            f"({plan['accumulate']} passes of {plan['batch_size']})",
-            f"{plan['images']:,} images to train on, {plan['held_back']:,} "
-            f"held back; {plan['images_seen']:,} seen, "
-            f"{plan['epochs']:,.1f} epochs",
-            "learning rate from step (counted from 0): "
-            + ", ".join(f"{step:,}: {rate:g}" for step, rate
-                        in plan["rates"]),
-            f"memory about {size(memory['total'])}: {size(memory['values'])} "
-            "for what the network computes on one pass, "
-            f"{size(memory['parameters'])} for weights, gradients and the "
-            "optimiser"]
-    return "\n".join(rows)
+    rates = ", ".join(f"{step:,}: {rate:g}" for step, rate in plan["rates"])
+    return (
+        f"{plan['steps']:,} steps of {plan['images_per_step']} images "
+        f"({plan['accumulate']} passes of {plan['batch_size']})\n"
+        f"{plan['images']:,} images to train on, {plan['held_back']:,} held "
+        f"back; {plan['images_seen']:,} seen, {plan['epochs']:,.1f} epochs\n"
+        f"learning rate from step (counted from 0): {rates}\n"
+        f"memory about {size(memory['total'])}: {size(memory['values'])} for "
+        "what the network computes on one pass, "
+        f"{size(memory['parameters'])} for weights, gradients and the "
+        "optimiser")

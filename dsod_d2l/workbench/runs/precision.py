@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import mxnet as mx
 import numpy as np
+from mxnet import gluon
 from mxnet.contrib import amp
-from mxnet.gluon import SymbolBlock
+
+from ...config.base import require
 
 PLACES = {"bfloat16": "cpu", "float16": "gpu"}
 CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 FIRST_SCALE, MOST_SCALE, SCALE_PATIENCE = 2**16, 2**24, 2000
 
 
-def check_precision(kind, ctx):
+def check_precision(kind: str, ctx: mx.Context) -> None:
     """Refuse a type that MXNet does not compute with on a device.
 
     Args:
@@ -27,16 +30,14 @@ def check_precision(kind, ctx):
             a CPU.
     """
     place = PLACES.get(kind, ctx.device_type)
-    if ctx.device_type != place:
-        other = next(name for name, its in PLACES.items() if its != place)
-        raise ValueError(f"precision {kind} is for a {place.upper()}, and "
-                         f"this run is on {ctx}: {other} is for it")
-    if kind == "bfloat16" and not has_bfloat16():
-        raise ValueError("this processor does not compute with bfloat16: "
-                         "take precision float32")
+    other = next(name for name, its in PLACES.items() if its != place)
+    require(ctx.device_type == place, f"precision {kind} is for a "
+            f"{place.upper()}, and this run is on {ctx}: {other} is for it")
+    require(kind != "bfloat16" or has_bfloat16(), "this processor does not "
+            "compute with bfloat16: take precision float32")
 
 
-def has_bfloat16(path="/proc/cpuinfo"):
+def has_bfloat16(path: str | Path = "/proc/cpuinfo") -> bool:
     """Return whether the processor says that it has bfloat16."""
     try:
         words = set(Path(path).read_text(encoding="utf-8").split())
@@ -45,7 +46,7 @@ def has_bfloat16(path="/proc/cpuinfo"):
     return bool(CPU_FLAGS & words)
 
 
-def lowered(net, kind):
+def lowered(net, kind: str) -> gluon.Block:
     """Return a network whose convolutions have another type.
 
     Args:
@@ -69,9 +70,9 @@ def lowered(net, kind):
         raise ValueError(
             f"MXNet cannot convert {net.config.name} to {kind}, as it can "
             "no network with up-sampling: take precision float32") from error
-    found = SymbolBlock([mx.sym.amp_cast(output, dtype="float32")
-                         for output in whole],
-                        pixels, params=net.collect_params())
+    found = gluon.SymbolBlock(
+        [mx.sym.amp_cast(output, dtype="float32") for output in whole],
+        pixels, params=net.collect_params())
     found.config, found.steps = net.config, net.steps
     found.step_targets = net.step_targets
     return found
@@ -92,41 +93,36 @@ class LossScale:
     Paper: section 3.2 of arXiv:1710.03740.
     """
 
-    def __init__(self, kind):
+    def __init__(self, kind: str):
         self.active = kind == "float16"
         self.value, self._good = FIRST_SCALE if self.active else 1, 0
 
-    def overflowed(self, norm):
+    def overflowed(self, norm: float) -> bool:
         """Note the norm of a step's gradient; say if the step is left out."""
-        if not self.active:
-            return False
-        if np.isfinite(norm):
+        if self.active and np.isfinite(norm):
             self._good += 1
             if self._good == SCALE_PATIENCE:
                 self.value, self._good = min(2 * self.value, MOST_SCALE), 0
-            return False
-        if self.value == 1:
-            return False                 # no factor is to blame
-        self.value, self._good = self.value // 2, 0
-        return True
+        elif self.active and self.value > 1:    # 1 is not to blame
+            self.value, self._good = self.value // 2, 0
+            return True
+        return False
 
-    def state(self):
+    def state(self) -> list[int]:
         """Return what a checkpoint has to hold, JSON-ready."""
         return [self.value, self._good]
 
-    def restore(self, state, source):
+    def restore(self, state, source) -> None:
         """Go on from a checkpoint's state; the source is for messages.
 
         Raises:
             ValueError: it is none.
         """
-        if not (isinstance(state, list) and len(state) == 2
-                and all(type(one) is int for one in state)
+        require(isinstance(state, list) and [*map(type, state)] == [int, int]
                 and 1 <= state[0] <= MOST_SCALE
-                and 0 <= state[1] < SCALE_PATIENCE):
-            raise ValueError(f"{source}: the scale of the loss must be a "
-                             f"factor and a number of steps, found "
-                             f"{repr(state):.60}")
+                and 0 <= state[1] < SCALE_PATIENCE,
+                f"{source}: the scale of the loss must be a factor and a "
+                f"number of steps, found {repr(state):.60}")
         self.value, self._good = state
 
 
@@ -149,25 +145,25 @@ class Average:
     (0.1, 0.99)
     """
 
-    def __init__(self, net, decay):
+    def __init__(self, net, decay: float):
         self.decay = decay
         self.parameters = net._collect_params_with_prefix()
         self.arrays = self._copies()
 
     @staticmethod
-    def decay_at(decay, step):
+    def decay_at(decay: float, step: int) -> float:
         """Return the decay after that many steps."""
         return min(decay, (1 + step) / (10 + step))
 
-    def update(self, step):
+    def update(self, step: int) -> None:
         """Take in the weights as they are after ``step`` steps."""
         decay = self.decay_at(self.decay, step)
         for name, array in self.arrays.items():
             array *= decay
-            array += (1 - decay) * self._data(self.parameters[name])
+            array += (1 - decay) * self.parameters[name].list_data()[0]
 
     @contextlib.contextmanager
-    def in_place(self):
+    def in_place(self) -> Iterator[None]:
         """Put the average into the network, and the weights back after."""
         own = self._copies()
         self.keep()
@@ -176,18 +172,18 @@ class Average:
         finally:
             self.keep(own)
 
-    def keep(self, arrays=None):
+    def keep(self, arrays: dict | None = None) -> None:
         """Leave the average in the network, or other arrays."""
         for name, array in (arrays or self.arrays).items():
             for data in self.parameters[name].list_data():
                 data[:] = array
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         """Return what a checkpoint needs: name -> NumPy array."""
         return {PREFIX + name: array.asnumpy()
                 for name, array in self.arrays.items()}
 
-    def restore(self, tensors, source="the checkpoint"):
+    def restore(self, tensors: dict, source: str = "the checkpoint") -> None:
         """Take the average from the tensors of a checkpoint.
 
         Raises:
@@ -195,16 +191,11 @@ class Average:
         """
         for name, array in self.arrays.items():
             value = tensors.get(PREFIX + name)
-            if (value is None or value.shape != array.shape
-                    or value.dtype.kind != "f"):
-                raise ValueError(f"{source} holds no average of the weights "
-                                 f"{name} that fits this run")
+            require(value is not None and value.shape == array.shape
+                    and value.dtype.kind == "f", f"{source} holds no average "
+                    f"of the weights {name} that fits this run")
             array[:] = mx.nd.array(value, ctx=array.context)
 
     def _copies(self):
-        return {name: self._data(parameter).copy()
+        return {name: parameter.list_data()[0].copy()
                 for name, parameter in self.parameters.items()}
-
-    @staticmethod
-    def _data(parameter):
-        return parameter.data(parameter.list_ctx()[0])

@@ -12,9 +12,11 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ... import weights
+from ...config.base import require
 from ...files import write_atomically
 from ...training import History
 from .. import machine
@@ -30,12 +32,12 @@ def _let_go():
         os.close(_HELD.pop())
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_let_go)
+NO_RUN = "there is no run in {} to resume: leave out --resume to start one"
 
 
 @contextlib.contextmanager
-def hold(folder, resume):
+def hold(folder: str | Path, resume: bool) -> Iterator[Path]:
     """Hold the folder of a run, so that no other process trains there.
 
     The lock is the system's: it ends with the process, however that ends.
@@ -51,9 +53,7 @@ def hold(folder, resume):
         ValueError: another run holds it, or there is none to go on with.
     """
     folder = Path(folder)
-    if resume and not folder.is_dir():
-        raise ValueError(f"there is no run in {folder} to resume: leave out "
-                         "--resume to start one")
+    require(folder.is_dir() or not resume, NO_RUN.format(folder))
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     _HELD.add(handle)
@@ -83,7 +83,7 @@ def _lock(folder, handle):
     os.write(handle, str(os.getpid()).encode())
 
 
-def refuse_earlier(folder):
+def refuse_earlier(folder: Path) -> None:
     """Raise ValueError if a new run would overwrite an earlier one."""
     found = checkpoints.list_checkpoints(folder / "checkpoints")[-1:] + [
         folder / name for name in ("model.safetensors", "best.safetensors")
@@ -95,7 +95,7 @@ def refuse_earlier(folder):
             "another folder")
 
 
-def read_description(folder):
+def read_description(folder: Path) -> dict:
     """Return what ``describe`` wrote, {} if there is nothing readable."""
     try:
         found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def read_description(folder):
         return {}
 
 
-def describe_run(folder, facts, step):
+def describe_run(folder: Path, facts: dict, step: int) -> None:
     """Write run.json: the run, and each start with command and versions.
 
     Args:
@@ -114,21 +114,18 @@ def describe_run(folder, facts, step):
     """
     earlier = read_description(folder).get("starts") if step else []
     earlier = earlier if isinstance(earlier, list) else []
-    start = {"date": _now(), "step": step,
+    now = datetime.datetime.now().astimezone()
+    start = {"date": now.isoformat(timespec="seconds"), "step": step,
              "command": shlex.join(sys.orig_argv),
              "versions": machine.describe_machine()}
     text = json.dumps({**facts, "starts": [*earlier, start]}, indent=1)
     write_atomically(folder / "run.json", (text + "\n").encode())
 
 
-def _now():
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
 BEST = "best/"
 
 
-def begin(run):
+def begin(run) -> None:
     """Start a run in its folder, or bring it to where it was saved.
 
     Args:
@@ -141,8 +138,7 @@ def begin(run):
             or a new run would overwrite an earlier one.
     """
     if run.folder is None:
-        if run.resume:
-            raise ValueError("to resume a run, name its folder")
+        require(not run.resume, "to resume a run, name its folder")
         return
     if run.resume:
         _resume(run)
@@ -151,16 +147,15 @@ def begin(run):
     describe_run(run.folder, _identity(run), run.step)
 
 
-def save(run):
+def save(run) -> None:
     """Write a checkpoint and the history, unless this step has one."""
     if run.folder is None or run.saved == run.step:
         return
     facts = {**_identity(run), "best": run.best, "seconds": run.seconds,
              "scale": run.devices.scale.state(), "history": list(run.history)}
-    extra = dict(run.average.state() if run.average else {})
-    if run.best:
-        extra.update({BEST + name: array
-                      for name, array in run.best_arrays.items()})
+    extra = run.average.state() if run.average else {}
+    for name, array in (run.best_arrays or {}).items():
+        extra[BEST + name] = array
     checkpoints.save_checkpoint(run.folder / "checkpoints", run.step, run.net,
                                 run.trainer, facts,
                                 run.settings.keep_checkpoints, extra)
@@ -168,7 +163,7 @@ def save(run):
     write_history(run.folder, run.history)
 
 
-def save_best(run):
+def save_best(run) -> None:
     """Write the best model so far for whoever wants it before the end."""
     if run.folder is None:
         return
@@ -181,7 +176,7 @@ def save_best(run):
         "best": run.best})
 
 
-def write_history(folder, history):
+def write_history(folder: Path, history: History) -> None:
     """Write history.csv, history.json and history.png."""
     names = list(dict.fromkeys(name for row in history for name in row))
     text = io.StringIO()
@@ -195,7 +190,7 @@ def write_history(folder, history):
         write_atomically(folder / f"history.{ending}", data)
 
 
-def history_picture(history):
+def history_picture(history: History) -> bytes:
     """Return the learning curve as the bytes of a PNG."""
     from matplotlib.figure import Figure
 
@@ -208,7 +203,7 @@ def history_picture(history):
 
 
 @contextlib.contextmanager
-def forgiving(run):
+def forgiving(run) -> Iterator[None]:
     """Turn a full disk into a warning: the run itself is worth more.
 
     At the last step it stays an error, as there is no later chance.
@@ -233,14 +228,11 @@ def _identity(run):
 def _resume(run):
     found = _newest(run.folder / "checkpoints")
     stored = found.facts if found else read_description(run.folder)
-    if not stored:
-        raise ValueError(f"there is no run in {run.folder} to resume: leave "
-                         "out --resume to start one")
+    require(stored, NO_RUN.format(run.folder))
     for name, value in _identity(run).items():
-        if stored.get(name) != value:
-            what = {"train": "settings", "model": "network"}.get(name, name)
-            raise ValueError(f"{run.folder} belongs to a run with other "
-                             f"{what}; resume with the same ones")
+        what = {"train": "settings", "model": "network"}.get(name, name)
+        require(stored.get(name) == value, f"{run.folder} belongs to a run "
+                f"with other {what}; resume with the same ones")
     if found:
         _restore(run, found)
         write_history(run.folder, run.history)
@@ -258,22 +250,20 @@ def _newest(folder):
             found = checkpoints.read_checkpoint(path)
         except (ValueError, OSError) as error:
             faults.append(str(error))
-            continue
-        for fault in faults:
-            _log.warning("%s; the run goes on from %s.", fault, path.name)
-        return found
-    if faults:
-        raise ValueError(f"no checkpoint in {folder} can be read: "
-                         + "; ".join(faults))
+        else:
+            for fault in faults:
+                _log.warning("%s; the run goes on from %s.", fault, path.name)
+            return found
+    require(not faults, f"no checkpoint in {folder} can be read: "
+            + "; ".join(faults))
     return None
 
 
 def _restore(run, found):
     """Bring a run to the state of a ``Checkpoint``."""
     facts = found.facts
-    if not _sound(facts):
-        raise ValueError(f"{found.path} lacks the history, the time or the "
-                         "best model of its run")
+    require(_sound(facts), f"{found.path} lacks the history, the time or the "
+            "best model of its run")
     checkpoints.restore_checkpoint(found, run.net, run.trainer)
     run.devices.scale.restore(facts.get("scale"), found.path)
     run.step = run.saved = found.step
