@@ -90,6 +90,12 @@ def box(image, x0, y0, x1, y1, colour):
     quad(image, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
 
 
+def taper(x, top, upper, bottom, lower):
+    """Return the corners of a trapezium about x, half as wide as it says."""
+    return [(x - upper, top), (x + upper, top), (x + lower, bottom),
+            (x - lower, bottom)]
+
+
 def lay(image, patch, corners):
     """Warp a patch onto four corners (clockwise from its top left)."""
     rows, cols = patch.shape[:2]
