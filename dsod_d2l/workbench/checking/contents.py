@@ -83,8 +83,7 @@ class Report(NamedTuple):
             mine = self.labels == label
             rows[name] = {"objects": int(mine.sum()),
                           "images": len(np.unique(self.image[mine])),
-                          **{flag: int(self.flags[mine, column].sum())
-                             for column, flag in enumerate(FLAGS)}}
+                          **dict(zip(FLAGS, self.flags[mine].sum(0).tolist()))}
         return rows
 
     def _sizes(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ class Selected(Wrapper):
     """
 
     def __init__(self, dataset: Any, rename: dict | None = None,
-                 only: Sequence | None = None, **policies: str):
+                 only: list | tuple | None = None, **policies: str):
         super().__init__(dataset)
         for flag, policy in policies.items():
             if flag not in FLAGS:

@@ -9,7 +9,6 @@ of their own names.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ class Coco(ImageFolder):
     """
 
     def __init__(self, path: str | Path, images: str | Path | None = None,
-                 split: str | None = None, classes: Iterable | None = None,
+                 split: str | None = None, classes: list | tuple | None = None,
                  outside: str = "error", **options: Any):
         path = Path(path)
         if split:

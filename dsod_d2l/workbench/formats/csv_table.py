@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class CsvTable(ImageFolder):
     """
 
     def __init__(self, path: str | Path, images: str | Path | None = None,
-                 unit: str | None = None, classes: Iterable | None = None,
+                 unit: str | None = None, classes: list | tuple | None = None,
                  outside: str = "error", **options: Any):
         self.path = Path(path)
         if unit not in (None, *UNITS):

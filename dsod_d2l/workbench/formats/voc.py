@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.parsers import expat
@@ -160,7 +159,7 @@ class VOC(ImageFolder):
     """
 
     def __init__(self, folder: str | Path, image_set: str | None = None,
-                 classes: Iterable | None = None, origin: int = 1,
+                 classes: list | tuple | None = None, origin: int = 1,
                  outside: str = "error", **options: Any):
         self.root = Path(folder)
         self.notes, images = _parts(self.root)
@@ -188,7 +187,7 @@ class VOC(ImageFolder):
             raise FileNotFoundError(
                 f"There is no image set {str(image_set)!r} in {lists}; "
                 f"expected one of {', '.join([*known[:12], 'all'])}.")
-        return _once(_names_in(lists / f"{image_set}.txt"))
+        return _once(lists / f"{image_set}.txt", _name_in)
 
     def _all_names(self):
         """Return the names of all XML files."""
@@ -289,15 +288,18 @@ def _parts(root):
                             "JPEGImages, or with XML files and images.")
 
 
-def _once(rows):
-    """Return the values of rows with names that were not there, and faults.
+def _once(path, read):
+    """Return the values of lines with names that were not there, and faults.
 
     Args:
-        rows: iterable of (row, where, name, value, None or what is wrong
-            with them: reason and kind).
+        path: a list, a name a line.
+        read: called with text, where it stands, and the list's folder;
+            returns the name, the value, and None or what is wrong with them:
+            reason and kind.
     """
     values, faults, seen = [], [], {}
-    for row, where, name, value, problem in rows:
+    for row, where, text in filled_lines(path):
+        name, value, problem = read(text, where, path.parent)
         if not problem and name in seen:
             problem = (f"{name!r} is listed in line {seen[name]} already",
                        "duplicate")
@@ -309,16 +311,13 @@ def _once(rows):
     return values, faults
 
 
-def _names_in(path):
-    """Yield the rows for ``_once`` of a list of names, one a line."""
-    for row, where, name in filled_lines(path):
-        words = name.split()
-        if len(words) == 2 and words[1] in ("-1", "0", "1"):
-            raise ValueError(f"{where}: expected one name, found {name!r}: a "
-                             "list of the images of one class is no image "
-                             "set.")
-        yield row, where, name, name, None if inside(path.parent, name) else (
-            f"the name {name[:80]!r} leaves the folder", "path")
+def _name_in(name, where, folder):
+    """Read a line that is one name, for ``_once``."""
+    if name.split()[1:] in (["-1"], ["0"], ["1"]):
+        raise ValueError(f"{where}: expected one name, found {name!r}: a list "
+                         "of the images of one class is no image set.")
+    return name, name, None if inside(folder, name) else (
+        f"the name {name[:80]!r} leaves the folder", "path")
 
 
 def open_voc(folder: str | Path, image_set: str | None = None,
@@ -365,11 +364,11 @@ class PairList(ImageFolder):
         FileNotFoundError, ValueError: a sentence with file and line.
     """
 
-    def __init__(self, path: str | Path, classes: Iterable | None = None,
+    def __init__(self, path: str | Path, classes: list | tuple | None = None,
                  origin: int = 1, outside: str = "error", **options: Any):
         path = Path(path)
         folder = path.parent
-        pairs, faults = _once(_pairs_in(path))
+        pairs, faults = _once(path, _pair_in)
         parsed = [_read_annotation(folder / notes, f"{where}: there is no "
                                    "file ") for _, notes, where in pairs]
         classes = tuple(classes or read_names(folder) or _class_names(
@@ -381,16 +380,15 @@ class PairList(ImageFolder):
                          **options)
 
 
-def _pairs_in(path):
-    """Yield the rows for ``_once`` of a list of (image, XML file, where)."""
-    for row, where, text in filled_lines(path):
-        words = [word.strip().replace("\\", "/") for word
-                 in text.split("\t" if "\t" in text else None)]
-        problem = None
-        if len(words) != 2 or not all(words):
-            problem = ("expected an image and an XML file, separated by a tab "
-                       f"or by spaces, found {text[:80]!r}", "file")
-        elif not all(inside(path.parent, word) for word in words):
-            problem = (f"a name leaves the folder of the list: {text[:80]!r}",
-                       "path")
-        yield row, where, words[0], (*words, where), problem
+def _pair_in(text, where, folder):
+    """Read a line that is an image and an XML file, for ``_once``."""
+    words = [word.strip().replace("\\", "/") for word
+             in text.split("\t" if "\t" in text else None)]
+    problem = None
+    if len(words) != 2 or not all(words):
+        problem = ("expected an image and an XML file, separated by a tab or "
+                   f"by spaces, found {text[:80]!r}", "file")
+    elif not all(inside(folder, word) for word in words):
+        problem = (f"a name leaves the folder of the list: {text[:80]!r}",
+                   "path")
+    return words[0], (*words, where), problem

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,7 +41,7 @@ class Yolo(ImageFolder):
     """
 
     def __init__(self, folder: str | Path, split: str | None = None,
-                 classes: Iterable | None = None, outside: str = "error",
+                 classes: list | tuple | None = None, outside: str = "error",
                  **options: Any):
         root = Path(folder)
         if not root.is_dir():
