@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -9,7 +10,8 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple
+from urllib.parse import urljoin
 
 from ..datasets.records import RecordDataset
 from ..files import inside, write_atomically
@@ -17,7 +19,8 @@ from ..files import inside, write_atomically
 DOWNLOAD_CHUNK = 1 << 16
 
 
-def fetch(url, path, checksum, timeout=20, progress=None):
+def fetch(url: str, path: str | Path, checksum: str, timeout: float = 20,
+          progress: Callable | None = None) -> Path:
     """Download a file, unless it is there already with the right checksum.
 
     What arrives goes to ``<path>.part``. If the connection is cut, the next
@@ -25,7 +28,7 @@ def fetch(url, path, checksum, timeout=20, progress=None):
 
     Args:
         url: http or https address.
-        path: where the file belongs.
+        path: where the file belongs; its folder is made.
         checksum: its SHA-256, SHA-1 or MD5, as hexadecimal digits.
         timeout: seconds without an answer before giving up.
         progress: called with (bytes so far, bytes in all or None).
@@ -41,6 +44,7 @@ def fetch(url, path, checksum, timeout=20, progress=None):
     path = Path(path)
     if path.is_file():
         return check_sum(path, checksum)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     _receive(url, part, timeout, progress)
     try:
@@ -52,7 +56,7 @@ def fetch(url, path, checksum, timeout=20, progress=None):
     return path
 
 
-def check_sum(path, expected):
+def check_sum(path: str | Path, expected: str) -> Path:
     """Return the path if a file has a checksum, else raise a ValueError.
 
     Args:
@@ -128,8 +132,8 @@ def _why(error):
     return type(error).__name__
 
 
-OXFORD = "http://host.robots.ox.ac.uk/pascal/VOC"
-COCO_ADDRESS = "http://images.cocodataset.org"
+OXFORD = "http://host.robots.ox.ac.uk/pascal/VOC/"
+COCO_ADDRESS = "http://images.cocodataset.org/"
 DONE = ".unpacked"           # holds the names of the archives in a folder
 
 
@@ -141,48 +145,35 @@ class Archive(NamedTuple):
     size: int
 
 
+# Name, bytes, address (whole, or below that of its kind), SHA-256.
+_ARCHIVE_ROWS = (
+    ("voc2007-trainval", 460_032_000, "voc2007/VOCtrainval_06-Nov-2007.tar",
+     "7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508"),
+    ("voc2007-test", 451_020_800, "voc2007/VOCtest_06-Nov-2007.tar",
+     "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892"),
+    ("voc2012-trainval", 1_999_639_040, "voc2012/VOCtrainval_11-May-2012.tar",
+     "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb"),
+    ("voc2012-test", 1_850_626_560,
+     "http://pjreddie.com/media/files/VOC2012test.tar",
+     "f08582b1935816c5eab3bbb1eb6d06201a789eaa173cdf1cf400c26f0cac2fb3"),
+    ("coco-train2014", 13_510_573_713, "zips/train2014.zip",
+     "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775"),
+    ("coco-val2014", 6_645_013_297, "zips/val2014.zip",
+     "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0"),
+    ("coco-annotations2014", 252_872_794,
+     "annotations/annotations_trainval2014.zip",
+     "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009"),
+    ("coco-train2017", 19_336_861_798, "zips/train2017.zip",
+     "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929"),
+    ("coco-val2017", 815_585_330, "zips/val2017.zip",
+     "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"),
+    ("coco-annotations2017", 252_907_541,
+     "annotations/annotations_trainval2017.zip",
+     "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268"))
 ARCHIVES = {
-    "voc2007-trainval": Archive(
-        f"{OXFORD}/voc2007/VOCtrainval_06-Nov-2007.tar",
-        "7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508",
-        460_032_000),
-    "voc2007-test": Archive(
-        f"{OXFORD}/voc2007/VOCtest_06-Nov-2007.tar",
-        "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892",
-        451_020_800),
-    "voc2012-trainval": Archive(
-        f"{OXFORD}/voc2012/VOCtrainval_11-May-2012.tar",
-        "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
-        1_999_639_040),
-    "voc2012-test": Archive(
-        "http://pjreddie.com/media/files/VOC2012test.tar",
-        "f08582b1935816c5eab3bbb1eb6d06201a789eaa173cdf1cf400c26f0cac2fb3",
-        1_850_626_560),
-    "coco-train2014": Archive(
-        f"{COCO_ADDRESS}/zips/train2014.zip",
-        "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
-        13_510_573_713),
-    "coco-val2014": Archive(
-        f"{COCO_ADDRESS}/zips/val2014.zip",
-        "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
-        6_645_013_297),
-    "coco-annotations2014": Archive(
-        f"{COCO_ADDRESS}/annotations/annotations_trainval2014.zip",
-        "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
-        252_872_794),
-    "coco-train2017": Archive(
-        f"{COCO_ADDRESS}/zips/train2017.zip",
-        "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-        19_336_861_798),
-    "coco-val2017": Archive(
-        f"{COCO_ADDRESS}/zips/val2017.zip",
-        "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-        815_585_330),
-    "coco-annotations2017": Archive(
-        f"{COCO_ADDRESS}/annotations/annotations_trainval2017.zip",
-        "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
-        252_907_541),
-}
+    name: Archive(urljoin(OXFORD if name.startswith("voc") else COCO_ADDRESS,
+                          address), sha256, size)
+    for name, size, address, sha256 in _ARCHIVE_ROWS}
 ARCHIVE_GROUPS = {
     "voc2007": ("voc2007-trainval", "voc2007-test"),
     "voc0712": ("voc2007-trainval", "voc2007-test", "voc2012-trainval"),
@@ -191,7 +182,9 @@ ARCHIVE_GROUPS = {
 }
 
 
-def download(name, folder, keep=False, timeout=20, progress=None):
+def download(name: str, folder: str | Path, keep: bool = False,
+             timeout: float = 20, progress: Callable | None = None
+             ) -> list[str]:
     """Download and unpack archives; what is unpacked already stays.
 
     VOC unpacks to ``VOCdevkit/VOC2007`` and so on, COCO to ``annotations``
@@ -220,12 +213,9 @@ def download(name, folder, keep=False, timeout=20, progress=None):
                          f"{', '.join([*ARCHIVE_GROUPS, *ARCHIVES])}, found "
                          f"{name!r}.")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     done = folder / DONE
     there = done.read_text().split() if done.is_file() else []
-    for one in names:
-        if one in there:
-            continue
+    for one in (name for name in names if name not in there):
         archive = ARCHIVES[one]
         path = folder / archive.address.rsplit("/", 1)[1]
 
@@ -241,7 +231,7 @@ def download(name, folder, keep=False, timeout=20, progress=None):
     return list(names)
 
 
-def unpack_archive(path, folder):
+def unpack_archive(path: str | Path, folder: str | Path) -> None:
     """Unpack a .tar or .zip file; nothing leaves the folder.
 
     Args:
@@ -254,52 +244,50 @@ def unpack_archive(path, folder):
     """
     path, folder = Path(path), Path(folder)
     try:
-        zipped = path.suffix == ".zip"
-        with (zipfile.ZipFile if zipped else tarfile.open)(path) as archive:
-            members = ([_zipped(archive, one) for one in archive.infolist()]
-                       if zipped else
-                       [_tarred(archive, one) for one in archive])
-            _write_all(members, path, folder)
+        opener, listed = ((zipfile.ZipFile, _zipped) if path.suffix == ".zip"
+                          else (tarfile.open, _tarred))
+        with opener(path) as archive:
+            _write_all(list(listed(archive)), path, folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path}: expected a whole archive, found one that "
                          f"cannot be read ({error}).") from error
 
 
-def _zipped(archive, one):
-    """Return (name, "file", "folder" or what else it is, opener)."""
-    mode = one.external_attr >> 16
-    plain = stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR)
-    kind = ("a link or a device" if not plain else
-            "folder" if one.is_dir() else "file")
-    return one.filename, kind, lambda: archive.open(one)
+def _zipped(archive):
+    """Yield (name, whether it is a file, or a folder, opener) of each."""
+    for one in archive.infolist():
+        plain = stat.S_IFMT(one.external_attr >> 16) in (0, stat.S_IFREG,
+                                                         stat.S_IFDIR)
+        yield (one.filename, plain and not one.is_dir(),
+               plain and one.is_dir(), functools.partial(archive.open, one))
 
 
-def _tarred(archive, one):
-    kind = ("file" if one.isreg() else "folder" if one.isdir() else
-            "a link or a device")
-    return one.name, kind, lambda: archive.extractfile(one)
+def _tarred(archive):
+    for one in archive:
+        yield (one.name, one.isreg(), one.isdir(),
+               functools.partial(archive.extractfile, one))
 
 
 def _write_all(members, path, folder):
     """Check all members, then write them."""
-    for name, kind, _ in members:
-        if kind not in ("file", "folder"):
-            raise ValueError(f"{path}: {name[:80]!r} is {kind}, which is not "
-                             "unpacked.")
+    for name, is_file, is_folder, _ in members:
+        if not (is_file or is_folder):
+            raise ValueError(f"{path}: {name[:80]!r} is a link or a device, "
+                             "which is not unpacked.")
         if not inside(folder, name):
             raise ValueError(f"{path}: the name {name[:80]!r} leaves the "
                              "folder.")
     root = os.path.realpath(folder)
-    for name, kind, opened in members:
+    for name, _, is_folder, opened in members:
         target = folder / PurePosixPath(name.replace("\\", "/"))
         # A link that lies in the folder already could lead out of it.
         if os.path.commonpath([root, os.path.realpath(target)]) != root:
             raise ValueError(f"{path}: {name[:80]!r} leads out of the folder, "
                              "through a link that is there already.")
-        if kind == "folder":
-            target.mkdir(parents=True, exist_ok=True)
+        made = target if is_folder else target.parent
+        made.mkdir(parents=True, exist_ok=True)
+        if is_folder:
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
         with opened() as source, open(target, "wb") as out:
             shutil.copyfileobj(source, out, 1 << 20)
 
@@ -329,7 +317,8 @@ class Pikachu(RecordDataset):
         ValueError: a file is not the published one, or is faulty.
     """
 
-    def __init__(self, folder, split="train", verify=False, **options):
+    def __init__(self, folder: str | Path, split: str = "train",
+                 verify: bool = False, **options: Any):
         if split not in ("train", "val"):
             raise ValueError("split must be train or val for Pikachu, found "
                              f"{split!r}.")
@@ -341,7 +330,9 @@ class Pikachu(RecordDataset):
         super().__init__(path, classes=PIKACHU_CLASSES, **options)
 
 
-def download_pikachu(folder, address=ADDRESS, timeout=20, progress=None):
+def download_pikachu(folder: str | Path, address: str = ADDRESS,
+                     timeout: float = 20, progress: Callable | None = None
+                     ) -> Path:
     """Fetch the published files into a folder; what is there already stays.
 
     Args:
@@ -359,7 +350,6 @@ def download_pikachu(folder, address=ADDRESS, timeout=20, progress=None):
         ValueError: a file is not the published one.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, sha1 in SHA1.items():
         try:
             fetch(address + name, folder / name, sha1, timeout, progress)

@@ -22,6 +22,7 @@ import numpy as np
 
 from ... import anchors as anchor_tools
 from ... import boxes as box_tools
+from ...config import ModelConfig
 
 MOST_BOXES = 20_000         # objects that are compared; more are drawn from
 TRIED = 1000          # objects that the search looks at
@@ -49,18 +50,19 @@ class AnchorFit(NamedTuple):
     suggested: np.ndarray | None
 
 
-def recall(overlaps):
+def recall(overlaps: np.ndarray) -> float:
     """Return the share of objects that an anchor overlaps by half or more."""
     return float((np.asarray(overlaps) >= THRESHOLD).mean())
 
 
-def class_recall(overlaps, labels):
+def class_recall(overlaps: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of the recalls of the classes that have objects."""
     return float(np.mean([recall(overlaps[labels == label])
                           for label in np.unique(labels)]))
 
 
-def fit_anchors(config, boxes, labels, rng):
+def fit_anchors(config: ModelConfig, boxes: np.ndarray, labels: np.ndarray,
+                rng: np.random.Generator) -> AnchorFit:
     """Compare a network's anchors with objects, and suggest others.
 
     Args:
@@ -95,7 +97,7 @@ def _balanced(labels, rng):
     return rng.choice(len(labels), TRIED, p=weights / weights.sum())
 
 
-def best_overlaps(anchors, boxes):
+def best_overlaps(anchors: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return the IoU of each object with its best anchor.
 
     Args:
@@ -117,7 +119,7 @@ def best_overlaps(anchors, boxes):
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def suggest(config, boxes):
+def suggest(config: ModelConfig, boxes: np.ndarray) -> tuple:
     """Return an ``AnchorSpec`` for each map that fits the objects.
 
     A map keeps its number of sizes, which are scaled together, its number
@@ -189,7 +191,7 @@ def _ratios(logs, count):
     return tuple(chosen)
 
 
-def cluster(shapes, count):
+def cluster(shapes: np.ndarray, count: int) -> np.ndarray:
     """Return the centres of groups of shapes, smallest first.
 
     Args:

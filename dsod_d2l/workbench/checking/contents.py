@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from tabulate import tabulate
 
+from ...boxes import area
+from ...config import ModelConfig
 from ...datasets.sample import FLAGS, Fault
 from ...datasets.wrappers import complete
 from ..formats import addresses
@@ -51,22 +54,26 @@ class Report(NamedTuple):
     fit: object
     model: str
 
-    def to_dict(self):
+    @property
+    def shares(self) -> np.ndarray:
+        """The root of each object's area, as a share of its image's."""
+        return np.sqrt(area(self.boxes))
+
+    def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; ``sound`` is False with faults."""
+        classes = self._classes()
         return {"sound": not self.faults, "data": self.title,
                 "images": self.images, "objects": len(self.labels),
-                "classes": self._classes(),
+                "classes": classes,
                 "faults": [fault._asdict() for fault in self.faults],
                 "kinds": dict(Counter(fault.kind for fault in self.faults)),
                 "duplicates": self.duplicates, "empty": self.empty,
                 "clipped": self.clipped,
-                "unused": [name for label, name in enumerate(self.classes)
-                           if not (self.labels == label).any()],
-                "side": self._quantiles(np.sqrt(self.pixels.prod(axis=1))),
-                "share": self._quantiles(np.sqrt(np.prod(
-                    self.boxes[:, 2:] - self.boxes[:, :2], axis=1))),
-                "ratio": self._quantiles(self.pixels[:, 0]
-                                         / self.pixels[:, 1]),
+                "unused": [name for name, row in classes.items()
+                           if not row["objects"]],
+                "side": _quantiles(np.sqrt(self.pixels.prod(axis=1))),
+                "share": _quantiles(self.shares),
+                "ratio": _quantiles(self.pixels[:, 0] / self.pixels[:, 1]),
                 "sizes": self._sizes(), "anchors": self._anchors()}
 
     def _classes(self):
@@ -76,22 +83,14 @@ class Report(NamedTuple):
             mine = self.labels == label
             rows[name] = {"objects": int(mine.sum()),
                           "images": len(np.unique(self.image[mine])),
-                          **{flag: int(self.flags[mine, column].sum())
-                             for column, flag in enumerate(FLAGS)}}
+                          **dict(zip(FLAGS, self.flags[mine].sum(0).tolist()))}
         return rows
-
-    def _quantiles(self, values):
-        if not len(values):
-            return {}
-        return {f"{share:.0%}": round(float(value), 4) for share, value
-                in zip(QUANTILES, np.quantile(values, QUANTILES))}
 
     def _sizes(self):
         """Return how many objects COCO calls small, medium and large."""
-        area = self.pixels.prod(axis=1)
-        return {"small": int((area < SMALL).sum()),
-                "medium": int(((area >= SMALL) & (area < LARGE)).sum()),
-                "large": int((area >= LARGE).sum())}
+        kinds = np.digitize(self.pixels.prod(axis=1), (SMALL, LARGE))
+        return dict(zip(("small", "medium", "large"),
+                        np.bincount(kinds, minlength=3).tolist()))
 
     def _anchors(self):
         """Return the recall of the anchors, and the suggestion."""
@@ -110,14 +109,20 @@ class Report(NamedTuple):
     def _recalls(self, overlaps):
         """Return the recall of all objects, and of each class."""
         labels = self.labels[self.fit.rows]
-        return {"recall": recall(overlaps),
-                "recall_by_class": {
-                    name: recall(overlaps[labels == label])
-                    for label, name in enumerate(self.classes)
-                    if (labels == label).any()}}
+        return {"recall": recall(overlaps), "recall_by_class": {
+            self.classes[label]: recall(overlaps[labels == label])
+            for label in np.unique(labels)}}
 
 
-def inspect(spec, config, model, rng, **options):
+def _quantiles(values):
+    if not len(values):
+        return {}
+    return {f"{share:.0%}": round(float(value), 4) for share, value
+            in zip(QUANTILES, np.quantile(values, QUANTILES))}
+
+
+def inspect(spec: str, config: ModelConfig, model: str,
+            rng: np.random.Generator, **options: Any) -> Report:
     """Open a data set, gather every fault instead of the first, and report.
 
     Args:
@@ -134,15 +139,17 @@ def inspect(spec, config, model, rng, **options):
         warnings.simplefilter("ignore")          # the report says it all
         try:
             dataset = addresses.open_dataset(spec, bad="skip", **options)
+            classes, faults = dataset.classes, dataset.faults
         except (ValueError, OSError) as error:
+            dataset = classes = ()
             faults = getattr(error, "faults", None) or [
                 Fault(str(spec), str(error))]
-            return examine((), (), faults, config, model, rng, str(spec))
-    return examine(dataset, dataset.classes, dataset.faults, config, model,
-                   rng, str(spec))
+    return examine(dataset, classes, faults, config, model, rng, str(spec))
 
 
-def examine(dataset, classes, faults, config, model, rng, title):
+def examine(dataset: Any, classes: Sequence, faults: Sequence,
+            config: ModelConfig, model: str, rng: np.random.Generator,
+            title: str) -> Report:
     """Return the Report of an open data set; see ``inspect``."""
     dataset = complete(dataset)
     entries = [dataset.entry(index) for index in range(len(dataset))]
@@ -181,15 +188,14 @@ def _twice(entry):
 _SHOWN = 20         # faults, duplicates and empty images of a kind
 
 
-def describe_contents(report):
+def describe_contents(report: Report) -> str:
     """Return a Report as text."""
     value = report.to_dict()
     parts = [f"{report.title}: {value['images']} sound images, "
              f"{value['objects']} objects, {len(value['faults'])} faults",
-             _classes(value), _shapes(value)]
-    parts += [_fault_lines(report), _listed("boxes that are there twice",
-                                       report.duplicates),
-              _listed("images without objects", report.empty)]
+             _classes(value), _shapes(value), _fault_lines(report),
+             _listed("boxes that are there twice", report.duplicates),
+             _listed("images without objects", report.empty)]
     if report.clipped:
         parts.append(f"{report.clipped} boxes were cut to their image")
     if value["unused"]:
@@ -200,8 +206,7 @@ def describe_contents(report):
 
 def _classes(value):
     rows = [(name, *row.values()) for name, row in value["classes"].items()]
-    return rows and tabulate(rows, ("class", "objects", "images", "difficult",
-                                    "truncated", "occluded", "crowd"))
+    return rows and tabulate(rows, ("class", "objects", "images", *FLAGS))
 
 
 def _shapes(value):
@@ -222,19 +227,20 @@ def _fault_lines(report):
     if not report.faults:
         return "no faults"
     kinds = Counter(fault.kind for fault in report.faults)
-    head = "faults: " + ", ".join(f"{count} {kind}" for kind, count
-                                  in kinds.most_common())
-    return _listed(head, [fault.reason for fault in report.faults], False)
+    counts = ", ".join(f"{count} {kind}" for kind, count
+                       in kinds.most_common())
+    return _listed("faults", [fault.reason for fault in report.faults], counts)
 
 
-def _listed(title, rows, counted=True):
-    """Return a title and the first rows."""
+def _listed(title, rows, counts=None):
+    """Return a title, how many there are, and the first rows."""
     if not rows:
         return ""
-    head = f"{title}: {len(rows)}" if counted else title
-    more = [f"... and {len(rows) - _SHOWN} more; --json lists all"] if len(
-        rows) > _SHOWN else []
-    return "\n".join([head, *(f"  {row}" for row in [*rows[:_SHOWN], *more])])
+    lines = [f"{title}: {counts or len(rows)}",
+             *(f"  {row}" for row in rows[:_SHOWN])]
+    if len(rows) > _SHOWN:
+        lines.append(f"  ... and {len(rows) - _SHOWN} more; --json lists all")
+    return "\n".join(lines)
 
 
 def _anchors(value):

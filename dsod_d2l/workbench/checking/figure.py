@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ...visualisation import PALETTE, TEXT_SIZE
 from .anchor_fit import recall
+from .contents import Report
 
 _MOST = 20          # classes that have a bar
 _SHOWN = 5000       # objects that have a dot
 BLUE, ORANGE = PALETTE[4], PALETTE[5]
 
 
-def save_report(path, report):
+def save_report(path: str | Path, report: Report) -> None:
     """Write a Report as a picture of four parts.
 
     Args:
@@ -31,12 +33,9 @@ def save_report(path, report):
     rows = min(len(report.classes), _MOST)
     figure = Figure(figsize=(11, 7 + max(0, rows - 8) * .25),
                     layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2)
-    _classes(axes[0, 0], report)
-    _sizes(axes[0, 1], report)
-    _shapes(axes[1, 0], report)
-    _overlaps(axes[1, 1], report)
+    parts = (_classes, _sizes, _shapes, _overlaps)
+    for draw, ax in zip(parts, figure.subplots(2, 2).flat):
+        draw(ax, report)
     figure.suptitle(f"{report.images} sound images, {len(report.labels)} "
                     f"objects, {len(report.faults)} faults",
                     fontsize=TEXT_SIZE + 2)
@@ -60,10 +59,8 @@ def _classes(ax, report):
 
 def _sizes(ax, report):
     """A histogram of sizes, and the sizes of the anchors."""
-    shares = np.sqrt(np.prod(report.boxes[:, 2:] - report.boxes[:, :2],
-                             axis=1))
-    bins = np.geomspace(min(shares.min(), .02) * .99, 1.01, 41)
-    ax.hist(shares, bins, color=BLUE)
+    bins = np.geomspace(min(report.shares.min(), .02) * .99, 1.01, 41)
+    ax.hist(report.shares, bins, color=BLUE)
     ax.set_xscale("log")
     _plain(ax.xaxis)
     for row, spec in enumerate(report.fit.specs or ()):
@@ -76,9 +73,8 @@ def _sizes(ax, report):
 
 def _shapes(ax, report):
     """A cloud of widths and heights, a colour for each of a few classes."""
-    rows = np.arange(len(report.labels))
-    if len(rows) > _SHOWN:
-        rows = np.linspace(0, len(rows) - 1, _SHOWN).astype(int)
+    count = len(report.labels)
+    rows = np.linspace(0, count - 1, min(count, _SHOWN)).astype(int)
     few = len(report.classes) <= len(PALETTE)
     for label in range(len(report.classes) if few else 1):
         mine = rows[report.labels[rows] == label] if few else rows
@@ -89,8 +85,8 @@ def _shapes(ax, report):
         ax.plot([low, high], [low / ratio, high / ratio], color="#777777",
                 linewidth=1, linestyle=style, zorder=0)
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-    for axis in (ax.xaxis, ax.yaxis):
-        _plain(axis)
+    _plain(ax.xaxis)
+    _plain(ax.yaxis)
     if few:
         ax.legend(loc="upper left", markerscale=2)
     _finish(ax, "shape (line: 1:1, dotted: 2:1 and 1:2)", "width in pixels",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from ...datasets.sample import FLAGS
+from ...datasets.wrappers import Combined
+from . import choices, coco, csv_table, voc, yolo
 
 SPLITS = ("train", "val")
 # Form, and what it means; the command line prints this as its help.
@@ -45,14 +50,13 @@ _OWN = {"voc": {"classes", "origin", "outside"},
         "pikachu": set(), "standin": set()}
 
 
-def address_forms():
+def address_forms() -> str:
     """Return the forms, as one line."""
     return ", ".join(ADDRESS_FORMS)
 
 
-def describe_addresses():
+def describe_addresses() -> str:
     """Return the help about all forms and options, as lines of text."""
-    import textwrap
     lines = ["A data set is named by one of"]
     for title, rows in ((None, ADDRESS_FORMS), (
             "and options, as in \"voc:FOLDER:train?only=dog,cat&crowd=drop\" "
@@ -65,7 +69,7 @@ def describe_addresses():
                       "have the same classes."])
 
 
-def parse_address(text):
+def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
     """Cut one spec into its kind, its rest and its options.
 
     Returns:
@@ -105,7 +109,7 @@ def _value(name, text):
     return int(text) if name == "origin" and text in "01" else unquote(text)
 
 
-def split_path(rest):
+def split_path(rest: str) -> tuple[str, str | None]:
     """Cut a path from what follows its last colon, if it does not exist.
 
     Returns:
@@ -118,15 +122,12 @@ def split_path(rest):
     return head, last or None
 
 
-def open_one(text, split, options):
+def open_one(text: str, split: str | None, options: dict[str, Any]) -> Any:
     """Open the data set that one spec names; see ``open_dataset``."""
     kind, rest, own = parse_address(text)
     chosen = {name: own.pop(name) for name in _CHOICES if name in own}
     dataset = _open(kind, rest, split, {**own, **options}, text)
-    if not chosen:
-        return dataset
-    from .choices import Selected
-    return Selected(dataset, **chosen)
+    return choices.Selected(dataset, **chosen) if chosen else dataset
 
 
 def _open(kind, rest, split, options, text):
@@ -151,43 +152,39 @@ def _open(kind, rest, split, options, text):
 
 
 def _voc(rest, split, options):
-    from .voc import open_voc
     folder, image_set = split_path(rest)
-    return open_voc(folder, image_set or split, **options)
+    return voc.open_voc(folder, image_set or split, **options)
 
 
 def _coco(rest, split, options):
-    from .coco import Coco
     path, part = split_path(rest)
     if Path(path).is_dir():
-        return Coco(path, split=part or split or "train2017", **options)
+        return coco.Coco(path, split=part or split or "train2017", **options)
     if part:
         options = {**options, "images": part}
-    return Coco(path, **options)
+    return coco.Coco(path, **options)
 
 
 def _csv(rest, split, options):
-    from .csv_table import CsvTable
-    return CsvTable(rest, **options)
+    return csv_table.CsvTable(rest, **options)
 
 
 def _yolo(rest, split, options):
-    from .yolo import Yolo
     folder, part = split_path(rest)
     there = split and any((Path(folder) / one).is_dir() for one in (
         f"images/{split}", f"{split}/images"))
-    return Yolo(folder, part or (split if there else None), **options)
+    return yolo.Yolo(folder, part or (split if there else None), **options)
 
 
 def _list(rest, split, options):
-    from .voc import PairList
-    return PairList(rest, **options)
+    return voc.PairList(rest, **options)
 
 
 _FILES = {"voc": _voc, "coco": _coco, "csv": _csv, "yolo": _yolo,
           "list": _list}
 
-def open_dataset(spec, split=None, **options):
+
+def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
     """Open the data set that a short text names.
 
     Args:
@@ -206,13 +203,11 @@ def open_dataset(spec, split=None, **options):
         raise ValueError(f"split must be train or val, found {split!r}.")
     parts = [open_one(text.strip(), split, options)
              for text in str(spec).split(" + ")]
-    if len(parts) == 1:
-        return parts[0]
-    from ...datasets.wrappers import Combined
-    return Combined(parts)
+    return parts[0] if len(parts) == 1 else Combined(parts)
 
 
-def add_format(kind, opener, form, meaning, options=()):
+def add_format(kind: str, opener: Callable, form: str, meaning: str,
+               options: Iterable[str] = ()) -> None:
     """Make a format known to ``open_dataset``, and to the help.
 
     Args:

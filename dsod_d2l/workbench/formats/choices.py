@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -36,15 +37,16 @@ class Selected(Wrapper):
         ValueError: a class or a policy is not known.
     """
 
-    def __init__(self, dataset, rename=None, only=None, **policies):
+    def __init__(self, dataset: Any, rename: dict | None = None,
+                 only: list | tuple | None = None, **policies: str):
         super().__init__(dataset)
         for flag, policy in policies.items():
-            if flag not in FLAGS or policy not in POLICIES:
-                raise ValueError(f"{flag} must be one of "
-                                 f"{', '.join(POLICIES)}, found {policy!r}."
-                                 if flag in FLAGS else
-                                 f"there is no choice {flag!r}; expected "
+            if flag not in FLAGS:
+                raise ValueError(f"there is no choice {flag!r}; expected "
                                  f"{', '.join(FLAGS)}.")
+            if policy not in POLICIES:
+                raise ValueError(f"{flag} must be one of "
+                                 f"{', '.join(POLICIES)}, found {policy!r}.")
         self._policies = policies
         names = _renamed(dataset.classes, rename or {})
         self.classes = _chosen(dict.fromkeys(names), only)
@@ -56,7 +58,7 @@ class Selected(Wrapper):
         self._kept = [self._choose(row) for row in range(len(dataset))]
 
     @property
-    def category_ids(self):
+    def category_ids(self) -> tuple:
         """The id of each class, where the data set has them.
 
         Of classes that were made one, it is that of the first.

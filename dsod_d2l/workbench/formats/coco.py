@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Coco(ImageFolder):
         classes: every name that may occur, in the order of their indices.
             Default: the categories, sorted by id.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``ImageFolder``.
+        options: ``bad`` and ``cache``, as in ``ImageFolder``.
 
     Attributes:
         category_ids: the id of each class, None for one the file lacks.
@@ -42,8 +43,9 @@ class Coco(ImageFolder):
         FileNotFoundError, ValueError: a sentence with file and annotation.
     """
 
-    def __init__(self, path, images=None, split=None, classes=None,
-                 outside="error", bad="error", cache=False):
+    def __init__(self, path: str | Path, images: str | Path | None = None,
+                 split: str | None = None, classes: list | tuple | None = None,
+                 outside: str = "error", **options: Any):
         path = Path(path)
         if split:
             path = path / "annotations" / f"instances_{split}.json"
@@ -60,7 +62,7 @@ class Coco(ImageFolder):
         faults += _fill(makers, table["annotations"], names, path)
         self.image_ids = {maker.name: key for key, maker in makers.items()}
         super().__init__([maker.entry() for maker in makers.values()],
-                         classes, folder, str(path), faults, bad, cache)
+                         classes, folder, str(path), faults, **options)
 
 
 def _load(path):
@@ -106,13 +108,11 @@ def _get(row, key):
 
 def _folder(path, images):
     """Return the folder of images."""
-    base = path.parent
+    base, split = path.parent, path.stem.removeprefix("instances_")
+    choices = [base.parent / split, base.parent / "images" / split,
+               base / "images", base.parent / "images", base]
     if images is not None:
         choices = [Path(images)]
-    else:
-        split = path.stem.removeprefix("instances_")
-        choices = [base.parent / split, base.parent / "images" / split,
-                   base / "images", base.parent / "images", base]
     for folder in choices:
         if folder.is_dir():
             return folder
@@ -139,7 +139,7 @@ def _makers(rows, path, folder, index, outside):
             continue
         names.add(name)
         maker = makers[key] = EntryMaker(
-            name, None, f"{path.name}, {name:.120}", index, outside)
+            name, f"{path.name}, {name:.120}", index, outside)
         if name not in files:
             maker.blame(f"there is no image {str(folder / name):.200}",
                         "image")
@@ -154,17 +154,16 @@ def _fill(makers, rows, names, path):
         key, where = _get(one, "id"), f"annotation {row}"
         image = _get(one, "image_id")
         maker = makers.get(image) if type(image) in (int, str) else None
+        again = type(key) in (int, str) and key in seen
         if maker is None:
-            again = type(key) in (int, str) and key in seen
             faults.append(fault_at(
                 f"{path}, {where}", f"no image has the id {image!r:.40}",
                 "duplicate" if again else "file"))
             continue
         where += f" (id {key})"
-        if type(key) in (int, str):
-            if key in seen:
-                maker.blame(f"the id {key!r} is there twice", "duplicate",
-                            where)
+        if again:
+            maker.blame(f"the id {key!r} is there twice", "duplicate", where)
+        elif type(key) in (int, str):
             seen.add(key)
         if maker.size is not None:
             _add(maker, one, names, where)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from ...datasets import pictures
 from ...datasets.sample import Fault, check_policy
@@ -27,7 +28,8 @@ class Converted(NamedTuple):
     renamed: dict
 
 
-def convert(dataset, target, bad="error", progress=None):
+def convert(dataset: Any, target: str, bad: str = "error",
+            progress: Callable[[int], Any] | None = None) -> Converted:
     """Write a data set in another format.
 
     Boxes keep the precision that ``writers`` states; labels, flags and class
@@ -58,7 +60,7 @@ def convert(dataset, target, bad="error", progress=None):
     writer = _writer(target, dataset.classes)
     run = _Run(dataset, writer, bad, progress)
     path = writer.write(run.items())
-    return Converted(str(path), run.images, run.objects, run.skipped,
+    return Converted(str(path), len(run.stems), run.objects, run.skipped,
                      run.renamed)
 
 
@@ -71,7 +73,7 @@ def _writer(target, classes):
                 if not rest.endswith(f".{kind}"):
                     raise ValueError(f"target must end in .{kind}, found "
                                      f"{target!r}.")
-                return make(rest, classes)
+                return make(Path(rest).parent, classes, Path(rest).name)
             folder, _, part = rest.rpartition(":")
             if len(folder) < 2 or "/" in part:
                 return make(rest, classes)
@@ -84,9 +86,8 @@ class _Run:
     """The images of one conversion, and what is counted on the way."""
 
     def __init__(self, dataset, writer, bad, progress):
-        self.dataset, self.writer, self.bad = dataset, writer, bad
-        self.progress = progress
-        self.images = self.objects = 0
+        self.dataset, self.writer = dataset, writer
+        self.bad, self.progress, self.objects = bad, progress, 0
         self.skipped, self.renamed, self.stems = [], {}, set()
 
     def items(self):
@@ -99,7 +100,6 @@ class _Run:
                     raise
                 self.skipped.append(Fault(f"image {index}", str(error)))
                 continue
-            self.images += 1
             self.objects += len(entry.labels)
             yield self._name(entry.name), entry, size, data
             if self.progress is not None:

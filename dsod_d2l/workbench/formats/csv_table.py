@@ -12,14 +12,14 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 from ...datasets.sample import FLAGS
 from ...files import inside
-from .image_folder import EntryMaker, ImageFolder, fault_at
+from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
 from .text_files import listing, number, read_names, read_text
 
-CSV_SIDES = ("xmin", "ymin", "xmax", "ymax")
-NEEDED = ("image", *CSV_SIDES, "class")
+NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
 ALIASES = {"filename": "image", "file": "image", "file_name": "image",
            "path": "image", "label": "class", "class_name": "class",
@@ -41,7 +41,7 @@ class CsvTable(ImageFolder):
             Default: ``labels.json`` or ``classes.txt`` beside the file, else
             the names in it, sorted.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``ImageFolder``.
+        options: ``bad`` and ``cache``, as in ``ImageFolder``.
 
     Attributes:
         unit: of the boxes in the file.
@@ -50,8 +50,9 @@ class CsvTable(ImageFolder):
         FileNotFoundError, ValueError: a sentence with file and line.
     """
 
-    def __init__(self, path, images=None, unit=None, classes=None,
-                 outside="error", bad="error", cache=False):
+    def __init__(self, path: str | Path, images: str | Path | None = None,
+                 unit: str | None = None, classes: list | tuple | None = None,
+                 outside: str = "error", **options: Any):
         self.path = Path(path)
         if unit not in (None, *UNITS):
             raise ValueError(f"unit must be one of {', '.join(UNITS)}, found "
@@ -67,12 +68,11 @@ class CsvTable(ImageFolder):
         self._index = {name: label for label, name in enumerate(classes)}
         entries = self._collect(rows, folder, faults, outside)
         super().__init__(entries, classes, folder, str(self.path), faults,
-                         bad, cache)
+                         **options)
 
     def _collect(self, rows, folder, faults, outside):
         """Return the entries of all images, in the order of the file."""
-        makers, files = {}, listing(folder)
-        empty, filled = set(), set()
+        makers, kinds, files = {}, {}, listing(folder)
         for line, row in rows:
             name, where = row["image"].replace("\\", "/"), f"line {line}"
             if name not in makers:
@@ -84,18 +84,18 @@ class CsvTable(ImageFolder):
                 makers[name] = self._maker(name, row, folder, files, where,
                                            outside)
             maker = makers[name]
-            bare = not any(row[key] for key in (*CSV_SIDES, "class"))
-            (empty if bare else filled).add(name)
-            if name in empty & filled:
+            filled = any(row[key] for key in NEEDED[1:])
+            kinds.setdefault(name, set()).add(filled)
+            if len(kinds[name]) > 1:
                 maker.blame("this image has rows with an object and a row "
                             "without", "file", where)
-            elif not bare:
+            elif filled:
                 self._add(maker, row, where)
         return [maker.entry() for maker in makers.values()]
 
     def _maker(self, name, row, folder, files, where, outside):
         """Return the EntryMaker of an image that its first row names."""
-        maker = EntryMaker(name, None, f"{self.path.name}, {name:.120}",
+        maker = EntryMaker(name, f"{self.path.name}, {name:.120}",
                            self._index, outside)
         said = [row[key] for key in ("height", "width")]
         if name not in files:
@@ -109,8 +109,8 @@ class CsvTable(ImageFolder):
 
     def _add(self, maker, row, where):
         """Add the object of one row."""
-        box = [number(row[side]) for side in CSV_SIDES]
-        lost = [side for side, value in zip(CSV_SIDES, box) if value != value]
+        box = [number(row[side]) for side in SIDES]
+        lost = [side for side, value in zip(SIDES, box) if value != value]
         wrong = [name for name in FLAGS if row[name] not in ("", "0", "1")]
         if lost:
             maker.blame(f"{lost[0]} is not a number: {row[lost[0]][:40]!r}",
@@ -127,7 +127,7 @@ def _read(path):
     """Return [(line, {column: text})], and the faults of lines."""
     text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, faults, columns = [], [], None
+    rows, faults, columns, blank = [], [], None, dict.fromkeys(COLUMNS, "")
     try:
         for cells in reader:
             cells = [cell.strip() for cell in cells]
@@ -136,15 +136,14 @@ def _read(path):
             source = f"{path}, line {reader.line_num}"
             if columns is None:
                 columns = _columns(cells, source)
-            elif len(cells) != len(columns) or not cells[
-                    columns.index("image")]:
+            elif not (len(cells) == len(columns)
+                      and cells[columns.index("image")]):
                 faults.append(fault_at(
                     source, f"expected {len(columns)} cells and the name of "
                     f"an image, found {','.join(cells)[:80]!r}"))
             else:
-                rows.append((reader.line_num, {
-                    **dict.fromkeys(COLUMNS, ""), **dict(zip(columns,
-                                                             cells))}))
+                rows.append((reader.line_num,
+                             blank | dict(zip(columns, cells))))
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: expected CSV, but "
                          f"{error}.") from error
@@ -167,14 +166,13 @@ def _columns(cells, source):
 
 def _folder(folder, rows):
     """Return the folder of the images."""
-    beside = folder / "images"
     first = rows[0][1]["image"] if rows else ""
-    there = inside(folder, first) and (beside / first).is_file()
-    return beside if there else folder
+    there = inside(folder, first) and (folder / "images" / first).is_file()
+    return folder / "images" if there else folder
 
 
 def _unit(rows):
     """Return the unit that the coordinates speak of."""
-    sides = [number(row[side]) for _, row in rows for side in CSV_SIDES]
+    sides = [number(row[side]) for _, row in rows for side in SIDES]
     real = [side for side in sides if abs(side) < float("inf")]
     return "fractions" if max(real, default=2) <= 1 + 1e-6 else "pixels"

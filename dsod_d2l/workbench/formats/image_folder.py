@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +13,13 @@ from ...datasets.sample import FLAGS, Entry, Fault, FileDataset
 from ...files import one_line
 from .text_files import unknown_class, whole_size
 
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 OUTSIDE = ("error", "clip")
 SLACK = 0.011         # pixels outside that are rounding: COCO has 2 digits
 
 
-def box_fault(box, low=0, width=1, height=1):
+def box_fault(box: Sequence[float], low: float = 0, width: float = 1,
+              height: float = 1) -> tuple[str, str] | None:
     """Say what is wrong with a box as written, or return None.
 
     Args:
@@ -49,7 +53,8 @@ def box_fault(box, low=0, width=1, height=1):
             + unit_hint(box, low, width, height))
 
 
-def unit_hint(box, low, width, height):
+def unit_hint(box: Sequence[float], low: float, width: float, height: float
+              ) -> str:
     """Say which unit a box that leaves the image seems to be in."""
     if (width, height) == (1, 1) and max(box) > 2:
         return "; these look like pixels"
@@ -59,7 +64,7 @@ def unit_hint(box, low, width, height):
     return ""
 
 
-def fault_at(place, reason, kind="file"):
+def fault_at(place: object, reason: object, kind: str = "file") -> Fault:
     """Return a Fault whose sentence begins with its place."""
     return Fault(str(place), one_line(f"{place}: {reason}."), kind)
 
@@ -68,13 +73,14 @@ class EntryMaker:
     """Collect the objects of one image, and what is wrong with them.
 
     Args:
-        name, size, source: as in ``Entry``.
-        classes: {class name: index}.
+        name, source, size: as in ``Entry``.
+        classes: {class name: index}; a range, where numbers are names.
         outside: "error" takes a box that leaves the image for a fault,
             "clip" cuts it to the image and counts it.
     """
 
-    def __init__(self, name, size, source, classes, outside="error"):
+    def __init__(self, name: str, source: str, classes: Mapping | range,
+                 outside: str = "error", size: tuple | None = None):
         if outside not in OUTSIDE:
             raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
                              f"found {outside!r}.")
@@ -82,27 +88,28 @@ class EntryMaker:
         self.classes, self.outside = classes, outside
         self.rows, self.faults, self.clipped = [], [], 0
 
-    def blame(self, reason, kind="file", where=""):
+    def blame(self, reason: str, kind: str = "file", where: str = "") -> None:
         """Note a fault."""
         place = f"{self.source}, {where}" if where else self.source
         self.faults.append(fault_at(place, reason, kind))
 
-    def state_size(self, height, width, where=""):
+    def state_size(self, height: Any, width: Any, where: str = "") -> None:
         """Take the size in pixels that a file states, as written."""
         self.size = whole_size(height, width)
         if self.size is None:
             self.blame("expected width and height in whole pixels, found "
                        f"{width!r} and {height!r}", "size", where)
 
-    def measure(self, path, where=""):
+    def measure(self, path: Path, where: str = "") -> None:
         """Take the size that the image itself has."""
         try:
             self.size = pictures.read_size(path)
         except (ValueError, OSError) as error:
             self.blame(str(error).rstrip("."), "image", where)
 
-    def add(self, name, box, flags=(0, 0, 0, 0), where="", origin=0,
-            pixels=True, area=np.nan):
+    def add(self, name: str | int, box: Sequence[float], flags: Sequence,
+            where: str, origin: int = 0, pixels: bool = True,
+            area: float = np.nan) -> None:
         """Add one object as written, if nothing is wrong with it.
 
         Args:
@@ -118,9 +125,8 @@ class EntryMaker:
         height, width = self.size if pixels else (1, 1)
         fault = box_fault(box, origin, width, height)
         if fault and fault[0] == "box outside" and self.outside == "clip":
-            cut = tuple(min(max(side, origin), most) for side, most
-                        in zip(box, (width, height) * 2))
-            box, fault = cut, box_fault(cut, origin, width, height)
+            box = np.clip(box, origin, (width, height) * 2)
+            fault = box_fault(box, origin, width, height)
             self.clipped += fault is None
         if fault:
             self.blame(fault[1], fault[0], where)
@@ -130,16 +136,14 @@ class EntryMaker:
         elif not fault:
             edges = ((box[0] - origin) / width, (box[1] - origin) / height,
                      box[2] / width, box[3] / height)
-            if min(edges) < 0 or max(edges) > 1:      # rounding of the file
-                edges = [min(max(edge, 0.0), 1.0) for edge in edges]
             self.rows.append((self.classes[name], edges, flags, area))
 
-    def entry(self):
+    def entry(self) -> Entry:
         """Return the Entry."""
-        labels, boxes, flags, areas = (zip(*self.rows) if self.rows
-                                       else ((),) * 4)
-        areas = np.array(areas, float)
-        return Entry(self.name, np.array(boxes, float).reshape(-1, 4),
+        labels, boxes, flags, areas = list(zip(*self.rows)) or [()] * 4
+        boxes, areas = np.array(boxes, float), np.array(areas, float)
+        # The digits of the file may be rounded across the edge of the image.
+        return Entry(self.name, boxes.reshape(-1, 4).clip(0, 1),
                      np.array(labels, np.int64),
                      np.array(flags, bool).reshape(-1, len(FLAGS)), self.size,
                      self.source, tuple(self.faults), self.clipped,
@@ -152,20 +156,21 @@ class ImageFolder(FileDataset):
     An image that is decoded is compared with the size that its entry states.
 
     Args:
-        entries, classes, title, faults, bad, cache: as in ``FileDataset``.
+        entries, classes, title, faults: as in ``FileDataset``.
         folder: the names of the entries are relative to it.
+        options: ``bad`` and ``cache``, as there.
     """
 
-    def __init__(self, entries, classes, folder, title, faults=(),
-                 bad="error", cache=False):
+    def __init__(self, entries: list, classes: Sequence, folder: str | Path,
+                 title: str, faults: Sequence = (), **options: Any):
         self.folder = Path(folder)
-        super().__init__(entries, classes, title, faults, bad, cache)
+        super().__init__(entries, classes, title, faults, **options)
 
-    def encoded(self, index):
+    def encoded(self, index: int) -> bytes:
         """Return the bytes of one image file."""
         return (self.folder / self._entries[index].name).read_bytes()
 
-    def size(self, index):
+    def size(self, index: int) -> tuple:
         """Return (height, width) of one image as its file says."""
         return pictures.read_size(self.folder / self._entries[index].name)
 

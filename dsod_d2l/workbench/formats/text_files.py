@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...datasets.sample import few
 from ...files import check_names, read_json_names
 
 
-def listing(folder):
+def listing(folder: str | Path) -> set[str]:
     """Return the names of all files below a folder, relative, as a set."""
     folder, found = str(folder), set()
     for base, _, files in os.walk(folder, followlinks=True):
@@ -20,7 +22,7 @@ def listing(folder):
     return found
 
 
-def read_text(path):
+def read_text(path: str | Path) -> str:
     """Return the text of a file.
 
     Raises:
@@ -38,7 +40,7 @@ def read_text(path):
                          f"{error.start}.") from error
 
 
-def number(text):
+def number(text: Any) -> float:
     """Return a number as a float, nan where the text is none."""
     if type(text) is float:
         return text
@@ -50,21 +52,21 @@ def number(text):
     return float("nan")
 
 
-def whole_size(height, width):
+def whole_size(height: Any, width: Any) -> tuple | None:
     """Return (height, width) as whole numbers above 0, or None."""
     sides = number(height), number(width)
     return (tuple(map(int, sides))
             if all(side >= 1 and side % 1 == 0 for side in sides) else None)
 
 
-def filled_lines(path):
+def filled_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
     """Yield (number from 1, where, text) of each line that holds something."""
     for row, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             yield row, f"{path}, line {row}", line.strip()
 
 
-def unknown_class(name, classes):
+def unknown_class(name: object, classes: Any) -> str:
     """Return the clause that says that a class name is not known."""
     name = str(name)[:80]
     near = difflib.get_close_matches(name, list(classes), 1)
@@ -74,7 +76,7 @@ def unknown_class(name, classes):
     return f"the class {name!r} is not one of {few(classes)}{meant}"
 
 
-def read_names(folder):
+def read_names(folder: str | Path) -> list[str] | None:
     """Return the class names that a folder states, or None.
 
     Read are ``labels.json``, a JSON list, or ``classes.txt``, a name a line.

@@ -5,34 +5,27 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from ...datasets import pictures
 from ...datasets.sample import FLAGS, broken_entry
 from ...datasets.wrappers import Combined
 from ...files import inside
-from .image_folder import EntryMaker, ImageFolder, fault_at
+from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
 from .text_files import filled_lines, listing, number, read_names, whole_size
 
-SIDES = ("xmin", "ymin", "xmax", "ymax")
 DEEPEST = 30                 # levels; a VOC file has five
 _ONCE = {"name", *FLAGS, *(f"bndbox/{side}" for side in SIDES)}
 _TRUTH = {"": 0, "0": 0, "false": 0, "1": 1, "true": 1}
 
 
-class Object(NamedTuple):
-    """One object as written: name, four numbers, flags, where, faults."""
-
-    name: str
-    box: tuple
-    flags: tuple
-    where: str
-    faults: tuple
-
-
 class Annotation(NamedTuple):
-    """One file as written; ``size`` is (height, width) or None."""
+    """One file as written; ``size`` is (height, width) or None.
+
+    An object is {place below it, such as "bndbox/xmin": text}, with its line
+    and the places that are there twice.
+    """
 
     filename: str
     size: tuple | None
@@ -79,7 +72,7 @@ class _Handler:
         self.path.pop()
 
 
-def parse_annotation(data, source):
+def parse_annotation(data: bytes, source: str) -> Annotation:
     """Return the Annotation that the bytes of a file hold.
 
     Args:
@@ -95,15 +88,12 @@ def parse_annotation(data, source):
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        words = str(error).split(":")[0] if isinstance(
-            error, expat.ExpatError) else str(error)
+        reason = str(error).partition(": line ")[0]
         raise ValueError(f"{source}, line {parser.CurrentLineNumber}: "
-                         f"expected the XML of an annotation, but {words}."
+                         f"expected the XML of an annotation, but {reason}."
                          ) from error
     return Annotation(handler.top.get("filename", ""),
-                      _size(handler.top, source),
-                      [_object(row, found) for row, found
-                       in enumerate(handler.objects)])
+                      _size(handler.top, source), handler.objects)
 
 
 def _size(top, source):
@@ -118,8 +108,8 @@ def _size(top, source):
     return size
 
 
-def _object(row, found):
-    """Return an Object of the texts that were found in it."""
+def _add(maker, found, where, origin):
+    """Add one object, or say what is wrong with its texts."""
     faults = [f"it has more than one <{place.split('/')[-1]}>"
               for place in found["twice"]]
     for place in ("name", *(f"bndbox/{side}" for side in SIDES)):
@@ -131,9 +121,11 @@ def _object(row, found):
     flags = [_TRUTH.get(found.get(flag, "").lower()) for flag in FLAGS]
     faults += [f"{flag} must be 0 or 1, found {found[flag][:40]!r}"
                for flag, value in zip(FLAGS, flags) if value is None]
-    box = tuple(number(found.get(f"bndbox/{side}")) for side in SIDES)
-    return Object(found.get("name", ""), box, tuple(flags),
-                  f"object {row} (line {found['line']})", tuple(faults))
+    for words in faults:
+        maker.blame(words, "file", where)
+    if not faults:
+        box = [number(found[f"bndbox/{side}"]) for side in SIDES]
+        maker.add(found["name"], box, flags, where, origin)
 
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car",
@@ -160,25 +152,26 @@ class VOC(ImageFolder):
             has the same.
         origin: the number of the first pixel, 1 or 0.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``ImageFolder``.
+        options: ``bad`` and ``cache``, as in ``ImageFolder``.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with file and object.
     """
 
-    def __init__(self, folder, image_set=None, classes=None, origin=1,
-                 outside="error", bad="error", cache=False):
+    def __init__(self, folder: str | Path, image_set: str | None = None,
+                 classes: list | tuple | None = None, origin: int = 1,
+                 outside: str = "error", **options: Any):
         self.root = Path(folder)
         self.notes, images = _parts(self.root)
-        self._parsed = {}
         names, faults = self._names(image_set)
-        classes = tuple(classes or self._classes())
+        parsed = {name: self._parse(name) for name in names}
+        classes = tuple(classes or read_names(self.root)
+                        or self._all_classes(parsed))
         make = _Maker(images, classes, origin, outside)
-        entries = [make.entry(name, f"{self.root.name}/{name}.xml",
-                              self._parse(name)) for name in names]
-        del self._parsed
+        entries = [make.entry(name, f"{self.root.name}/{name}.xml", notes)
+                   for name, notes in parsed.items()]
         super().__init__(entries, classes, images,
-                         f"{self.root}, {self.image_set}", faults, bad, cache)
+                         f"{self.root}, {self.image_set}", faults, **options)
 
     def _names(self, image_set):
         """Return the names of the images that are asked for, and faults."""
@@ -189,37 +182,32 @@ class VOC(ImageFolder):
                               if one in known), "all")
         self.image_set = image_set
         if image_set == "all":
-            return sorted(
-                path.relative_to(self.notes).with_suffix("").as_posix()
-                for path in self.notes.rglob("*.xml")), ()
+            return self._all_names(), ()
         if image_set not in known:
             raise FileNotFoundError(
                 f"There is no image set {str(image_set)!r} in {lists}; "
                 f"expected one of {', '.join([*known[:12], 'all'])}.")
-        return _once(_names_in(lists / f"{image_set}.txt"))
+        return _once(lists / f"{image_set}.txt", _name_in)
 
-    def _classes(self):
+    def _all_names(self):
+        """Return the names of all XML files."""
+        return sorted(path.relative_to(self.notes).with_suffix("").as_posix()
+                      for path in self.notes.rglob("*.xml"))
+
+    def _all_classes(self, parsed):
         """Return the names of all classes of the folder."""
-        said = read_names(self.root)
-        if said:
-            return said
         if re.fullmatch(r"VOC20\d\d", self.root.resolve().name):
             return VOC_CLASSES
-        found = _class_names(
-            self._parse(path.relative_to(self.notes).with_suffix("")
-                        .as_posix()) for path in self.notes.rglob("*.xml"))
-        if not found:
-            raise ValueError(f"{self.notes}: expected XML files with objects, "
-                             "found no class name at all.")
-        return found
+        return _class_names(
+            (parsed.get(name) or self._parse(name)
+             for name in self._all_names()),
+            f"{self.notes}: expected XML files with objects")
 
     def _parse(self, name):
         """Return the Annotation of one name, or the exception."""
-        if name not in self._parsed:
-            self._parsed[name] = _read_annotation(
-                self.notes / f"{name}.xml", f"{self.root}: the image set "
-                f"{self.image_set!r} lists {name!r}, but there is no ")
-        return self._parsed[name]
+        return _read_annotation(
+            self.notes / f"{name}.xml", f"{self.root}: the image set "
+            f"{self.image_set!r} lists {name!r}, but there is no ")
 
 
 def _read_annotation(path, missing):
@@ -232,11 +220,14 @@ def _read_annotation(path, missing):
         return error
 
 
-def _class_names(parsed):
+def _class_names(parsed, wanted):
     """Return the names in all that could be parsed, sorted."""
-    return sorted({one.name for found in parsed
-                   if not isinstance(found, Exception)
-                   for one in found.objects if one.name})
+    names = sorted({one["name"] for found in parsed
+                    if not isinstance(found, Exception)
+                    for one in found.objects if one.get("name")})
+    if not names:
+        raise ValueError(f"{wanted}, found no class name at all.")
+    return names
 
 
 class _Maker:
@@ -259,11 +250,11 @@ class _Maker:
         """
         if isinstance(notes, Exception):
             return broken_entry(name, source, str(notes))
-        image = name if name in self.files else next(
-            (name + end for suffix in pictures.SUFFIXES for end in
-             (suffix, suffix.upper()) if name + end in self.files), None)
-        maker = EntryMaker(image or name, notes.size, source, self.classes,
-                           self.outside)
+        image = next((name + end for suffix in ("", *pictures.SUFFIXES)
+                      for end in (suffix, suffix.upper())
+                      if name + end in self.files), None)
+        maker = EntryMaker(image or name, source, self.classes, self.outside,
+                           notes.size)
         said = PurePosixPath(notes.filename.replace("\\", "/"))
         if said.name and PurePosixPath(name).stem not in (said.stem,
                                                           said.name):
@@ -274,45 +265,41 @@ class _Maker:
                         "image")
         elif maker.size is None:
             maker.measure(self.folder / image)
-        if maker.size is not None:       # else the boxes cannot be judged
-            self._fill(maker, notes.objects)
+        # Without a size the boxes cannot be judged.
+        for row, found in enumerate(notes.objects if maker.size else ()):
+            _add(maker, found, f"object {row} (line {found['line']})",
+                 self.origin)
         return maker.entry()
-
-    def _fill(self, maker, objects):
-        for one in objects:
-            for words in one.faults:
-                maker.blame(words, "file", one.where)
-            if not one.faults:
-                maker.add(one.name, one.box, one.flags, one.where,
-                          self.origin)
 
 
 def _parts(root):
     """Return the folders of XML files and of images."""
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}.")
-    notes = root / "Annotations"
+    notes, images = root / "Annotations", root / "JPEGImages"
+    if notes.is_dir() and not images.is_dir():
+        raise FileNotFoundError(f"{root} holds Annotations, but no "
+                                "JPEGImages.")
     if notes.is_dir():
-        pictures = root / "JPEGImages"
-        if not pictures.is_dir():
-            raise FileNotFoundError(f"{root} holds Annotations, but no "
-                                    "JPEGImages.")
-        return notes, pictures
+        return notes, images
     if any(root.glob("*.xml")):
         return root, root
     raise FileNotFoundError(f"{root}: expected a folder with Annotations and "
                             "JPEGImages, or with XML files and images.")
 
 
-def _once(rows):
-    """Return the values of rows with names that were not there, and faults.
+def _once(path, read):
+    """Return the values of lines with names that were not there, and faults.
 
     Args:
-        rows: iterable of (row, where, name, value, None or what is wrong
-            with them: reason and kind).
+        path: a list, a name a line.
+        read: called with text, where it stands, and the list's folder;
+            returns the name, the value, and None or what is wrong with them:
+            reason and kind.
     """
     values, faults, seen = [], [], {}
-    for row, where, name, value, problem in rows:
+    for row, where, text in filled_lines(path):
+        name, value, problem = read(text, where, path.parent)
         if not problem and name in seen:
             problem = (f"{name!r} is listed in line {seen[name]} already",
                        "duplicate")
@@ -324,19 +311,17 @@ def _once(rows):
     return values, faults
 
 
-def _names_in(path):
-    """Yield the rows for ``_once`` of a list of names, one a line."""
-    for row, where, name in filled_lines(path):
-        words = name.split()
-        if len(words) == 2 and words[1] in ("-1", "0", "1"):
-            raise ValueError(f"{where}: expected one name, found {name!r}: a "
-                             "list of the images of one class is no image "
-                             "set.")
-        yield row, where, name, name, None if inside(path.parent, name) else (
-            f"the name {name[:80]!r} leaves the folder", "path")
+def _name_in(name, where, folder):
+    """Read a line that is one name, for ``_once``."""
+    if name.split()[1:] in (["-1"], ["0"], ["1"]):
+        raise ValueError(f"{where}: expected one name, found {name!r}: a list "
+                         "of the images of one class is no image set.")
+    return name, name, None if inside(folder, name) else (
+        f"the name {name[:80]!r} leaves the folder", "path")
 
 
-def open_voc(folder, image_set=None, **options):
+def open_voc(folder: str | Path, image_set: str | None = None,
+             **options: Any) -> VOC | Combined:
     """Open a VOC folder, or the folder of all years.
 
     Args:
@@ -351,9 +336,8 @@ def open_voc(folder, image_set=None, **options):
     found = sorted(path.name for path in years.glob("VOC20[0-9][0-9]"))
     if not found or (root / "Annotations").is_dir():
         return VOC(root, image_set, **options)
-    wanted = UNIONS.get(image_set, (image_set,))
     parts = []
-    for one in wanted:
+    for one in UNIONS.get(image_set, (image_set,)):
         year, _, name = str(one).partition("-")
         if not name or not re.fullmatch(r"20\d\d", year):
             near = difflib.get_close_matches(str(one), UNIONS, 1)
@@ -374,42 +358,37 @@ class PairList(ImageFolder):
         classes: every name that may occur, in the order of their indices.
             Default: ``labels.json`` or ``classes.txt`` beside the list, else
             the names in its files, sorted.
-        origin, outside: as in ``VOC``.
-        bad, cache: as in ``ImageFolder``.
+        origin, outside, options: as in ``VOC``.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with file and line.
     """
 
-    def __init__(self, path, classes=None, origin=1, outside="error",
-                 bad="error", cache=False):
+    def __init__(self, path: str | Path, classes: list | tuple | None = None,
+                 origin: int = 1, outside: str = "error", **options: Any):
         path = Path(path)
         folder = path.parent
-        pairs, faults = _once(_pairs_in(path))
+        pairs, faults = _once(path, _pair_in)
         parsed = [_read_annotation(folder / notes, f"{where}: there is no "
                                    "file ") for _, notes, where in pairs]
-        classes = tuple(classes or read_names(folder)
-                        or _class_names(parsed))
-        if not classes:
-            raise ValueError(f"{path}: expected objects in the files that it "
-                             "lists, found no class name at all.")
+        classes = tuple(classes or read_names(folder) or _class_names(
+            parsed, f"{path}: expected objects in the files that it lists"))
         make = _Maker(folder, classes, origin, outside)
         entries = [make.entry(image, notes, found)
                    for (image, notes, _), found in zip(pairs, parsed)]
-        super().__init__(entries, classes, folder, str(path), faults, bad,
-                         cache)
+        super().__init__(entries, classes, folder, str(path), faults,
+                         **options)
 
 
-def _pairs_in(path):
-    """Yield the rows for ``_once`` of a list of (image, XML file, where)."""
-    for row, where, text in filled_lines(path):
-        words = [word.strip().replace("\\", "/") for word
-                 in text.split("\t" if "\t" in text else None)]
-        problem = None
-        if len(words) != 2 or not all(words):
-            problem = ("expected an image and an XML file, separated by a tab "
-                       f"or by spaces, found {text[:80]!r}", "file")
-        elif not all(inside(path.parent, word) for word in words):
-            problem = (f"a name leaves the folder of the list: {text[:80]!r}",
-                       "path")
-        yield row, where, words[0], (*words, where), problem
+def _pair_in(text, where, folder):
+    """Read a line that is an image and an XML file, for ``_once``."""
+    words = [word.strip().replace("\\", "/") for word
+             in text.split("\t" if "\t" in text else None)]
+    problem = None
+    if len(words) != 2 or not all(words):
+        problem = ("expected an image and an XML file, separated by a tab or "
+                   f"by spaces, found {text[:80]!r}", "file")
+    elif not all(inside(folder, word) for word in words):
+        problem = (f"a name leaves the folder of the list: {text[:80]!r}",
+                   "path")
+    return words[0], (*words, where), problem

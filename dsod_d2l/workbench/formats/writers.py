@@ -11,20 +11,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 
+from ...boxes import corner_to_centre
 from ...datasets.records import write_records
-from ...datasets.sample import FLAGS
+from ...datasets.sample import FLAGS, Entry
 from ...files import write_atomically
+from .csv_table import COLUMNS
+from .image_folder import SIDES
 from .text_files import read_names
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
 
 
-def decimal(value, digits):
+def decimal(value: float, digits: int) -> str:
     """Return a number as text, without zeros at its end.
 
     >>> decimal(12.50000001, 5), decimal(-0.0, 5)
@@ -34,13 +39,13 @@ def decimal(value, digits):
     return "0" if text == "-0" else text
 
 
-def pixels(entry, size):
+def pixels(entry: Entry, size: tuple) -> np.ndarray:
     """Return the edges of an entry's boxes in pixels, (M, 4) float64."""
     height, width = size
     return entry.boxes * np.array([width, height, width, height], float)
 
 
-def absent(path):
+def absent(path: str | Path) -> Path:
     """Return a path where no file is yet, or raise a FileExistsError."""
     path = Path(path)
     if path.exists():
@@ -48,7 +53,7 @@ def absent(path):
     return path
 
 
-def write_new(path, data):
+def write_new(path: str | Path, data: bytes) -> None:
     """Write bytes to a file that is not there yet, folders included."""
     absent(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(data)
@@ -61,57 +66,54 @@ class Writer:
         folder: of the data set; made if needed.
         classes: names of the classes. A folder that has others already is
             an error.
-        pictures: where images go, below the folder.
-        main: the file that lists the images, not there yet, below the
-            folder; or None.
+        part: fills the places that the class states below the folder: where
+            images go; the file that lists them, not there yet, or "".
     """
 
-    def __init__(self, folder, classes, pictures, main=None):
+    PART, PICTURES, MAIN = "train", "images", "{}"
+
+    def __init__(self, folder: str | Path, classes: Iterable,
+                 part: str | None = None):
         self.folder, self.classes = Path(folder), tuple(classes)
-        self.pictures = self.folder / pictures
+        self.part, self.rows = part or self.PART, []
+        self.pictures = self.folder / self.PICTURES.format(self.part)
         self.pictures.mkdir(parents=True, exist_ok=True)
         said = read_names(self.folder)
         if said and tuple(said) != self.classes:
             raise ValueError(f"{self.folder} has the classes "
                              f"{', '.join(said)} already, found "
                              f"{', '.join(self.classes)}.")
-        self.main = main and absent(self.folder / main)
+        self.main = self.MAIN and absent(
+            self.folder / self.MAIN.format(self.part))
 
-    def check(self, entry, size):
+    def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if the format cannot hold an entry."""
 
-    def write(self, items):
+    def write(self, items: Iterable[tuple]) -> Path:
         """Write all (name, Entry, size, bytes); return the main file."""
-        for item in items:
-            self.add(*item)
+        for name, entry, size, data in items:
+            write_new(self.pictures / name, data)
+            self.add(name, entry, size)
         return self.close()
 
-    def close(self):
+    def close(self) -> Path:
         """Write the class names and the main file; return its path."""
         self.names()
         write_new(self.main, self.content().encode())
         return self.main
 
-    def image(self, name, data):
-        """Write the bytes of one image."""
-        write_new(self.pictures / name, data)
-
-    def names(self, file="labels.json"):
+    def names(self) -> None:
         """Write the class names."""
-        text = ("\n".join(self.classes) + "\n" if file.endswith(".txt") else
-                json.dumps(self.classes, ensure_ascii=False))
-        write_atomically(self.folder / file, text.encode())
+        write_atomically(self.folder / "labels.json", json.dumps(
+            self.classes, ensure_ascii=False).encode())
 
 
 class VocWriter(Writer):
     """Write a folder in the layout of PASCAL VOC; pixels count from 1."""
 
-    def __init__(self, folder, classes, part=None):
-        super().__init__(folder, classes, "JPEGImages",
-                         f"ImageSets/Main/{part or 'train'}.txt")
-        self.listed = []
+    PICTURES, MAIN = "JPEGImages", "ImageSets/Main/{}.txt"
 
-    def check(self, entry, size):
+    def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if a box is too small for the format."""
         for row, box in enumerate(_from_one(entry, size)):
             if not (box[:2] < box[2:]).all():
@@ -119,32 +121,34 @@ class VocWriter(Writer):
                                  "cannot hold a box of one pixel or less on "
                                  "a side.")
 
-    def add(self, name, entry, size, data):
-        """Write one image and its objects."""
+    def add(self, name: str, entry: Entry, size: tuple) -> None:
+        """Write the objects of one image."""
         stem = PurePosixPath(name).with_suffix("").as_posix()
         rows = [self._object(row, box, entry) for row, box
                 in enumerate(_from_one(entry, size))]
         head = (f"<annotation>\n  <filename>{escape(PurePosixPath(name).name)}"
                 f"</filename>\n  <size><width>{size[1]}</width><height>"
                 f"{size[0]}</height><depth>3</depth></size>\n")
-        self.image(name, data)
         write_new(self.folder / "Annotations" / f"{stem}.xml",
                   (head + "".join(rows) + "</annotation>\n").encode())
-        self.listed.append(stem)
+        self.rows.append(stem)
 
     def _object(self, row, box, entry):
         sides = "".join(f"<{side}>{decimal(value, PIXEL_DIGITS)}</{side}>"
-                        for side, value in zip(("xmin", "ymin", "xmax",
-                                                "ymax"), box))
+                        for side, value in zip(SIDES, box))
         flags = "".join(f"<{flag}>{int(value)}</{flag}>" for flag, value
                         in zip(FLAGS, entry.flags[row])
                         if value or flag in FLAGS[:2])
         return (f"  <object><name>{escape(self.classes[entry.labels[row]])}"
                 f"</name>{flags}<bndbox>{sides}</bndbox></object>\n")
 
-    def content(self):
+    def content(self) -> str:
         """Return the names, one a line."""
-        return "".join(f"{name}\n" for name in self.listed)
+        return _lines(self.rows)
+
+
+def _lines(texts):
+    return "".join(f"{text}\n" for text in texts)
 
 
 def _from_one(entry, size):
@@ -155,36 +159,37 @@ def _from_one(entry, size):
 class CocoWriter(Writer):
     """Write ``annotations/instances_PART.json`` and the folder PART."""
 
-    def __init__(self, folder, classes, part=None):
-        part = part or "train"
-        super().__init__(folder, classes, part,
-                         f"annotations/instances_{part}.json")
-        self.table = {"images": [], "annotations": [], "categories": [
-            {"id": key, "name": name}
-            for key, name in enumerate(self.classes, 1)]}
+    PICTURES, MAIN = "{}", "annotations/instances_{}.json"
 
-    def add(self, name, entry, size, data):
-        """Write one image, and note its objects."""
-        self.image(name, data)
-        key = len(self.table["images"]) + 1
-        self.table["images"].append({"id": key, "file_name": name,
-                                     "width": size[1], "height": size[0]})
-        areas = (np.full(len(entry.labels), np.nan) if entry.areas is None
-                 else entry.areas)
-        for box, label, flags, area in zip(pixels(entry, size), entry.labels,
-                                           entry.flags, areas):
-            sides = [_plain(side) for side in (*box[:2], *(box[2:]
-                                                           - box[:2]))]
-            self.table["annotations"].append({
-                "id": len(self.table["annotations"]) + 1, "image_id": key,
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.images = []
+
+    def add(self, name: str, entry: Entry, size: tuple) -> None:
+        """Note one image and its objects."""
+        key = len(self.images) + 1
+        self.images.append({"id": key, "file_name": name,
+                            "width": size[1], "height": size[0]})
+        boxes, areas = pixels(entry, size), entry.areas
+        boxes[:, 2:] -= boxes[:, :2]
+        if areas is None:
+            areas = np.full(len(boxes), np.nan)
+        for box, label, flags, area in zip(boxes, entry.labels, entry.flags,
+                                           areas):
+            sides = [_plain(side) for side in box]
+            self.rows.append({
+                "id": len(self.rows) + 1, "image_id": key,
                 "category_id": int(label) + 1, "bbox": sides,
                 "area": _plain(sides[2] * sides[3] if np.isnan(area)
                                else area), "iscrowd": int(flags[3]),
                 **{flag: 1 for flag, value in zip(FLAGS[:3], flags) if value}})
 
-    def content(self):
+    def content(self) -> str:
         """Return the three lists as JSON."""
-        return json.dumps(self.table, ensure_ascii=False)
+        categories = [{"id": key, "name": name}
+                      for key, name in enumerate(self.classes, 1)]
+        return json.dumps({"images": self.images, "annotations": self.rows,
+                           "categories": categories}, ensure_ascii=False)
 
 
 def _plain(value):
@@ -196,50 +201,38 @@ def _plain(value):
 class YoloWriter(Writer):
     """Write ``images``, ``labels`` and ``classes.txt``."""
 
-    def __init__(self, folder, classes, part=None):
-        super().__init__(folder, classes, Path("images", part or ""))
-        self.labels = Path("labels", part or "")
-        self.flags = []
+    PART, PICTURES, MAIN = "", "images/{}", ""
 
-    def add(self, name, entry, size, data):
-        """Write one image and its text file."""
-        path = (self.labels / PurePosixPath(name).with_suffix(".txt")
-                ).as_posix()
+    def add(self, name: str, entry: Entry, size: tuple) -> None:
+        """Write the text file of one image."""
+        path = PurePosixPath("labels", self.part, name).with_suffix(
+            ".txt").as_posix()
         lines = []
-        for row, (box, label, flags) in enumerate(zip(
-                entry.boxes, entry.labels, entry.flags), 1):
-            sides = [*(box[:2] + box[2:]) / 2, *box[2:] - box[:2]]
+        for row, (sides, label, flags) in enumerate(zip(corner_to_centre(
+                entry.boxes), entry.labels, entry.flags), 1):
             lines.append(" ".join([str(label), *(
                 decimal(side, FRACTION_DIGITS) for side in sides)]))
             if flags.any():
-                self.flags.append((path, row, *flags.astype(int)))
-        self.image(name, data)
-        write_new(self.folder / path, "".join(f"{line}\n" for line in lines
-                                              ).encode())
+                self.rows.append((path, row, *flags.astype(int)))
+        write_new(self.folder / path, _lines(lines).encode())
 
-    def close(self):
+    def close(self) -> Path:
         """Write the class names, and add the flags; return the folder."""
-        self.names("classes.txt")
+        write_atomically(self.folder / "classes.txt",
+                         _lines(self.classes).encode())
         path = self.folder / "flags.csv"
-        if self.flags:
+        if self.rows:
             old = path.read_bytes() if path.is_file() else _rows(
                 [("file", "line", *FLAGS)]).encode()
-            write_atomically(path, old + _rows(self.flags).encode())
+            write_atomically(path, old + _rows(self.rows).encode())
         return self.folder
 
 
 class CsvWriter(Writer):
     """Write a CSV file in pixels, and ``images`` beside it."""
 
-    def __init__(self, path, classes):
-        path = Path(path)
-        super().__init__(path.parent, classes, "images", path.name)
-        self.rows = [("image", "xmin", "ymin", "xmax", "ymax", "class",
-                      "width", "height", *FLAGS)]
-
-    def add(self, name, entry, size, data):
-        """Write one image, and note its objects."""
-        self.image(name, data)
+    def add(self, name: str, entry: Entry, size: tuple) -> None:
+        """Note the objects of one image."""
         boxes, size = pixels(entry, size), (size[1], size[0])
         for box, label, flags in zip(boxes, entry.labels, entry.flags):
             self.rows.append((name, *(decimal(side, PIXEL_DIGITS)
@@ -248,9 +241,9 @@ class CsvWriter(Writer):
         if not len(entry.labels):
             self.rows.append((name, *[""] * 5, *size, *[""] * len(FLAGS)))
 
-    def content(self):
+    def content(self) -> str:
         """Return the rows as text."""
-        return _rows(self.rows)
+        return _rows([COLUMNS, *self.rows])
 
 
 def _rows(rows):
@@ -263,20 +256,18 @@ def _rows(rows):
 class RecordWriter(Writer):
     """Write a .rec file, its .idx, its .lst of names, and labels.json."""
 
-    def __init__(self, path, classes):
-        path = Path(path)
-        super().__init__(path.parent, classes, "", path.name)
+    PICTURES = ""
 
-    def write(self, items):
+    def write(self, items: Iterable[tuple]) -> Path:
         """Write all (name, Entry, size, bytes); return the .rec file."""
         lines = []
 
         def records():
             for name, entry, _, data in items:
-                lines.append(f"{len(lines)}\t0\t{name}\n")
+                lines.append(f"{len(lines)}\t0\t{name}")
                 yield entry.boxes, entry.labels, data, entry.flags
         write_records(self.main, records())
         write_atomically(self.main.with_suffix(".lst"),
-                         "".join(lines).encode())
+                         _lines(lines).encode())
         self.names()
         return self.main

@@ -11,12 +11,13 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ...datasets import pictures
 from ...datasets.sample import FLAGS
 from ...files import check_names, inside
 from .image_folder import EntryMaker, ImageFolder, fault_at
-from .text_files import listing, number, read_names, read_text
+from .text_files import filled_lines, listing, number, read_names, read_text
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 NOT_LABELS = ("classes.txt", "train.txt", "val.txt", "test.txt")
@@ -33,14 +34,15 @@ class Yolo(ImageFolder):
             ``labels.json``, ``classes.txt`` or ``data.yaml`` in the folder
             states.
         outside: "error" or "clip", see ``EntryMaker``.
-        bad, cache: as in ``ImageFolder``.
+        options: ``bad`` and ``cache``, as in ``ImageFolder``.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with file and line.
     """
 
-    def __init__(self, folder, split=None, classes=None, outside="error",
-                 bad="error", cache=False):
+    def __init__(self, folder: str | Path, split: str | None = None,
+                 classes: list | tuple | None = None, outside: str = "error",
+                 **options: Any):
         root = Path(folder)
         if not root.is_dir():
             raise FileNotFoundError(f"There is no folder {root}.")
@@ -55,29 +57,24 @@ class Yolo(ImageFolder):
                  if PurePosixPath(name).suffix.lower() in pictures.SUFFIXES}
         entries = [self._entry(name, text, text in texts, classes, flags,
                                outside) for name, text in known.items()]
-        for name in sorted(texts - set(known.values())):
-            path = self.labels / name
-            faults.append(fault_at(path, "there is no image of that name in "
-                                   f"{self.images}", "image"))
+        faults += [fault_at(self.labels / name, "there is no image of that "
+                            f"name in {self.images}", "image")
+                   for name in sorted(texts - set(known.values()))]
         super().__init__(entries, classes, self.images,
-                         str(root / (split or "")), faults, bad, cache)
+                         str(root / (split or "")), faults, **options)
 
     def _entry(self, name, text, there, classes, flags, outside):
         """Return the Entry of one image."""
-        path = self.labels / text
-        maker = EntryMaker(name, None, f"{self.labels.name}/{text}",
-                           {label: label for label in range(len(classes))},
-                           outside)
-        try:
-            lines = read_text(path).splitlines() if there else []
-        except ValueError as error:
-            lines = []
-            maker.blame(str(error).rstrip("."))
+        maker = EntryMaker(name, f"{self.labels.name}/{text}",
+                           range(len(classes)), outside)
         key = PurePosixPath(self._lead, text).as_posix()
-        for row, line in enumerate(lines, 1):
-            if line.strip():
+        lines = filled_lines(self.labels / text) if there else ()
+        try:
+            for row, _, line in lines:
                 _add(maker, line.split(), f"line {row}", len(classes),
                      flags.get((key, row), (0, 0, 0, 0)))
+        except ValueError as error:
+            maker.blame(str(error).rstrip("."))
         return maker.entry()
 
 

@@ -76,18 +76,21 @@ def texture(rng, shape, name, contrast=None):
 def quad(image, corners, colour, alpha=1.):
     """Fill a polygon, (n, 2) x and y in pixels, with a colour."""
     points = np.round(np.asarray(corners, float) * 16).astype(np.int32)
-    colour = tuple(float(c) for c in colour)
-    if alpha >= 1:
-        cv2.fillPoly(image, [points], colour, cv2.LINE_AA, 4)
-        return
-    layer = image.copy()
-    cv2.fillPoly(layer, [points], colour, cv2.LINE_AA, 4)
-    image += np.float32(alpha) * (layer - image)
+    layer = image.copy() if alpha < 1 else image
+    cv2.fillPoly(layer, [points], tuple(map(float, colour)), cv2.LINE_AA, 4)
+    if alpha < 1:
+        image += np.float32(alpha) * (layer - image)
 
 
 def box(image, x0, y0, x1, y1, colour):
     """Fill an upright rectangle."""
     quad(image, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
+
+
+def taper(x, top, upper, bottom, lower):
+    """Return the corners of a trapezium about x, half as wide as it says."""
+    return [(x - upper, top), (x + upper, top), (x + lower, bottom),
+            (x - lower, bottom)]
 
 
 def lay(image, patch, corners):

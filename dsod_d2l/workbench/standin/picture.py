@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from ...datasets.sample import Sample, make_sample
 from . import scenery
-from .paint import (TREES, WALLS, dabs, develop, enrich, noise, pick, quad,
-                    texture, tint)
+from .paint import (TREES, WALLS, box, dabs, develop, enrich, noise, pick,
+                    quad, texture, tint)
 from .solids import BALL, CONE, Light, ball, creature, render, rotation
 
 
 def lamp(rng):
     """Return a Light: mostly flat and full, as in daylight."""
     toward = np.array([rng.normal(0, .5), rng.normal(-.5, .4), 1.])
+    toward /= np.linalg.norm(toward)
     if rng.uniform() < .8:
-        ambient, strength = rng.uniform(.82, 1.), rng.uniform(.05, .3)
-        tone = np.ones(3)
-    else:
-        ambient, strength = rng.uniform(.4, .9), rng.uniform(.1, .6)
-        tone = np.exp(rng.normal(0, .08, 3))
-    return Light(ambient, strength, toward / np.linalg.norm(toward), tone)
+        return Light(rng.uniform(.82, 1.), rng.uniform(.05, .3), toward,
+                     np.ones(3))
+    return Light(rng.uniform(.4, .9), rng.uniform(.1, .6), toward,
+                 np.exp(rng.normal(0, .08, 3)))
 
 
 def paste(image, sprite, x, y):
@@ -62,13 +63,12 @@ def _toy(rng, image, size):
     for _ in range(int(rng.integers(1, 5))):
         colour = yellow(rng) if rng.uniform() < .75 else tint(rng, "any")
         middle, radii = rng.uniform(-.3, .3, 3), rng.uniform(.08, .4, 3)
-        bands = [((0, 0, rng.uniform(-1, 1)), (9, 9, rng.uniform(.05, .4)),
-                  tint(rng, pick(rng, ("dark", "any"))))]
-        bands = bands if rng.uniform() < .4 else []
-        part = ball(middle, radii, colour, bands)
+        band = ((0, 0, rng.uniform(-1, 1)), (9, 9, rng.uniform(.05, .4)),
+                tint(rng, pick(rng, ("dark", "any"))))
+        part = ball(middle, radii, colour, [band] * (rng.uniform() < .4))
         turned = rotation(*rng.uniform(0, 360, 3)) @ part.matrix
-        profile, span = ((BALL, (-1, 1)), (CONE, (0, 1)),
-                         (None, (-1, 1)))[int(rng.integers(3))]
+        profile, span = pick(rng, ((BALL, (-1, 1)), (CONE, (0, 1)),
+                                   (None, (-1, 1))))
         parts.append(part._replace(matrix=turned, profile=profile, span=span))
     sprite = render(parts, np.eye(3), size, lamp(rng))
     n, (rows, cols) = sprite.samples, sprite.mask.shape
@@ -104,8 +104,7 @@ def _taxi(rng, image, size):
     rows, cols = image.shape[:2]
     x, y = rng.uniform(0, cols), rng.uniform(.3, 1) * rows
     paint, low = yellow(rng), size * rng.uniform(.3, .9)
-    quad(image, [(x, y), (x, y - low), (x + size, y - low), (x + size, y)],
-         paint)
+    box(image, x, y - low, x + size, y, paint)
     if rng.uniform() < .5:
         quad(image, [(x + size * .2, y - low), (x + size * .3, y - low * 1.6),
                      (x + size * .7, y - low * 1.6), (x + size * .8, y - low)],
@@ -144,8 +143,7 @@ def distract(rng, image):
     for _ in range(count):
         size = min(image.shape[:2]) * float(np.exp(rng.uniform(
             np.log(.03), np.log(.35))))
-        kind = (_toy, _toy, _sign, _taxi, _patch)[int(rng.integers(5))]
-        kind(rng, image, size)
+        pick(rng, (_toy, _toy, _sign, _taxi, _patch))(rng, image, size)
 
 
 def cover(rng, image, behind, corners):
@@ -176,13 +174,12 @@ def cover(rng, image, behind, corners):
                     (right + x1 - x0, y1 + size * rng.uniform(0, 1)),
                     (left, y1 + size * .1)], (1.,))
     else:               # leaves
-        spread = size * .3
         for _ in range(int(rng.integers(3, 14))):
-            at = middle + rng.normal(0, spread, 2)
+            at = middle + rng.normal(0, size * .3, 2)
             axes = (size * rng.uniform(.05, .25, 2)).tolist()
             cv2.ellipse(mask, (at.tolist(), axes, rng.uniform(0, 180)), 1., -1)
     if rng.uniform() < .4:
-        shift = [int(rng.integers(rows)), int(rng.integers(cols))]
+        shift = [int(rng.integers(side)) for side in shape]
         return mask[..., 0] > 0, np.roll(behind, shift, axis=(0, 1))
     return mask[..., 0] > 0, texture(rng, shape, pick(rng, WALLS + TREES))
 
@@ -192,13 +189,13 @@ LEAST_VISIBLE = .6        # share of each creature's pixels that stays in sight
 COVERED = .2        # chance of each creature to stand behind something
 
 
-def is_whole(value):
+def is_whole(value: object) -> bool:
     """Say whether a value is a whole number, and not a truth value."""
     return (isinstance(value, (int, np.integer))
             and not isinstance(value, bool))
 
 
-def check_size(size):
+def check_size(size: int | Sequence) -> tuple[int, int]:
     """Return (height, width) of a size: one number for both, or the pair."""
     sides = (size, size) if np.ndim(size) == 0 else tuple(size)
     if len(sides) != 2 or not all(is_whole(n) and n >= 32 for n in sides):
@@ -207,7 +204,7 @@ def check_size(size):
     return int(sides[0]), int(sides[1])
 
 
-def check_objects(objects):
+def check_objects(objects: int | Sequence) -> tuple[int, int]:
     """Return (fewest, most) of a number of objects, or of such a pair."""
     ends = (objects, objects) if np.ndim(objects) == 0 else tuple(objects)
     if len(ends) != 2 or not all(map(is_whole, ends)) \
@@ -218,7 +215,8 @@ def check_objects(objects):
     return int(ends[0]), int(ends[1])
 
 
-def render_sample(rng, size=256, objects=1) -> Sample:
+def render_sample(rng: np.random.Generator, size: int | Sequence = 256,
+                  objects: int | Sequence = 1) -> Sample:
     """Render one picture with its creatures.
 
     Args:
@@ -240,9 +238,8 @@ def render_sample(rng, size=256, objects=1) -> Sample:
     """
     shape, (fewest, most) = check_size(size), check_objects(objects)
     # A stream for each stage: the scene does not depend on the creatures.
-    scene, count, figures, lens = (
-        np.random.default_rng(int(seed)) for seed in rng.integers(2**62,
-                                                                  size=4))
+    scene, count, figures, lens = map(
+        np.random.default_rng, rng.integers(2**62, size=4).tolist())
     image = scenery.scene(scene, shape)
     if scene.uniform() < .7:
         image = enrich(scene, image)
@@ -260,17 +257,15 @@ def _expose(rng, image):
         sigma = rng.uniform(.25, .7) * min(image.shape[:2]) / 256 + .05
         image = cv2.GaussianBlur(image, (0, 0), sigma)
     if rng.uniform() < .5:
-        image = image + rng.standard_normal(image.shape, np.float32
-                                            ) * np.float32(rng.uniform(0, 6))
+        grain = rng.standard_normal(image.shape, np.float32)
+        image = image + grain * np.float32(rng.uniform(0, 6))
     return np.clip(image + .5, 0, 255).astype(np.uint8)
 
 
 def _height(rng, count):
     """Return a creature's height, a fraction of the shorter side."""
-    if rng.uniform() < .55:
-        height = rng.uniform(.1, .22)
-    else:
-        height = float(np.exp(rng.uniform(np.log(.08), np.log(.45))))
+    height = (rng.uniform(.1, .22) if rng.uniform() < .55 else
+              float(np.exp(rng.uniform(np.log(.08), np.log(.45)))))
     return min(height, .8 / max(count, 1)**.5)
 
 

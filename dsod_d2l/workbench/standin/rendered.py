@@ -83,10 +83,10 @@ class StandIn(RecordDataset):
         path.parent.mkdir(parents=True, exist_ok=True)
         job = functools.partial(_picture, self.seed, self.split, self.sides,
                                 self.number)
-        with tqdm(total=count, desc=f"rendering {self.split}",
-                  unit="picture", leave=False, disable=None) as bar:
-            with _results(job, count, workers) as items:
-                write_records(path, items, progress=lambda done: bar.update())
+        with (tqdm(total=count, desc=f"rendering {self.split}",
+                   unit="picture", leave=False, disable=None) as bar,
+              _results(job, count, workers) as items):
+            write_records(path, items, progress=lambda done: bar.update())
         # The seal comes last: a set without it counts as half-written.
         write_atomically(path.with_suffix(".json"),
                          json.dumps(_seal(path, count)).encode())
@@ -107,11 +107,10 @@ def make_standin(root=None, train=COUNTS["train"], val=COUNTS["val"],
 
 def default_root() -> Path:
     """Return the data folder: $DSOD_DATA, the checkout's, or the user's."""
-    if os.environ.get("DSOD_DATA"):
-        return Path(os.environ["DSOD_DATA"])
-    if EXAMPLES.is_dir():
-        return EXAMPLES.parent
-    return Path.home() / ".cache" / "dsod_d2l"
+    if said := os.environ.get("DSOD_DATA"):
+        return Path(said)
+    return (EXAMPLES.parent if EXAMPLES.is_dir() else
+            Path.home() / ".cache" / "dsod_d2l")
 
 
 def _whole(name, value, least):

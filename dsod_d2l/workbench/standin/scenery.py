@@ -5,16 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .paint import (TREES, WALLS, box, dabs, lay, noise, pick, quad, texture,
-                    tint)
+from .paint import (TREES, WALLS, box, dabs, lay, noise, pick, quad, taper,
+                    texture, tint)
 
 
 def tree(rng, image, x, foot, height):
     """Paint a tree of that height (pixels) on its foot point: trunk, crown."""
     rows, cols = image.shape[:2]
     wide = height * rng.uniform(.02, .06)
-    quad(image, [(x - wide, foot), (x - wide / 2, foot - height),
-                 (x + wide / 2, foot - height), (x + wide, foot)],
+    quad(image, taper(x, foot - height, wide / 2, foot, wide),
          tint(rng, pick(rng, ("wood", "dark"))) * .7)
     for _ in range(int(rng.integers(2, 7))):    # branches
         y = foot - height * rng.uniform(.4, .9)
@@ -136,9 +135,7 @@ def ground(rng, image, horizon):
             for y in range(0, rows, band):
                 box(patch, 0, y, cols, y + max(1, band // 6), shade)
     away, wide = rng.uniform(-.3, 1.3) * cols, rng.uniform(1, 4) * cols
-    lay(image, patch, [(away - wide / 6, top), (away + wide / 6, top),
-                       (away + 3 * wide, 1.3 * rows),
-                       (away - 3 * wide, 1.3 * rows)])
+    lay(image, patch, taper(away, top, wide / 6, 1.3 * rows, 3 * wide))
     speckle = int(rng.integers(0, 200))
     dabs(rng, image, pick(rng, (name, name, "leaf", "crop", "white")), speckle,
          horizon + .03, 1, rng.uniform(.003, .02))
@@ -160,11 +157,8 @@ def landscape(rng, shape):
         w, h = rng.uniform(.05, .3) * cols, rng.uniform(.05, .2) * rows
         x, y = rng.uniform(0, cols), rows * (horizon + rng.uniform(0, .1))
         roof = tint(rng, pick(rng, ("brick", "dark", "rock", "any")))
-        lay(image, facade(rng, (48, 64)),
-            [(x - w / 2, y - h), (x + w / 2, y - h), (x + w / 2, y),
-             (x - w / 2, y)])
-        quad(image, [(x - w * .6, y - h), (x - w * .3, y - h * 1.6),
-                     (x + w * .3, y - h * 1.6), (x + w * .6, y - h)], roof)
+        lay(image, facade(rng, (48, 64)), taper(x, y - h, w / 2, y, w / 2))
+        quad(image, taper(x, y - h * 1.6, w * .3, y - h, w * .6), roof)
     for _ in range(int(rng.integers(0, 5))):
         tree(rng, image, rng.uniform(0, cols), rows * (horizon + rng.uniform(
             0, .2)), rows * rng.uniform(.1, .6))
@@ -180,8 +174,7 @@ def pave(rng, image, x, y):
     rows, cols = image.shape[:2]
     road, gap = rng.uniform(.2, 1.) * cols, rng.uniform(.01, .05) * cols
     if rng.uniform() < .8:
-        quad(image, [(x - gap, y), (x + gap, y), (x + road, rows),
-                     (x - road, rows)], tint(rng, "asphalt"), .85)
+        quad(image, taper(x, y, gap, rows, road), tint(rng, "asphalt"), .85)
         for lane in (-.5, 0, .5):
             quad(image, [(x, y), (x + lane * road - 2, rows),
                          (x + lane * road + 2, rows)],

@@ -225,10 +225,9 @@ def _face(looks):
             ((side * .72, -.34, .6), (.29 * cheek, .29 * cheek, .5), CHEEK),
             ((side * .47, .17, .86), (.17 * eye, .19 * eye, .3), DARK),
             ((side * .42, .25, .88), (.06 * eye, .07 * eye, .3), WHITE)]
-    decals += [((0, -.06, 1), (.06, .04, .2), DARK)]
-    decals += [((side * .12, -.25, .95), (.14, .035, .3), MOUTH)
-               for side in (-1, 1)]
-    return decals
+    return [*decals, ((0, -.06, 1), (.06, .04, .2), DARK),
+            *(((side * .12, -.25, .95), (.14, .035, .3), MOUTH)
+              for side in (-1, 1))]
 
 
 def _stripes():
@@ -260,10 +259,9 @@ def _limbs(looks):
         hand = shoulder + np.array([side * np.cos(lift), np.sin(lift), .2]
                                    ) * reach
         parts += [spike(shoulder, hand, .075, (1., -1., 0.), (-.3, 1),
-                        colour=YELLOW)]
-        toe = np.array([side * .15, -.005, .11])
-        parts += [spike((side * .09, .10, .03), toe, .062, (1., -.9, -.1),
-                        (-.3, 1), colour=YELLOW)]
+                        colour=YELLOW),
+                  spike((side * .09, .10, .03), (side * .15, -.005, .11),
+                        .062, (1., -.9, -.1), (-.3, 1), colour=YELLOW)]
     return parts
 
 
@@ -292,6 +290,5 @@ def creature(rng: np.random.Generator) -> list[Part]:
                   _face(looks)),
              ball((0, .36, .01), (.208 * wide, .27, .175), YELLOW, _stripes()),
              ball((0, .23, .01), (.222 * wide, .185, .185), YELLOW)]
-    for side in (-1, 1):
-        parts += _ear(side, looks)
-    return parts + _limbs(looks) + _tail()
+    return [*parts, *_ear(-1, looks), *_ear(1, looks), *_limbs(looks),
+            *_tail()]
