@@ -19,8 +19,7 @@ if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
     from .evaluation import Evaluation, evaluate_dataset
     from .models import build, summarise
     from .weights import load_model, load_weights, save_weights
-    from .workbench.detectors import evaluate
-    from .workbench.detectors import open_detector as Detector
+    from .workbench.detectors import evaluate, open_detector as Detector
     from .workbench.formats.addresses import open_dataset
     from .workbench.formats.conversion import convert
     from .workbench.machine import describe_machine

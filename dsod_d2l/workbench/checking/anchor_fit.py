@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ... import anchors as anchor_tools
-from ... import boxes as box_tools
+from ... import anchors as anchor_tools, boxes as box_tools
 from ...config import ModelConfig
 
 MOST_BOXES = 20_000         # objects that are compared; more are drawn from
