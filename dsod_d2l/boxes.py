@@ -174,7 +174,7 @@ def in_pixels(boxes: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return boxes * np.array([width, height, width, height], dtype=np.float32)
 
 
-def check_boxes(boxes: np.ndarray, labels: np.ndarray, num_classes: int,
+def check_boxes(boxes: np.ndarray, labels: np.ndarray, num_classes: float,
                 source: str) -> None:
     """Raise if a box or a label of one image cannot be trained on.
 

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from .boxes import corner_to_centre, require_fractions
+from .config.schedules import DRAWN
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
            "#CC79A7")
@@ -159,17 +160,20 @@ def draw_detections(ax: Axes, found: Any) -> None:
     draw_boxes(ax, found.boxes, found.labels, found.scores, found.classes)
 
 
-def save_detections(path: str | Path, found: Any) -> None:
+def save_detections(path: str | Path, found: Any,
+                    least: float = DRAWN) -> None:
     """Write a picture with its detections drawn, in its own resolution.
 
     Args:
         path: a .png or .jpg file.
         found: ``Detections`` that know their picture.
+        least: score below which nothing is drawn.
     """
     height, width = found.size
     dpi = max(height, width) / SAVED_WIDTH
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
-    draw_detections(figure.add_axes((0, 0, 1, 1)), found)
+    draw_detections(figure.add_axes((0, 0, 1, 1)),
+                    found[found.scores >= least])
     figure.savefig(path, dpi=dpi)
 
 

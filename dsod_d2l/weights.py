@@ -62,7 +62,9 @@ def load_tensors(path: str | Path) -> tuple[dict, dict]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such weights file")
+        raise FileNotFoundError(f"{path}: there is no such weights file" + (
+            "; a run leaves model.safetensors in its folder"
+            if path.is_dir() else ""))
     data = path.read_bytes()
     if data.startswith(PARAMS_MAGIC):
         raise ValueError(

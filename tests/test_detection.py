@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dsod_d2l
-from dsod_d2l import config
+from dsod_d2l import config, models
 from dsod_d2l import detection as dt
 from dsod_d2l.anchors import anchors_for
 from dsod_d2l.boxes import in_pixels, iou
@@ -389,3 +389,22 @@ def test_a_real_network_from_its_weights_file(tmp_path):
     assert len(before.labels) == DetectConfig().keep
     assert (np.diff(before.scores) <= 0).all()
     assert before.boxes.min() >= 0 and before.boxes.max() <= 1
+
+
+def test_a_network_that_was_built_with_names_needs_no_others():
+    import dsod_d2l as dd
+    net = models.build("dsod_tiny", ["cat", "dog"], input_size=(96, 128))
+    assert dd.Detector(net).classes == ("cat", "dog")
+    with pytest.raises(ValueError, match="classes must be given"):
+        dd.Detector(models.build("dsod_tiny", 2, input_size=(96, 128)))
+
+
+def test_a_network_without_weights_is_named():
+    net = models.build("dsod_tiny", ["cat"], input_size=(96, 128))
+    with pytest.raises(ValueError, match="dsod_tiny has no weights yet"):
+        dt.Detector(net, net.classes).detect(np.zeros((96, 128, 3), np.uint8))
+
+
+def test_the_folder_of_a_run_is_no_weights_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="leaves model.safetensors"):
+        dt.Detector.from_weights(tmp_path)

@@ -44,7 +44,8 @@ class TrainConfig(Checked):
     batch_size: images of one forward and backward pass.
     accumulate: passes whose gradients are added up before a step.
     optimiser: "sgd" (with momentum) or "adam".
-    learning_rate: learning rate after the warm-up.
+    learning_rate: learning rate after the warm-up; 0.05 suits batches of 16,
+        and a smaller batch a smaller one.
     momentum: share of the last step that "sgd" adds to the next one.
     weight_decay: how strongly weights are drawn to 0.
     warmup: steps over which the learning rate rises from near 0.

@@ -49,20 +49,22 @@ def build(name_or_config: str | ModelConfig,
         changes: fields of the configuration to change.
 
     Returns:
-        A ``Network``, with its configuration as ``.config``.
+        A ``Network``, with its configuration as ``.config`` and the names
+        of its classes as ``.classes``, None where none were given.
 
     Raises:
         ValueError: the name is not known or the configuration not legal, or
             it gives a width to a layer that the network lacks.
     """
+    named = isinstance(classes, (list, tuple))
     if classes is not None:
-        changes["num_classes"] = (len(classes) if isinstance(
-            classes, (list, tuple)) else classes)
+        changes["num_classes"] = len(classes) if named else classes
     if isinstance(name_or_config, str):
         config = configs.get(name_or_config, **changes)
     else:
         config = dataclasses.replace(name_or_config, **changes)
     net = NETWORKS[config.family](config)
+    net.classes = tuple(classes) if named else None
     if config.widths:
         narrow(net, dict(config.widths))
     return net

@@ -90,8 +90,14 @@ class Network(nn.HybridBlock):
 
         Returns:
             List of arrays, as the network returns them.
+
+        Raises:
+            ValueError: the network has no weights yet.
         """
         parameter = next(iter(self.collect_params().values()))
+        if parameter._data is None:
+            raise ValueError(f"{self.config.name} has no weights yet: train "
+                             "it, load some, or call models.initialise")
         ctx = parameter.list_ctx()[0]           # where its numbers are
         return [one.asnumpy() for one in self(mx.nd.array(batch, ctx=ctx))]
 

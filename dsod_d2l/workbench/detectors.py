@@ -17,7 +17,8 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
     Args:
         network: what ``detection.Detector`` takes, or the path of a weights
             file, a .safetensors.
-        classes: names of the classes; a file has its own.
+        classes: names of the classes; a file has its own, and so has a
+            network that was built with names or read from a file.
         options: of ``detection.Detector``; for a file, ctx as well.
 
     Raises:
@@ -25,6 +26,9 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
             another kind.
     """
     if not isinstance(network, (str, os.PathLike)):
+        classes = classes or getattr(network, "classes", None)
+        require(classes, "classes must be given: the network has no names of "
+                "its own")
         return Detector(network, classes, **options)
     require(Path(network).suffix == ".safetensors", f"{network}: expected a "
             "file that ends in .safetensors, as training writes it")
@@ -48,7 +52,7 @@ def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
     """
     if isinstance(network, (str, os.PathLike)):
         network = open_detector(network)
-    elif not hasattr(network, "detect"):      # read from a file, it has names
-        network = open_detector(network, getattr(network, "classes",
-                                                 dataset.classes))
+    elif not hasattr(network, "detect"):      # it may have names of its own
+        network = open_detector(network, getattr(network, "classes", None)
+                                or dataset.classes)
     return evaluate_dataset(network, dataset, **rules)

@@ -49,7 +49,7 @@ def run(options: Namespace) -> tuple[Any, str]:
         for file, one in by_file.items():
             target = Path(options.out, file if several else "")
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_detections(target, one)
+            save_detections(target, one, least=0)
     value = {file: as_rows(one) for file, one in by_file.items()}
     rows = [(file, row["label"], row["score"], *row["box"])
             for file, one in value.items() for row in one]

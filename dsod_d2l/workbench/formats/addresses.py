@@ -19,7 +19,8 @@ ADDRESS_FORMS = {
     "standin, standin:train, standin:val": "the rendered stand-in",
     "pikachu:FOLDER[:train|val]": "the Pikachu set in a local folder",
     "voc:FOLDER[:SET]": "PASCAL VOC: a folder with Annotations, JPEGImages "
-    "and ImageSets; SET names a list, default trainval, train or all. Of a "
+    "and ImageSets; SET names a list, default trainval, train or all, and all "
+    "where there is no ImageSets. Of a "
     "folder with several years: 2007-test, 07+12 or 07++12",
     "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
     "not found by itself; coco:FOLDER:val2017 is COCO's own layout",

@@ -279,8 +279,8 @@ def diagnose(detector, dataset, settings) -> list[str]:
              ] if missed > 0.5 else []
     found += _on_scores(detector, samples)
     return found or ["the boxes found do not overlap the objects by half: "
-                     "train longer, or check that boxes are fractions of "
-                     "the image"]
+                     "train longer, lower the learning rate, or check that "
+                     "boxes are fractions of the image"]
 
 
 def _on_scores(detector, samples):
