@@ -56,15 +56,15 @@ def build(name_or_config: str | ModelConfig,
         ValueError: the name is not known or the configuration not legal, or
             it gives a width to a layer that the network lacks.
     """
-    named = isinstance(classes, (list, tuple))
+    names = classes if isinstance(classes, (list, tuple)) else None
     if classes is not None:
-        changes["num_classes"] = len(classes) if named else classes
+        changes["num_classes"] = len(names) if names else classes
     if isinstance(name_or_config, str):
         config = configs.get(name_or_config, **changes)
     else:
         config = dataclasses.replace(name_or_config, **changes)
     net = NETWORKS[config.family](config)
-    net.classes = tuple(classes) if named else None
+    net.classes = tuple(names) if names else None
     if config.widths:
         narrow(net, dict(config.widths))
     return net
