@@ -122,11 +122,16 @@ def ours(job):
     tasks["nms"] = lambda given=lone_boxes(job["boxes"]): [detection.nms(
         *given, NMS_THRESHOLD)]
     for name, full in (("detections", False), ("detections, full", True)):
-        tasks[name] = lambda given=outputs(len(anchors), full): list(
+        tasks[name] = lambda given=outputs(len(anchors), full): parts(
             detection.detections_from_outputs(*given, anchors))
     tasks["ap"] = lambda given=judged_set(job["images"]): [
         summary(evaluation.evaluate_detections(*given, CLASSES))]
     return tasks
+
+
+def parts(found):
+    """Return the three arrays of ``Detections``."""
+    return [found.labels, found.scores, found.boxes]
 
 
 def summary(result):

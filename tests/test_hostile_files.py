@@ -194,7 +194,8 @@ def weights_file(tmp_path, **changes):
      "expected at most 10000000"),
     (dict(input_size=[]), "needs an input of at least"),
     (dict(input_size="big"), "input_size must be a whole number"),
-    (dict(input_size=None), "another kind than it should"),
+    (dict(input_size=None), "input_size must be a whole number of at least 1, "
+     "found None"),
     (dict(anchors=[5]), "another kind than it should"),
     (dict(anchors=[{"sizes": [0.1], "colour": 1}]), "another kind than"),
     (dict(name=["x"]), "name must be a short text"),

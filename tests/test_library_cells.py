@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from dsod_d2l import boxes, config, models, weights
+import small_runs
+from dsod_d2l import boxes, config, models, training, weights
 from dsod_d2l.anchors import anchors_for
 from dsod_d2l.datasets import example
-from dsod_d2l.detection import Detections
 from dsod_d2l.workbench.pruning import plan_pruning
 from tools import notebook_rules as rules
 from tools import run_notebooks, write_library_cells
@@ -228,6 +228,25 @@ def graph_losses(block):
     return [one.asnumpy() for one in block(net, config.TrainConfig(steps=9))(*batch)]
 
 
+def pixel_outputs(block):
+    """Return what a network says of a grey picture."""
+    return [one.asnumpy() for one in block(small_net())(
+        mx.nd.full((1, 96, 96, 3), 90, dtype="uint8"))]
+
+
+def two_steps(function):
+    """Return the losses of two steps, of the loop or one by one."""
+    plan = small_runs.settings(steps=2, held_back=0, average=0)
+    mx.random.seed(0)
+    net = small_runs.network()
+    if function.__name__ == "fit":
+        return [row["loss"] for row in function(net, small_runs.Squares(), plan).history]
+    run = training.Run(net, small_runs.Squares(), plan)
+    run.begin()
+    with run.batches() as batches:
+        return [function(run, batches)["loss"] for _ in range(2)]
+
+
 def pruned(function):
     """Return the numbers of a network that a plan is carried out on."""
     net = small_net()
@@ -286,14 +305,14 @@ TRIALS = {
     "hard_negatives": lambda f: losses_of(f, "nats", "classes", "positive"),
     "smooth_l1": lambda f: losses_of(f, "offsets", "wanted", "positive"),
     "DetectionLoss": detection_losses, "TrainingGraph": graph_losses,
+    "PixelGraph": pixel_outputs, "one_step": two_steps, "fit": two_steps,
     "learning_rate": lambda f: [f(step, config.TrainConfig(steps=9, warmup=2)) for step in range(9)],
     "softmax": lambda f: f(SCORES), "best_first": lambda f: f(SCORES[:, 0], 5),
     "nms": lambda f: f(ANCHORS[:2000], SCORES[:2000, 0]),
-    "Detections": lambda f: f(np.zeros(2, int), np.ones(2), BOXES),
     "check_outputs": lambda f: f(SCORES, MOVES, ANCHORS),
     "class_rows": lambda f: f(ANCHORS[:2000], SCORES[:2000, 1], RULES),
-    "detections_from_outputs": lambda f: f(SCORES, MOVES, ANCHORS, RULES),
-    "in_pixels": lambda f: f(Detections(np.zeros(2, int), np.ones(2), BOXES), (100, 200)),
+    "detections_from_outputs": lambda f: [*f(SCORES, MOVES, ANCHORS, RULES)],
+    "in_pixels": lambda f: f(BOXES, (100, 200)),
     "match_voc": lambda f: f(boxes.iou(BOXES, BOXES), np.array([False, True])),
     "match_coco": lambda f: f(boxes.iou(BOXES, BOXES), np.array([False, True])),
     "Curve": lambda f: f(np.ones(2), np.ones(2)),

@@ -198,7 +198,7 @@ def test_detections_are_those_of_multiboxdetection(seed, classes):
         return rows[np.lexsort((values, labels))]     # scores are the same
 
     np.testing.assert_allclose(
-        in_order(*ours),
+        in_order(ours.labels, ours.scores, ours.boxes),
         in_order(theirs[:, 0], theirs[:, 1], theirs[:, 2:]), atol=2e-5)
 
 

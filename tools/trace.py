@@ -64,7 +64,7 @@ def judged_image():
 
     def judge():
         dataset = open_dataset(SAMPLE)
-        detector = Detector(net, net.config, dataset.classes)
+        detector = Detector(net, dataset.classes)
         evaluate_dataset(detector, Subset(dataset, [0]))
     judge()                              # imports and first uses
     return passed(judge)

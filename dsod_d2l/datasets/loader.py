@@ -95,6 +95,7 @@ class BatchMaker:
         self.truths = truths
         self.dataset, self.model, self.settings = dataset, model, settings
         self.anchors = anchors.anchors_for(model)
+        self.encode = targets.codec_for(model).encode
         self.augment = transforms.AUGMENTATIONS[settings.augment]
 
     def empty(self, buffer: Any = None) -> tuple[Batch, int]:
@@ -124,7 +125,7 @@ class BatchMaker:
             wanted = targets.label_anchors(
                 self.anchors, sample.boxes, sample.labels,
                 self.settings.match_threshold,
-                encode=targets.codec_for(self.model).encode)
+                encode=self.encode)
             batch.images[row] = sample.image
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets

@@ -138,14 +138,14 @@ def _naming(source, length):
     """Turn what Pillow raises, of a dozen kinds, into one sentence."""
     try:
         yield
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{source}: expected an image of at most "
+                         f"{MOST_PIXELS:,} pixels, found {length} bytes that "
+                         "state more.") from error
     except Exception as error:
-        heavy = isinstance(error, Image.DecompressionBombError)
-        wanted, found = ((f"an image of at most {MOST_PIXELS:,} pixels",
-                          "state more") if heavy else
-                         ("a whole image", "cannot be read as one "
-                          f"({type(error).__name__})"))
-        raise ValueError(f"{source}: expected {wanted}, found {length} bytes "
-                         f"that {found}.") from error
+        raise ValueError(f"{source}: expected a whole image, found {length} "
+                         "bytes that cannot be read as one "
+                         f"({type(error).__name__}).") from error
 
 
 def _size(picture):

@@ -73,7 +73,7 @@ def unknown_class(name: object, classes: Any) -> str:
     folded = {one.casefold(): one for one in classes}
     near = near or [one for one in [folded.get(name.casefold())] if one]
     meant = f"; {near[0]!r} is known" if near else ""
-    return f"the class {name!r} is not one of {few(classes)}{meant}"
+    return f"the class {name!r} is not one of {few(list(classes))}{meant}"
 
 
 def read_names(folder: str | Path) -> list[str] | None:

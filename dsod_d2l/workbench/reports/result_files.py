@@ -86,7 +86,7 @@ def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
             where, score, *box = _voc_line(line, f"{path}, line {number}",
                                            places)
             rows[places[where]].append((label, score, box - _FIRST))
-    return [_collect(part, size) for part, size in zip(rows, sizes)]
+    return [_collect(part, size, folder) for part, size in zip(rows, sizes)]
 
 
 def _voc_paths(folder, image_set, classes):
@@ -171,7 +171,7 @@ def read_coco(path: str | Path, image_ids: Sequence[Any],
             raise ValueError(f"{source}: image {image!r:.60} or category "
                              f"{category!r:.60} does not belong to the set")
         rows[places[image]].append((labels[category], score, box))
-    return [_collect(part, size) for part, size in zip(rows, sizes)]
+    return [_collect(part, size, path) for part, size in zip(rows, sizes)]
 
 
 def _coco_entry(entry, source):
@@ -190,14 +190,18 @@ def _coco_entry(entry, source):
     return *values, score, np.append(box[:2], box[:2] + box[2:])
 
 
-def _collect(rows, size):
+def _collect(rows, size, source):
     """Return the ``Detections`` of (label, score, box in pixels) rows."""
     rows = sorted(rows, key=lambda row: -row[1])
     unit = np.array([size[1], size[0]] * 2, dtype=float)
     boxes = np.array([row[2] for row in rows]).reshape(-1, 4) / unit
-    return Detections(np.array([row[0] for row in rows], dtype=np.int64),
-                      np.array([row[1] for row in rows], dtype=np.float32),
-                      boxes.astype(np.float32), tuple(size))
+    try:
+        return Detections(
+            np.array([row[0] for row in rows], dtype=np.int64),
+            np.array([row[1] for row in rows], dtype=np.float32),
+            boxes.astype(np.float32), tuple(size))
+    except ValueError as error:         # far outside the picture
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _check(detections, names):
