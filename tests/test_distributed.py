@@ -21,7 +21,6 @@ import pytest
 import dsod_d2l  # noqa: F401  (prepares MXNet, and turns servers into servers)
 from dsod_d2l import weights as weight_files
 from dsod_d2l.workbench.runs import checkpoints
-from dsod_d2l import runtime
 from dsod_d2l.workbench.cli import launch, main
 from dsod_d2l.datasets.records import write_records
 from dsod_d2l.workbench.runs import distributed
@@ -232,7 +231,7 @@ def test_whoever_dies_is_named(capfd):
 
 def test_the_variables_of_each_process(capfd, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    monkeypatch.setattr(runtime, "usable_cores", lambda: 8)
+    monkeypatch.setattr(launch.devices, "usable_cores", lambda: 8)
     crew("import json, os; print(json.dumps({k: v for k, v in os.environ"
          ".items() if k[:5] in ('DMLC_', 'OMP_N', 'CUDA_')}))", 3)
     rows = [json.loads(line) for line in capfd.readouterr().out.split("\n")
