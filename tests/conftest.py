@@ -9,6 +9,7 @@ import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -20,19 +21,27 @@ import dsod_d2l  # noqa: F401  (prepares MXNet, in whatever order the tests are 
 from browsing import CHROMIUM, ROOT, Visit
 
 MOST_MEMORY = 2.5 * 1024    # MiB
+kept = {"MiB": 0}           # what the process held when memory was last given back
 
 # What a shell runs in the background ignores Ctrl-C, and so does all that it starts; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def little_memory():
-    """Give back what the tests of a file have used: freed memory stays in the process else."""
+    """Give back what tests have used, by the half GiB: freed memory stays in the process else."""
     yield
-    gc.collect()
-    if sys.platform.startswith("linux"):
+    if sys.platform.startswith("linux") and held_memory() > kept["MiB"] + 512:
+        gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
+        kept["MiB"] = held_memory()
+
+
+def held_memory():
+    """Return the memory that this process holds now, in MiB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def pytest_terminal_summary(terminalreporter):
