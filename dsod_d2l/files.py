@@ -1,4 +1,4 @@
-"""Files that are whole: written in one go, compared with a checksum."""
+"""Files that are whole, and what they name: written in one go, checked."""
 
 from __future__ import annotations
 
