@@ -73,7 +73,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_checkpoint_restores_weights_and_optimiser(tmp_path, optimiser,
                                                      options):
     def trainer_of(net):
-        return gluon.Trainer(net.collect_params(), optimiser,
+        # A list keeps the network's order; a dictionary is sorted by names
+        # that count the layers of the process: batchnorm1000, batchnorm999.
+        return gluon.Trainer(list(net.collect_params().values()), optimiser,
                              {"learning_rate": 0.01, **options}, kvstore=None)
 
     def go(net, trainer, steps):

@@ -32,7 +32,8 @@ def passed(work, package=PACKAGE):
         # The body of a module and what is made up in passing are no functions of their own.
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(head) and code.co_name[0] != "<":
-            calls[code.co_filename[len(head):], code.co_qualname] += 1
+            name = getattr(code, "co_qualname", code.co_name)      # from 3.11 on
+            calls[code.co_filename[len(head):], name] += 1
     before = sys.getprofile()
     sys.setprofile(note)
     try:

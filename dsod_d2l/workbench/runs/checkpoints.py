@@ -30,7 +30,8 @@ def save_checkpoint(folder: str | Path, step: int, net, trainer, facts: dict,
     Args:
         folder: the run's checkpoint folder.
         step: optimiser steps done.
-        net, trainer: the network and its ``gluon.Trainer``.
+        net, trainer: the network and its ``gluon.Trainer``, made from a
+            list of parameters: of a dictionary it would sort the names.
         facts: JSON-ready dictionary of the run.
         keep: how many checkpoints stay.
         extra: name -> array, whatever else the run needs.
