@@ -10,6 +10,7 @@ from mxnet.gluon import nn
 from dsod_d2l import config, models
 from dsod_d2l.models import summary
 from dsod_d2l.models.grp_dsod import FrozenUpSampling
+from dsod_d2l.workbench import machine
 
 
 def test_examples():
@@ -136,5 +137,5 @@ def test_a_summary_leaves_the_network_as_it_was():
 
 
 def test_forward_time_is_measured():
-    assert 0 < models.forward_time(config.get(
+    assert 0 < machine.forward_time(config.get(
         "dsod_tiny", input_size=(65, 80)), repeats=2) < 1000

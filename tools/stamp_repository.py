@@ -38,8 +38,8 @@ if "google.colab" in sys.modules:  # fetch the book and MXNet first
             "git -c advice.detachedHead=false clone -q --depth 1"
             f" -b {RELEASE} {REPOSITORY} dsod-d2l")
     sys.path.insert(0, os.path.abspath("dsod-d2l"))
-    from dsod_d2l.runtime import colab
-    colab.install()
+    import dsod_d2l
+    dsod_d2l.install_packages()
 
 import matplotlib.pyplot as plt
 import numpy as np

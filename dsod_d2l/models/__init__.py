@@ -8,12 +8,8 @@ Anchors, targets, losses and detection stay outside.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
-
-import mxnet as mx
-import numpy as np
 
 from .. import config as configs
 from ..config.base import ModelConfig
@@ -29,8 +25,8 @@ from .widths import narrow
 
 __all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "RefineDSOD",
            "RefineSSD", "SSD", "ToySSD", "add_family", "build",
-           "build_backbone", "count_parameters", "forward_time",
-           "initialise", "multiply_adds", "summarise"]
+           "build_backbone", "count_parameters", "initialise",
+           "multiply_adds", "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "grp_dsod": GRPDSOD, "ssd": SSD, "refinedet": RefineSSD,
@@ -81,25 +77,3 @@ def add_family(config: type[ModelConfig], network: type[Network],
     """
     FAMILIES[config.family], NETWORKS[config.family] = config, network
     configs.NAMED.update({preset.name: preset for preset in presets})
-
-
-def forward_time(config: ModelConfig, ctx: Any = None,
-                 repeats: int = 5) -> float:
-    """Measure the forward pass of one image, in milliseconds.
-
-    Args:
-        config: ``ModelConfig``; a network with random numbers is built.
-        ctx: MXNet context, default the CPU.
-        repeats: how often; the median counts.
-    """
-    net = build(config)
-    initialise(net, ctx)
-    net.hybridize(static_alloc=True, static_shape=True)
-    image = mx.nd.zeros((1, 3, *config.input_size), ctx=ctx)
-    times = []
-    for _ in range(repeats + 2):               # two to get warm
-        start = time.perf_counter()
-        for part in net(image):
-            part.wait_to_read()
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times[2:]))

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig
-from ...runtime import devices
 from ...transforms import AUGMENTATIONS
+from .. import machine
 from ..formats import addresses
 
 
@@ -186,7 +186,7 @@ def add_detector(parser: ArgumentParser, threshold: float) -> None:
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
     from ...detection import Detector
-    context, _ = devices.device(options.device)
+    context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = Detector.from_weights(options.weights, ctx=context,
                                      detect_config=settings)
