@@ -26,6 +26,12 @@ def test_published_multiply_adds(name, giga, digits):
     assert round(cost / 1e9, digits) == giga
 
 
+def test_it_is_short_in_words():
+    found = summary.summarise(models.build("dsod_tiny", input_size=(96, 128)))
+    assert repr(found) == (f"Summary({len(found.stages)} stages, 5 maps, "
+                           f"{found.multiply_adds:,} multiply-adds)")
+
+
 def test_a_count_by_hand():
     """Toy SSD of widths 2 and 3 on 16 x 32 pixels, three maps, 2 classes."""
     rows = [config.AnchorSpec(sizes=(0.3,), ratios=(1, 2)),

@@ -23,6 +23,8 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "dsod_d2l"
 SANITISE = ROOT / "tests" / "nbval_sanitize.cfg"
+# Of what a cell says of itself: for the page, and for how editors and Colab fold it.
+KEPT = ("cellView", "jupyter", "mystnb", "tags")
 UNCOMPARED = {"nbval-ignore-output", "nbval-skip"}
 OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.M)  # what a progress bar has overwritten
 ADDRESS = re.compile(r'^(\s*(?:REPOSITORY|RELEASE) = ).*$', re.M)  # tools/stamp_repository.py writes it
@@ -164,7 +166,7 @@ def normalise(nb):
     taken = {cell.get("id") for cell in nb.cells}
     for number, cell in enumerate(nb.cells):
         cell.metadata = nbformat.from_dict(
-            {key: cell.metadata[key] for key in ("mystnb", "tags") if cell.metadata.get(key)})
+            {key: cell.metadata[key] for key in KEPT if cell.metadata.get(key)})
         if not cell.get("id"):
             cell["id"] = next(name for name in (f"cell-{i:03d}" for i in range(number, 1000))
                               if name not in taken)

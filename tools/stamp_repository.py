@@ -26,7 +26,7 @@ IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.M)
 SETUP = '''\
-# The same in every chapter: on your own machine it only imports.
+#@title Set-up: on your own machine it only imports
 import os
 import sys
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import config as configs
-from ..config.base import ModelConfig
+from ..config.base import ModelConfig, require
 from ..config.families import FAMILIES
 from .backbones import build_backbone
 from .dsod import DSOD, GluonDSOD
@@ -74,6 +74,15 @@ def add_family(config: type[ModelConfig], network: type[Network],
         config: a ``ModelConfig``, whose ``family`` is the name.
         network: the ``Network`` that is built from such a configuration.
         presets: configurations to be known by their names.
+
+    Raises:
+        ValueError: a network has other maps than its preset says.
     """
+    for preset in presets:
+        made = [shape[1:] for shape in summarise(network(preset)).maps]
+        require(made == preset.map_shapes(), f"{preset.name}: the network "
+                f"makes maps of {made} cells, its configuration says "
+                f"{preset.map_shapes()}; sides() tells the length of a side "
+                "on each map")
     FAMILIES[config.family], NETWORKS[config.family] = config, network
     configs.NAMED.update({preset.name: preset for preset in presets})
