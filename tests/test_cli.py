@@ -270,9 +270,9 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
                f"rec:{here / 'squares.rec'}", "--keep", 3, "--out", tmp_path]
     names = [Path(path).relative_to(tmp_path).as_posix() for path in
              value(capsys, *options, "--save", "coco")["written"]]
-    assert names[:4] == ["evaluation.json", "classes.png", "curves.png",
-                         "mistakes.png"]
-    assert names[-1] == "detections.json" and names[4][:8] == "worst/01"
+    assert names[:5] == ["evaluation.json", "classes.png", "curves.png",
+                         "mistakes.png", "confusion.png"]
+    assert names[-1] == "detections.json" and names[5][:8] == "worst/01"
     rows = json.loads((tmp_path / "detections.json").read_text())
     assert {row["category_id"] for row in rows} == {0}
     out = call(capsys, *options, "--save", "voc", "--strict", "--pixel")[1]
