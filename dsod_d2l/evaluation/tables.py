@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..boxes import require_fractions
+from ..config.base import require
 from ..detection import Detections
 from .matching import match_voc
 
@@ -100,15 +101,16 @@ def make_tables(detections: Iterable[Detections], truths: Iterable,
         every image is known; if not, boxes stay fractions of the image.
 
     Raises:
-        ValueError: the numbers of images differ or are 0, or an image has a
-            label out of range or a score that is not a number.
+        ValueError: the numbers of images differ or are 0, most is below 1,
+            or an image has a label out of range or a score that is not a
+            number.
     """
     detections, truths = list(detections), list(truths)
     if len(detections) != len(truths):
         raise ValueError(f"expected detections for {len(truths)} images, "
                          f"found {len(detections)}")
-    if not truths:
-        raise ValueError("expected at least one image, found none")
+    require(truths, "expected at least one image, found none")
+    require(most >= 1, f"most must be at least 1, found {most}")
     truths = [Truth(*truth).whole() for truth in truths]
     sized = all(truth.size is not None for truth in truths)
     units = np.tile(np.array([truth.size[::-1] if sized else (1, 1)
