@@ -431,7 +431,8 @@ def test_what_detect_prints_is_judged_as_the_weights_are(capsys, here,
         stored = value(capsys, *data, "--results", tmp_path / kind / (
             "detections.json" if kind == "coco" else ""))
         assert stored["AP"] == pytest.approx(saved["AP"], abs=1e-9)
-    kinds = [value(capsys, *data, *options, "--keep", 400, "--nms-kind", kind)
+    kinds = [value(capsys, *data, *options, "--keep", 400, "--most", 400,
+                   "--nms-kind", kind)
              for kind in ("per-class", "agnostic", "soft")]
     counts = [[row["detections"] for row in one["classes"]] for one in kinds]
     assert len(set(map(sum, counts))) > 1 and counts[0] != counts[2]
