@@ -18,7 +18,7 @@ from .config import TrainConfig
 from .datasets import split
 from .datasets.loader import Batch, BatchMaker, Loader
 from .detection import Detector
-from .evaluation import evaluate_dataset
+from .evaluation import class_numbers, evaluate_dataset
 from .losses import DetectionLoss
 from .weights import fill, parameter_arrays
 
@@ -383,11 +383,8 @@ def _check_classes(net, classes, validation):
         raise ValueError(
             f"the network has {net.config.num_classes} classes, the data "
             f"set has {len(classes)}: {', '.join(classes)}")
-    if validation is not None and tuple(validation.classes) != tuple(classes):
-        raise ValueError(
-            "the images to choose the model on have the classes "
-            f"{', '.join(validation.classes)}, those to train on "
-            f"{', '.join(classes)}")
+    if validation is not None:
+        class_numbers(classes, validation.classes)
 
 
 def place(net: Any, contexts: list) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import small_runs
-from dsod_d2l import config, files, models, weights
+from dsod_d2l import config, evaluation, files, models, weights
 from dsod_d2l.workbench import machine
-from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.formats import addresses, choices
 from dsod_d2l.workbench.pretrained import transfer
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.datasets import pictures
@@ -23,7 +23,7 @@ from dsod_d2l.datasets.records import write_records
 from dsod_d2l.workbench.video import VideoReader
 from dsod_d2l.workbench.runs import run_folder as folders
 from dsod_d2l.workbench.runs import parallel, precision
-from small_sets import Small, encoded
+from small_sets import CLASSES, Small, encoded
 from test_hostile_files import png_of
 
 TWO = [mx.cpu(0), mx.cpu(1)]
@@ -110,6 +110,14 @@ def two_classes(folder):
     small_runs.train(folder, net=net)
 
 
+def other_names(folder):
+    evaluation.class_numbers(["a", "b"], ["c"])
+
+
+def other_objects(folder):
+    choices.matched(Small(), CLASSES[:2])
+
+
 def full(folder):
     (folder / f".a.{os.getpid()}.partial").symlink_to("/dev/full")
     files.write_atomically(folder / "a", b"x" * 9)
@@ -148,6 +156,9 @@ SAID = {
     "box 3: ...": bad_box,
     "a label of ... numbers does not fit its own head width": other_label,
     "the network has ... classes, the data set has ...": two_classes,
+    "the detector knows ... classes (...), the data set has ...": other_names,
+    "objects of the data set are of ..., which ... does not know":
+        other_objects,
     "... was not written by dsod_d2l: its metadata lacks the format": foreign,
     "... is a .params file of MXNet, which does not say what network it "
     "belongs to": params,

@@ -64,12 +64,15 @@ class Bounds:
 
 
 COUNTED = Bounds("a whole number of at least 1", 1, kind=Integral)
+ABOVE_0 = Bounds("positive", 0, without=0)
+FROM_0 = Bounds("a number of at least 0", 0)
+FROM_0_TO_1 = Bounds("a number from 0 to 1", 0, 1)
 Count = Annotated[int, COUNTED]
 Whole = Annotated[int, Bounds("a whole number of at least 0", 0,
                               kind=Integral)]
-Positive = Annotated[float, Bounds("positive", 0, without=0)]
-NotNegative = Annotated[float, Bounds("a number of at least 0", 0)]
-Share = Annotated[float, Bounds("a number from 0 to 1", 0, 1)]
+Positive = Annotated[float, ABOVE_0]
+NotNegative = Annotated[float, FROM_0]
+Share = Annotated[float, FROM_0_TO_1]
 BelowOne = Annotated[float, Bounds("a number from 0 to below 1", 0, 1, 1)]
 
 

@@ -161,8 +161,8 @@ class Combined(Wrapper):
                 raise ValueError(
                     "the classes of data sets to be combined must agree, "
                     f"found {few(self.classes)} in {self.dataset!r} and "
-                    f"{few(part.classes)} in {part!r}; give both the same "
-                    "classes, or merge them.")
+                    f"{few(part.classes)} in {part!r}; give both the same, "
+                    "as by ?classes= behind their names, or merge them.")
         self.classes = tuple(dict.fromkeys(
             name for part in self.parts for name in part.classes))
         index = {name: label for label, name in enumerate(self.classes)}

@@ -9,6 +9,8 @@ from typing import Any
 from ..config.base import require
 from ..detection import Detector
 from ..evaluation import Evaluation, evaluate_dataset
+from .formats.choices import matched
+from .suppression import SuppressingDetector
 
 
 def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
@@ -19,21 +21,23 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
             file, a .safetensors.
         classes: names of the classes; a file has its own, and so has a
             network that was built with names or read from a file.
-        options: of ``detection.Detector``; for a file, ctx as well.
+        options: of ``detection.Detector``; for a file, ctx as well; and
+            suppression, a ``suppression.SuppressionConfig``.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is of
             another kind.
     """
+    kind = SuppressingDetector if "suppression" in options else Detector
     if not isinstance(network, (str, os.PathLike)):
         classes = classes or getattr(network, "classes", None)
         require(classes, "classes must be given: the network has no names of "
                 "its own")
-        return Detector(network, classes, **options)
+        return kind(network, classes, **options)
     require(Path(network).suffix == ".safetensors", f"{network}: expected a "
             "file that ends in .safetensors, as training writes it")
     require(classes is None, f"{network} has its own classes: leave them out")
-    return Detector.from_weights(network, **options)
+    return kind.from_weights(network, **options)
 
 
 def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
@@ -41,18 +45,21 @@ def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
 
     Args:
         network: a network, the path of its weights file, or a ``Detector``.
-        dataset: any data set that has the classes of the network.
+        dataset: any data set; its classes are matched by name, see
+            ``formats.choices.matched``.
         rules: of ``evaluation.evaluate_detections``, such as ``most``.
 
     Returns:
         ``Evaluation``; the figures of each class are in its ``classes``.
 
     Raises:
-        ValueError: the network and the data set have different classes.
+        ValueError: the data set has objects of a class that the network
+            does not know.
     """
     if isinstance(network, (str, os.PathLike)):
         network = open_detector(network)
     elif not hasattr(network, "detect"):      # it may have names of its own
         network = open_detector(network, getattr(network, "classes", None)
                                 or dataset.classes)
-    return evaluate_dataset(network, dataset, **rules)
+    return evaluate_dataset(network, matched(dataset, network.classes),
+                            **rules)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import data, demo, detect, evaluate, info, launch, prune, train
-from .options import add_commands
+from .options import add_commands, check_numbers
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     chosen, value = build_parser().parse_args(arguments), None
     try:
+        check_numbers(chosen)
         value, table = COMMANDS[chosen.command][0](chosen)
         if table is not None:
             print(json.dumps(value) if chosen.json else table, flush=True)

@@ -45,9 +45,6 @@ def run(options: Namespace) -> tuple[Any, str]:
     """Show detections live, from a camera or a video, with the speed."""
     from ..video import (VideoReader, VideoWriter, detect_frames,
                          paint_detections)
-    if options.frames is not None and options.frames < 1:
-        raise ValueError(f"--frames must be at least 1, found "
-                         f"{options.frames}")
     detector, speed, count = make_detector(options), Speed(), 0
     source = options.source
     with (VideoReader(int(source) if source.isdigit() else source) as reader,

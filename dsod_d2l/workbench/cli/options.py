@@ -19,10 +19,12 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-from ...config import NAMED, DetectConfig
+from ...config import NAMED, DetectConfig, TrainConfig
+from ...config.base import ABOVE_0, COUNTED, FROM_0, FROM_0_TO_1
 from ...transforms import AUGMENTATIONS
 from .. import machine
 from ..formats import addresses
+from ..suppression import SuppressingDetector, SuppressionConfig
 
 
 class FaultOptions:
@@ -166,6 +168,24 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
             typing.get_type_hints(kind) if hasattr(options, name)}
 
 
+# What numbers options may have; those of a configuration it checks itself.
+RANGES = (
+    (COUNTED, "most frames num_classes input train val size multiple servers"),
+    (ABOVE_0, "epochs iou"), (FROM_0_TO_1, "iou at ratio"), (FROM_0, "areas"))
+
+
+def check_numbers(options: Namespace) -> None:
+    """Raise a ValueError if an option has a number that makes no sense."""
+    for bounds, names in RANGES:
+        for name in names.split():
+            value = getattr(options, name, None)
+            if value is not None:
+                bounds.check(f"--{name.replace('_', '-')}", tuple(value)
+                             if isinstance(value, list) else value)
+    for kind in (TrainConfig, DetectConfig, SuppressionConfig):
+        kind(**given_fields(options, kind))
+
+
 def input_size(options: Namespace) -> dict[str, Any]:
     """Return what --input changes of a network, as fields."""
     if not options.input:
@@ -176,20 +196,23 @@ def input_size(options: Namespace) -> dict[str, Any]:
     return {"input_size": (options.input * 2)[:2]}
 
 
-def add_detector(parser: ArgumentParser, threshold: float) -> None:
-    """Add --weights, --device and the fields of ``DetectConfig``."""
-    add_fields(parser, WeightsOptions)
+def add_detector(parser: ArgumentParser, threshold: float,
+                 weights: type = WeightsOptions) -> None:
+    """Add --weights, --device and how detections are chosen."""
+    add_fields(parser, weights)
     add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
         DetectConfig(score_threshold=threshold)))
+    add_fields(parser, SuppressionConfig)
 
 
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
-    from ...detection import Detector
     context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
-    detector = Detector.from_weights(options.weights, ctx=context,
-                                     detect_config=settings)
+    detector = SuppressingDetector.from_weights(
+        options.weights, ctx=context, detect_config=settings,
+        suppression=SuppressionConfig(**given_fields(options,
+                                                     SuppressionConfig)))
     if options.letter_box:
         detector.config = dataclasses.replace(detector.config,
                                               resize="letter-box")

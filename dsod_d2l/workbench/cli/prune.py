@@ -13,6 +13,7 @@ import numpy as np
 from ...config import TrainConfig
 from ...config.base import require
 from .. import machine
+from ..formats.choices import matched
 from ..recipes import steps_of
 from .options import (DataOptions, WeightsOptions, add_fields, figures,
                       given_fields, open_data)
@@ -92,7 +93,7 @@ def run(options: Namespace) -> tuple[Any, str]:
     context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
-    dataset, judged = _data(options, settings)
+    dataset, judged = _data(options, settings, metadata["classes"])
     if scan:
         return _scan(options, net, metadata["classes"], judged)
     return _prune(options, net, metadata["classes"], dataset, judged,
@@ -109,12 +110,13 @@ def _settings(options, net):
     return settings
 
 
-def _data(options, settings):
+def _data(options, settings, classes):
     """Return what is trained on, and what is judged on."""
     from ...datasets import split
-    dataset = open_data(options, cache=options.finetune > 0)
+    dataset = matched(open_data(options, cache=options.finetune > 0), classes)
     if options.validation:
-        return dataset, open_data(options, options.validation)
+        return dataset, matched(open_data(options, options.validation),
+                                classes)
     if settings.held_back and options.finetune > 0:
         return split(dataset, settings.held_back,
                      np.random.default_rng(settings.seed))

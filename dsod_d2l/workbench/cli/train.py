@@ -10,6 +10,7 @@ from typing import Any
 from ...config import TrainConfig
 from ...config.base import require
 from .. import machine
+from ..formats.choices import matched
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
                       given_fields, input_size, open_data, pairs)
@@ -74,7 +75,9 @@ def _train(options, team=None):
             "weights, checkpoints and history")
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
-    validation = options.validation and open_data(options, options.validation)
+    validation = options.validation and matched(
+        open_data(options, options.validation), dataset.classes,
+        "the set to train on")
     settings = _settings(options, recipe, len(dataset))
     net = models.build(**_network(options, recipe, len(dataset.classes)),
                        resize=settings.resize)

@@ -98,11 +98,15 @@ COLOURS = {"right": PALETTE[2], "ignored": "#999999",
            "background": PALETTE[6], "missed": PALETTE[3]}
 CURVES = 5            # more curves than this in one picture cannot be read
 _ROW = 0.3             # inches of a bar
+NOTHING = "(nothing)"  # behind the classes of a confusion
+NUMBERED = 25          # more rows than these have no room for numbers
 
 
 def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
                  detections: Sequence[Detections], truths: Sequence[Any],
                  result: evaluation.Evaluation, worst: int = 12,
+                 threshold: float | None = None,
+                 more: dict[str, Any] | None = None
                  ) -> tuple[list[Path], dict[str, Any]]:
     """Write what an evaluation found, as pictures and as JSON.
 
@@ -113,31 +117,38 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
         detections, truths: as for ``evaluation.evaluate_detections``.
         result: the ``Evaluation``.
         worst: how many images to draw at most.
+        threshold: score from which detections count as such, for precision,
+            recall, confusions and mistakes; None: that of the best F1.
+        more: what to write of the figures instead of ``result.to_dict()``.
 
     Returns:
         (paths, value): the files ``evaluation.json``, ``classes.png``,
-        ``curves.png``, ``mistakes.png`` and ``worst/*.png``, the worst
-        first; what the JSON file holds.
+        ``curves.png``, ``mistakes.png``, ``confusion.png`` and
+        ``worst/*.png``, the worst first; what the JSON file holds.
     """
     every = faults.find_mistakes(detections, truths)
-    threshold = faults.best_threshold(every)
+    if threshold is None:
+        threshold = faults.best_threshold(every)
     mistakes = faults.find_mistakes(detections, truths, threshold)
     bad = faults.worst_images(mistakes, worst)
-    value = {**result.to_dict(), "mistakes": {
+    value = {**(more or result.to_dict()), "mistakes": {
         "threshold": threshold, "counts": faults.count_mistakes(mistakes),
         "AP50 lost": {name: None if cost != cost else cost for name, cost in
                       faults.cost_of_mistakes(every, len(classes)).items()}},
+             "at_threshold": _at_threshold(mistakes, threshold, classes),
              "worst": [{"image": image, "mistakes": number}
                        for image, number in bad]}
     for row, name in zip(value["classes"], classes):
         row["name"] = name
     paths = [Path(folder, name) for name in (
-        "evaluation.json", "classes.png", "curves.png", "mistakes.png")]
+        "evaluation.json", "classes.png", "curves.png", "mistakes.png",
+        "confusion.png")]
     with written_axes(paths[1], 6, 1.2 + _ROW * len(classes)) as ax:
         plot_classes(ax, classes, [row.AP for row in result.classes],
                      result.AP)
     _curves(paths[2], classes, every, result)
     _mistakes(paths[3], value["mistakes"])
+    _confusion(paths[4], value["at_threshold"]["confusion"])
     if dataset is not None:
         for path in Path(folder, "worst").glob("[0-9][0-9]-*.png"):
             path.unlink()               # of an earlier report
@@ -147,6 +158,19 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
             value["worst"][place]["source"] = dataset[image].source
     paths[0].write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     return paths, value
+
+
+def _at_threshold(mistakes, threshold, classes):
+    """Return what is right and wrong at a score, JSON-ready."""
+    table = faults.count_confusions(mistakes, len(classes))
+    rows = [{name: None if np.isnan(value) else float(value)
+             for name, value in zip(("precision", "recall", "F1"), values)}
+            for values in zip(*faults.precision_and_recall(table).values())]
+    return {"score": threshold, "IoU": faults.NEAR, **rows.pop(),
+            "classes": [{"name": name, **row}
+                        for name, row in zip(classes, rows)],
+            "confusion": {"names": [*classes, NOTHING],
+                          "objects by detections": table.tolist()}}
 
 
 @contextlib.contextmanager
@@ -191,6 +215,25 @@ def _mistakes(path, found):
         for ax, (name, title) in zip(axes, titles.items()):
             plot_mistakes(ax, found[name], COLOURS)
             ax.set_title(title, fontsize=TEXT_SIZE)
+
+
+def _confusion(path, found):
+    """Draw the confusions: the share of each row, and numbers if few."""
+    names = found["names"]
+    table = np.array(found["objects by detections"])
+    side = 2.5 + _ROW * len(names)
+    with written_axes(path, side + .5, side) as ax:
+        shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if len(names) <= NUMBERED:
+            for (row, column), number in np.ndenumerate(table):
+                ax.text(column, row, number, ha="center", va="center",
+                        fontsize=TEXT_SIZE - 3, color="black"
+                        if shares[row, column] < .5 else "white")
+        ax.set_xticks(range(len(names)), names, rotation=90)
+        ax.set_yticks(range(len(names)), names)
+        finish_axes(ax, "detections", "objects", False)
+        ax.grid(False)
 
 
 def _image(folder, place, number, sample, classes, one, truth, threshold):

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ... import anchors as anchor_maths, boxes, training, weights
+from ..formats.choices import matched
 from . import run_folder
 from .parallel import Devices, set_norms
 from .precision import Average, lowered
@@ -114,6 +115,9 @@ def run_training(net, dataset, settings, folder: str | Path | None = None,
     first = team is None or team.rank == 0
     home = (run_folder.hold(folder, resume) if folder and first
             else contextlib.nullcontext())
+    if validation is not None:
+        validation = matched(validation, dataset.classes,
+                             "the set to train on")
     with home as folder:
         start = partial(LongRun, folder=folder, resume=resume and first,
                         progress=progress and first, team=team)
