@@ -234,7 +234,7 @@ def _identity(run):
 
 
 # What changes no number; of steps there may be more, see ``_go_on``.
-FREE = {"steps", "workers", "checkpoint_every", "keep_checkpoints"}
+MAY_DIFFER = {"steps", "workers", "checkpoint_every", "keep_checkpoints"}
 TITLES = {"train": "settings", "tuning": "settings", "model": "network"}
 
 
@@ -269,7 +269,7 @@ def _compare(run, stored):
                 f"{TITLES.get(name, name)}")
         require(isinstance(theirs, dict), f"{head}, which it does not tell")
         told = []
-        for field in sorted({*ours, *theirs} - FREE):
+        for field in sorted({*ours, *theirs} - MAY_DIFFER):
             usual = _plain(getattr(kinds.get(name), field, None))
             old, new = theirs.get(field, usual), ours.get(field, usual)
             if old != new:
