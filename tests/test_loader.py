@@ -1,6 +1,7 @@
 """Batches: the same from any number of workers, and errors that arrive."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -127,8 +128,17 @@ def test_a_worker_that_dies_is_an_error_and_not_a_wait():
     class Deadly(Blocks):
         def __getitem__(self, index):
             os._exit(3)
-    with pytest.raises(RuntimeError, match="exit code 3"):
+    with pytest.raises(ChildProcessError, match="ended with exit code 3"):
         batches(1, Deadly())
+
+
+def test_a_worker_that_is_killed_says_by_what():
+    class Doomed(Blocks):
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGKILL)
+    with pytest.raises(ChildProcessError, match="data worker was killed by "
+                                                "SIGKILL, .*memory"):
+        batches(1, Doomed())
 
 
 def test_leaving_early_leaves_no_process():

@@ -13,7 +13,7 @@ from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.config.families import Refined
 from dsod_d2l.models.refinedet import TransferBlock
 from dsod_d2l.datasets.loader import BatchMaker
-from dsod_d2l.training import StepGraph, graph_inputs, training_graph
+from dsod_d2l.training import StepGraph, fit, graph_inputs, training_graph
 from test_models import Squares
 
 NARROW = dict(stem=16, bottleneck=16, growth=16, layers=(1, 1, 1), second=16,
@@ -217,7 +217,7 @@ def test_a_batch_without_any_object_gives_finite_losses():
         def __getitem__(self, index):
             return super().__getitem__(1)
 
-    fitted = run_training(narrow(), Empty(), settings(), progress=False)
+    fitted = fit(narrow(), Empty(), settings())
     assert fitted.history[-1]["loss"] == 0
 
 

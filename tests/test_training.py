@@ -287,9 +287,20 @@ def test_the_held_back_slice_is_never_trained_on():
 
 
 def test_images_without_objects_train():
-    fitted = run_training(small(), Squares(4, objects=0), settings(steps=2),
-                          progress=False)
+    fitted = training.fit(small(), Squares(4, objects=0), settings(steps=2))
     assert np.isfinite(fitted.history.column("loss")[1]).all()
+
+
+def test_a_run_without_any_object_is_refused(tmp_path):
+    """A loss of 0 would look like success; crowds are no objects either."""
+    class Crowds(Squares):
+        def __getitem__(self, index):
+            return super().__getitem__(index)._replace(crowd=np.array([True]))
+    for data in (Squares(4, objects=0), Crowds(4)):
+        with pytest.raises(ValueError, match="holds no object to learn from "
+                           "in 4 images; `data check`"):
+            run_training(small(), data, settings(), tmp_path, progress=False)
+    assert not (tmp_path / "run.json").exists()
 
 
 def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
@@ -302,9 +313,11 @@ def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
 def test_resuming_with_other_settings_is_refused(tmp_path):
     run_training(small(), Squares(), settings(steps=1), tmp_path,
                  progress=False)
-    with pytest.raises(ValueError, match="other settings"):
-        run_training(small(), Squares(), settings(steps=2), tmp_path,
-                     resume=True, progress=False)
+    with pytest.raises(ValueError, match=r"other settings \(learning_rate: "
+                       r"0.003 there, 0.01 here; seed: 0 there, 1 here\)"):
+        run_training(small(), Squares(), settings(
+            steps=2, learning_rate=0.01, seed=1), tmp_path, resume=True,
+            progress=False)
 
 
 def test_a_run_that_ends_at_zero_says_why(caplog):

@@ -23,6 +23,9 @@ from dsod_d2l.datasets.records import write_records
 from dsod_d2l.workbench.video import VideoReader
 from dsod_d2l.workbench.runs import run_folder as folders
 from dsod_d2l.workbench.runs import parallel, precision
+from dsod_d2l.workbench.runs.long_run import run_training
+from dsod_d2l.workbench.runs.tuning import Tuning
+from dsod_d2l.datasets.loader import BatchMaker, Loader
 from small_sets import CLASSES, Small, encoded
 from test_hostile_files import png_of
 
@@ -33,7 +36,8 @@ ELSEWHERE = {"... cannot be locked", "xmin ... is not below xmax ...",
              "it leaves the image: found ..., expected x from ... to ...",
              "worker ... of ... was killed by ...; the other processes are "
              "stopped", "The other workers have been silent for ... seconds",
-             "this processor does not compute with bfloat16"}
+             "this processor does not compute with bfloat16",
+             "memory has run out (...)"}
 
 
 def quoted():
@@ -133,6 +137,20 @@ def twice(folder, **changes):
     small_runs.train(folder, **{"steps": 1, **changes})
 
 
+def nothing_to_learn(folder):
+    data = small_runs.Squares()
+    data.samples = [one.keep(slice(0)) for one in data.samples]
+    run_training(small_runs.network(), data, small_runs.settings(), folder)
+
+
+def deadly(folder):
+    class Deadly(small_runs.Squares):
+        def __getitem__(self, index):
+            os._exit(1)
+    list(Loader(BatchMaker(Deadly(), small_runs.network().config,
+                           small_runs.settings()), 0, 1))
+
+
 def unknown_class(folder):
     convert(Small(), f"voc:{folder}")
     (folder / "labels.json").write_text('["cat", "big dog"]')
@@ -172,12 +190,17 @@ SAID = {
                                            weights_file(folder), ("square",)),
     "... needs an input of at least ... pixels on each side":
         lambda folder: config.get("dsod300", input_size=40),
-    "belongs to a run with other ...; resume with the same ones":
+    "belongs to a run with other ... (...): resume with what stands there, or "
+    "name another folder":
         lambda folder: twice(folder, seed=7, resume=True),
     "there is no run in ... to resume: leave out --resume to start one":
         lambda folder: small_runs.train(folder / "none", resume=True),
     "... holds a run already": twice,
     "another run, process ..., is training in ...": held,
+    "... holds no object to learn from in ... images": nothing_to_learn,
+    "a data worker ..., mostly because memory had run out": deadly,
+    "--freeze ... fits no array of ...": lambda folder: small_runs.train(
+        folder, tuning=Tuning(freeze="head")),
     "... is damaged: its content does not have the checksum that was written "
     "with it": changed,
     "... was not written (...); an earlier file is untouched": full,

@@ -273,8 +273,12 @@ class _Worker:
             slot, lists, error = self.done.recv()
         except EOFError:
             self.process.join()
-            raise RuntimeError("a data worker ended without a word, exit "
-                               f"code {self.process.exitcode}") from None
+            code = self.process.exitcode
+            how = (f"ended with exit code {code}" if code >= 0 else
+                   f"was killed by {signal.Signals(-code).name}")
+            raise ChildProcessError(
+                f"a data worker {how}, mostly because memory had run out; "
+                "fewer workers need less") from None
         if error:
             raise error
         return Batch(*self.batches[slot][:3], *lists)

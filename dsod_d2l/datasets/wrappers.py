@@ -130,7 +130,8 @@ def split(dataset: Any, fraction: float, rng: np.random.Generator
                          f"{fraction}.")
     if len(dataset) < 2:
         raise ValueError("dataset must hold at least two images to be split, "
-                         f"found {len(dataset)}.")
+                         f"found {len(dataset)}; to train on all, hold none "
+                         "back (held_back=0, --held-back 0).")
     size = min(max(round(len(dataset) * fraction), 1), len(dataset) - 1)
     order = rng.permutation(len(dataset))
     return (Subset(dataset, np.sort(order[size:])),

@@ -56,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not hasattr(error, "resumable"):      # of a run, see ``Broken``
+            raise
+        print(f"{chosen.command}: {_farewell(error, arguments)}",
+              file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         print(f"{chosen.command}: {_farewell(stop, arguments)}",
               file=sys.stderr)
@@ -65,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _farewell(stop, arguments):
-    """Return what to say after Ctrl-C, or a signal to a training run."""
+    """Return what to say after Ctrl-C, or when a training run was ended."""
     if not getattr(stop, "resumable", False) or "DMLC_ROLE" in os.environ:
         return str(stop) or "stopped"
     words = sys.orig_argv if arguments is None else [
