@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import data, demo, detect, evaluate, info, launch, prune, train
-from .options import add_commands
+from .options import Incomplete, add_commands
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -47,20 +47,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     chosen, value = build_parser().parse_args(arguments), None
     try:
-        value, table = COMMANDS[chosen.command][0](chosen)
-        if table is not None:
-            print(json.dumps(value) if chosen.json else table, flush=True)
+        value = _carry_out(chosen)
     except BrokenPipeError:        # the reader of a pipe has left early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
         return 2
+    except Incomplete as error:
+        print(f"{chosen.command}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as stop:
         print(f"{chosen.command}: {_farewell(stop, arguments)}",
               file=sys.stderr)
         return 128 + getattr(stop, "signum", signal.SIGINT)
     # `data check` says by its code, too, whether a data set is sound.
     return 1 if isinstance(value, dict) and value.get("sound") is False else 0
+
+
+def _carry_out(chosen):
+    """Run a command and print what it returns: a value and a table.
+
+    Further ones are functions called once the table stands there, so that
+    what they fail at costs nothing that was computed. They may return a line
+    to print, and add to the value, which comes last.
+    """
+    value, table, *late = COMMANDS[chosen.command][0](chosen)
+    shown = table is not None
+    try:
+        if shown and not chosen.json:
+            print(table, flush=True)
+        for write in late:
+            line = write()
+            if line and not chosen.json:
+                print(f"\n{line}", flush=True)
+    finally:
+        if shown and chosen.json:
+            print(json.dumps(value), flush=True)
+    return value
 
 
 def _farewell(stop, arguments):

@@ -12,10 +12,11 @@ import numpy as np
 
 from ...config import TrainConfig
 from ...config.base import require
-from ...runtime import devices
+from ...files import write_atomically
+from .. import outputs
 from ..recipes import steps_of
-from .options import (DataOptions, WeightsOptions, add_fields, figures,
-                      given_fields, open_data)
+from .options import (DataOptions, WeightsOptions, add_fields, chosen_device,
+                      figures, given_fields, open_data)
 
 # Of TrainConfig, for the training after pruning.
 SETTINGS = {"batch_size": 16, "learning_rate": 1e-3, "optimiser": "adam",
@@ -89,7 +90,10 @@ def run(options: Namespace) -> tuple[Any, str]:
                     "with --ratio: --scan prunes nothing")
     options.out = options.out or "{}-{}".format(
         Path(options.weights).with_suffix(""), "scan" if scan else "pruned")
-    context, _ = devices.device(options.device)
+    outputs.check_folder(options.out)
+    for name in ("model.safetensors", "sensitivity.png"):
+        outputs.check_target(Path(options.out, name), [options.weights])
+    context, _ = chosen_device(options)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
     dataset, judged = _data(options, settings)
@@ -165,8 +169,8 @@ def _scan(options, net, classes, judged):
         plot_sensitivity(ax, rows, whole)
     value = {"images": len(judged), "AP": whole,
              "rows": [row._asdict() for row in rows], "written": [str(path)]}
-    path.with_suffix(".json").write_text(json.dumps(value) + "\n",
-                                         encoding="utf-8")
+    write_atomically(path.with_suffix(".json"),
+                     (json.dumps(value) + "\n").encode())
     table = figures([(row.layer, row.filters, f"{row.ratio:g}",
                       f"{row.AP:.3f}") for row in rows],
                     ("layer", "filters", "ratio", "AP"))

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...config.base import require
 from ...detection import Detections
+from ...files import write_atomically
 from ..formats.text_files import read_text
 
 COMPETITION = "comp4_det"     # VOC: detection, trained on any data
@@ -56,7 +57,7 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = _voc_paths(folder, image_set, classes)
     for path, rows in zip(paths, lines):
-        path.write_text("".join(rows), encoding="utf-8")
+        write_atomically(path, "".join(rows).encode())
     return paths
 
 
@@ -132,8 +133,7 @@ def write_coco(path: str | Path, detections: Sequence[Detections],
                          "category_id": category_ids[label],
                          "bbox": [*low, *(high - low)],
                          "score": float(score)})
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(rows) + "\n").encode())
 
 
 def read_coco(path: str | Path, image_ids: Sequence[Any],
