@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dsod_d2l.datasets import pictures
-from dsod_d2l.detection import Detector
+from dsod_d2l.detection import Detections, Detector
 from dsod_d2l.workbench import drawing, found_files, outputs
 from dsod_d2l.workbench.formats.addresses import open_dataset
 from test_cli import call, here, picture, value  # noqa: F401  (a fixture)
@@ -171,6 +171,19 @@ def test_one_bad_picture_is_named_and_the_rest_go_on(capsys, here, photos, tmp_p
     assert call(capsys, *detect(here, photos / "a.jpg"))[0] == 2
 
 
+def test_a_name_that_cannot_be_printed_costs_nothing(here, photos):  # noqa: F811
+    odd = os.fsencode(photos / "a.png")[:-5] + b"\xff.png"
+    os.rename(photos / "a.png", odd)
+    done = subprocess.run(
+        [sys.executable, "-m", "dsod_d2l", *map(str, detect(here, photos, "--out",
+                                                            photos.parent / "d"))],
+        cwd=ROOT, capture_output=True, timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert b"\\udcff.png" in done.stdout and b"sub/a.png" in done.stdout
+    assert b"\xff.png" in b" ".join(os.listdir(os.fsencode(photos.parent / "d")))
+
+
 @pytest.mark.parametrize("error, code", [(KeyboardInterrupt, 130), (OSError, 2)])
 def test_what_is_done_stays_when_it_stops(capsys, here, photos, tmp_path,  # noqa: F811
                                           monkeypatch, error, code):
@@ -261,30 +274,33 @@ def test_labels_need_a_folder_and_pictures(capsys, here, photos, tmp_path):  # n
 
 
 def test_boxes_too_small_for_a_label_are_counted(photos):
-    from dsod_d2l.detection import Detections
-    found = Detections(np.array([0, 0]), np.array([.9, .8]), np.array(
-        [[1, 1, 1.5, 9], [1, 1, 9, 9.]]), (60, 90), "pixels", ("a",), photos / "a.b.png")
-    found = found.__class__(found.labels, found.scores, found.boxes / [90, 60, 90, 60],
-                            (60, 90), "fractions", ("a",), photos / "a.b.png")
+    boxes = np.array([[1, 1, 1.5, 9], [1, 1, 9, 9]]) / [90, 60, 90, 60]
+    found = Detections(np.array([0, 0]), np.array([.9, .8]), boxes, (60, 90),
+                       classes=("a",), picture=photos / "a.b.png")
     text = found_files.save_labels(photos / "new", "voc", {"a.b.png": found}, ("a",))
     assert "1 pictures with 1 objects" in text and "1 boxes of less than a pixel" in text
 
 
-def test_crops_are_the_pixels_of_the_boxes(capsys, here, photos, tmp_path):  # noqa: F811
+def test_crops_of_a_folder(capsys, here, photos, tmp_path):  # noqa: F811
     got = value(capsys, *detect(here, photos, "--crops", tmp_path / "crops"))
     assert files(tmp_path / "crops") == sorted(
         f"square/{name}-{k}.png" for name in NAMES for k in (1, 2))
-    for name in NAMES:
-        image = pictures.read_image(photos / name)
-        for k, row in enumerate(got[name], 1):
-            crop = pictures.read_image(tmp_path / f"crops/square/{name}-{k}.png")
-            xmin, ymin, xmax, ymax = row["box"]
-            assert crop.shape[:2] == (int(np.ceil(ymax - .004)) - int(ymin + .004),
-                                      int(np.ceil(xmax - .004)) - int(xmin + .004))
-            top, left = int(ymin + .004), int(xmin + .004)
-            np.testing.assert_array_equal(crop, image[top:, left:][:len(crop), :crop.shape[1]])
+    assert got.keys() == set(NAMES)
     code, _, err = call(capsys, *detect(here, photos, "--crops", photos))
     assert code == 2 and "give another one" in err
+
+
+def test_crops_are_the_pixels_of_the_boxes(tmp_path):
+    """Each pixel that a box touches; one at least; the picture's edge is one."""
+    image = picture()
+    boxes = np.array([[10.25, 5.5, 20, 30.125], [80, 50, 90, 60], [7.25, 7.25, 7.5, 7.5]])
+    found = Detections(np.array([0, 1, 0]), np.array([.9, .8, .7]), boxes / [90, 60, 90, 60],
+                       (60, 90), classes=("a", "b"))
+    paths = found_files.save_crops(tmp_path, "deep/x.jpg", found, image)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "a/deep/x.jpg-1.png", "b/deep/x.jpg-2.png", "a/deep/x.jpg-3.png"]
+    for path, wanted in zip(paths, (image[5:31, 10:20], image[50:, 80:], image[7:8, 7:8])):
+        np.testing.assert_array_equal(pictures.read_image(path), wanted)
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "..", "a:b", "nul\x00", "dot.", "c\\d"])

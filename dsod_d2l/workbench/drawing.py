@@ -16,8 +16,9 @@ from PIL import Image
 from ..datasets.pictures import SUFFIXES
 from ..files import write_atomically
 from ..visualisation import PALETTE, TEXT_SIZE, save_detections
-from .fonts import fonts_of
+from .fonts import fonts_of, is_shaped
 from .outputs import whole_file
+from .video import paint_detections
 
 WIDTH, ROW_HEIGHT = 5.0, 0.44    # inches: of a picture, of one row of it
 MIDDLE, WIDEST, TEXT, RIGHT = 0.14, 0.26, 0.31, 0.99
@@ -117,8 +118,11 @@ def save_drawn(path: str | Path, found: Any) -> None:
         found: ``Detections`` that know their picture.
     """
     page, data = io.BytesIO(), io.BytesIO()
-    with fonts_of(found.classes):
-        save_detections(page, found, least=0)
+    if is_shaped(found.classes):
+        Image.fromarray(paint_detections(found)).save(page, "PNG")
+    else:
+        with fonts_of(found.classes):
+            save_detections(page, found, least=0)
     kind = Image.registered_extensions()[Path(path).suffix.lower()]
     more = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
     Image.open(page).convert("RGB").save(data, kind, **more)

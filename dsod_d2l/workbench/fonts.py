@@ -73,12 +73,26 @@ def warn_of_letters(names: Iterable[str]) -> None:
                      " and ".join(scripts), lacking[:4])
 
 
+def is_shaped(names: Iterable[str]) -> bool:
+    """Return whether letters of names join, turn or go from right to left.
+
+    Matplotlib puts one beside the other; Pillow knows how they go together.
+
+    >>> is_shaped(["café", "кот"]), is_shaped(["ب"])
+    (False, True)
+    """
+    return any(unicodedata.bidirectional(one) in ("R", "AL")
+               or unicodedata.category(one) in ("Mn", "Mc")
+               for one in "".join(names))
+
+
 @contextlib.contextmanager
 def fonts_of(names: Iterable[str]) -> Iterator[None]:
     """Let Matplotlib draw names with the fonts that have their letters."""
     families = [font_manager.get_font(path).family_name
                 for path in find_fonts("".join(names)).paths]
-    with (matplotlib.rc_context({"font.family": families}),
+    with (matplotlib.rc_context({"font.family": families,
+                                 "text.parse_math": False}),
           warnings.catch_warnings()):
         warnings.filterwarnings("ignore", "Glyph .* missing")
         yield

@@ -7,6 +7,7 @@ Wrong use ends with one sentence on the error stream and exit code 2.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -45,6 +46,9 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):     # names of files may be odd
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")
     chosen, value = build_parser().parse_args(arguments), None
     try:
         value = _carry_out(chosen)

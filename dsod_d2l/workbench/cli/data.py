@@ -109,7 +109,9 @@ def _check(chosen):
 
     def write():
         from ..checking.figure import save_report
-        save_report(chosen.out, report)
+        from ..fonts import fonts_of
+        with fonts_of(report.classes):
+            save_report(chosen.out, report)
         value["figure"] = chosen.out
     return value, table, write
 

@@ -183,6 +183,7 @@ def _check_out(options, sources, base, several):
     """Check --out before the work; return {picture: where it is drawn}."""
     from ..drawing import DRAWN_SUFFIXES
     from ..found_files import check_labels
+    from ..video import VIDEO_CODECS
     out = options.out
     require(out or not options.labels, "--labels needs --out, the folder of "
             "the new data set")
@@ -197,7 +198,7 @@ def _check_out(options, sources, base, several):
         outputs.check_target(out, sources)
         return {}
     if several or folder:
-        require(folder or suffix not in DRAWN_SUFFIXES, f"--out {out}: "
+        require(folder or suffix not in (*DRAWN_SUFFIXES, *VIDEO_CODECS), f"--out {out}: "
                 "pictures of a folder are written to a folder, such as "
                 f"{Path(out).with_suffix('')}/")
         outputs.check_folder(out)

@@ -68,9 +68,11 @@ def run(options: Namespace) -> tuple[Any, ...]:
         return value, text
 
     def write():
+        from ..fonts import fonts_of
         from ..reports.evaluation_report import write_report
-        paths, _ = write_report(options.out, dataset, detector.classes,
-                                detections, truths, result)
+        with fonts_of(detector.classes):
+            paths, _ = write_report(options.out, dataset, detector.classes,
+                                    detections, truths, result)
         if options.save:
             paths += _save(options, dataset, detector.classes, detections)
         value["written"] = list(map(str, paths))
