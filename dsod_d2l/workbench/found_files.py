@@ -19,7 +19,7 @@ from .formats.conversion import convert
 # What --labels may say: where in the folder such a data set is written.
 LABEL_TARGETS = {"yolo": "yolo:{}", "voc": "voc:{}", "coco": "coco:{}",
                  "csv": "csv:{}/labels.csv"}
-LEAST = 1.0          # pixels on a side: VOC's files hold no smaller box
+_LEAST = 1.0          # pixels on a side: VOC's files hold no smaller box
 
 
 class FoundDataset(Dataset):
@@ -40,7 +40,7 @@ class FoundDataset(Dataset):
         self._found = []
         for one in found.values():
             boxes = one.pixels().boxes
-            large = (boxes[:, 2:] - boxes[:, :2] > LEAST).all(axis=1)
+            large = (boxes[:, 2:] - boxes[:, :2] > _LEAST).all(axis=1)
             self.small += int(np.count_nonzero(~large))
             self._found.append(one[large])
 

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 
-HOST = "127.0.0.1"             # nobody else on the net sees the camera
-NAMES = (HOST, "localhost")    # of this machine, as a browser says them
+_HOST = "127.0.0.1"             # nobody else on the net sees the camera
+NAMES = (_HOST, "localhost")    # of this machine, as a browser says them
 BOUNDARY = "picture"
 PAGE = """<!doctype html><meta charset="utf-8"><title>dsod_d2l</title>
 <body style="margin:0;background:#222"><img src="/stream" alt="detections,
@@ -35,14 +35,14 @@ class LivePage:
         self.picture, self.number, self.open = b"", 0, True
         self.changed, self.viewer = threading.Condition(), threading.Event()
         try:
-            self._server = ThreadingHTTPServer((HOST, port), type(
+            self._server = ThreadingHTTPServer((_HOST, port), type(
                 "Handler", (_Handler,), {"page": self}))
         except (OSError, OverflowError) as error:
             raise ValueError(f"port {port} cannot be had ({error}): --serve "
                              "without a number takes one that is free"
                              ) from error
         self._server.daemon_threads = True
-        self.address = f"http://{HOST}:{self._server.server_port}/"
+        self.address = f"http://{_HOST}:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, daemon=True
                          ).start()
 

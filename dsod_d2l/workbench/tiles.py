@@ -14,9 +14,9 @@ from ..config.base import require
 from ..datasets.pictures import read_image
 from ..detection import Detections, nms
 
-COVERED = 0.7        # share of a piece inside a box that makes it a part of it
+_COVERED = 0.7       # share of a piece inside a box that makes it part of it
 FACING = 0.5         # IoU of the edges of two pieces that are one object
-NEAR = 0.01          # a box so near to the edge of its tile may be cut there
+_NEAR = 0.01         # a box so near to the edge of its tile may be cut there
 
 
 def tile_places(size: tuple[int, int], side: int, overlap: float = 0.2
@@ -102,7 +102,7 @@ class TiledDetector:
             # An edge of the tile that is one of the picture cuts nothing.
             inner = tile != [0, 0, image.shape[1], image.shape[0]]
             parts.append(replace(found, boxes=boxes))
-            cuts.append(inner & (np.abs(boxes - tile) <= NEAR * self.side))
+            cuts.append(inner & (np.abs(boxes - tile) <= _NEAR * self.side))
         labels, scores, boxes = (np.concatenate([getattr(
             part, name) for part in parts]) for name in (
                 "labels", "scores", "boxes"))
@@ -158,7 +158,7 @@ def _uncovered(boxes, rows, cuts):
     for place in np.flatnonzero(sides):
         overlaps = iou(boxes[rows[place:place + 1]], boxes[rows])[0]
         shared = overlaps / (1 + overlaps) * (whole[place] + whole)
-        good[place] = not ((shared > COVERED * whole[place])
+        good[place] = not ((shared > _COVERED * whole[place])
                            & (sides < sides[place])).any()
     return rows[good]
 

@@ -198,9 +198,9 @@ def _check_out(options, sources, base, several):
         outputs.check_target(out, sources)
         return {}
     if several or folder:
-        require(folder or suffix not in (*DRAWN_SUFFIXES, *VIDEO_CODECS), f"--out {out}: "
-                "pictures of a folder are written to a folder, such as "
-                f"{Path(out).with_suffix('')}/")
+        require(folder or suffix not in (*DRAWN_SUFFIXES, *VIDEO_CODECS),
+                f"--out {out}: a folder of pictures is written to a folder, "
+                f"such as {Path(out).with_suffix('')}/")
         outputs.check_folder(out)
         targets = {source: Path(out, _drawn_name(source, base))
                    for source in sources}
