@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -171,6 +172,15 @@ def test_one_bad_picture_is_named_and_the_rest_go_on(capsys, here, photos, tmp_p
     assert call(capsys, *detect(here, photos / "a.jpg"))[0] == 2
 
 
+def test_labels_are_written_though_nobody_reads_the_table(here, photos):  # noqa: F811
+    words = " ".join(f"'{word}'" for word in detect(here, photos, "--out", photos.parent / "set",
+                                                    "--labels", "csv"))
+    done = subprocess.run(["bash", "-c", f"'{sys.executable}' -m dsod_d2l {words} | :"], cwd=ROOT,
+                          capture_output=True, timeout=120,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert not done.stderr and (photos.parent / "set/labels.csv").is_file()
+
+
 def test_a_name_that_cannot_be_printed_costs_nothing(here, photos):  # noqa: F811
     odd = os.fsencode(photos / "a.png")[:-5] + b"\xff.png"
     os.rename(photos / "a.png", odd)
@@ -214,7 +224,7 @@ def test_ctrl_c_leaves_what_is_done(here, tmp_path):  # noqa: F811
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"})
     while process.poll() is None and not (lines.exists() and lines.stat().st_size):
-        pass
+        time.sleep(.02)
     process.send_signal(signal.SIGINT)
     printed, err = process.communicate(timeout=120)
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
@@ -269,6 +279,8 @@ def test_labels_need_a_folder_and_pictures(capsys, here, photos, tmp_path):  # n
     code, _, err = call(capsys, *detect(here, photos, "--labels", "yolo"))
     assert code == 2 and "--labels needs --out" in err
     (tmp_path / "a.avi").write_bytes(b"")
+    code, _, err = call(capsys, *detect(here, photos, "--frames", 3))
+    assert code == 2 and "--frames goes with a video" in err
     code, _, err = call(capsys, *detect(here, tmp_path / "a.avi", "--labels", "yolo"))
     assert code == 2 and "not a video" in err
 

@@ -127,6 +127,9 @@ def test_half_a_video_is_said(capsys, here, tmp_path):  # noqa: F811
     assert code == 1 and 10 < got["frames"] < 30 and got["missing"] == 40 - got["frames"]
     assert f"states 40 frames, and {got['missing']} of them are not there" in err
     assert call(capsys, *options, "--frames", 5)[0] == 0       # the rest was not asked for
+    code, printed, err = call(capsys, "demo", *options[1:])
+    assert code == 1 and json.loads(printed)["frames"] == got["frames"]
+    assert "are not there" in err
 
 
 @pytest.mark.parametrize("name, codec", [
@@ -181,6 +184,14 @@ def test_an_address_is_played(capsys, here, tmp_path):  # noqa: F811
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_device_is_a_camera(tmp_path):
+    assert video.is_live("/dev/null") and video.is_live("0") and not video.is_live(tmp_path)
+    with pytest.raises(ValueError, match="camera /dev/null does not answer"):
+        VideoReader("/dev/null")
+    (tmp_path / "0").write_bytes(b"")
+    assert not video.is_live(tmp_path / "0")
 
 
 def test_a_password_is_not_told():

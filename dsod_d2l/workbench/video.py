@@ -62,7 +62,8 @@ def is_live(source: str | Path | int) -> bool:
     (True, True, False)
     """
     text = str(source)
-    return "://" in text or text.isdecimal() and not os.path.exists(text)
+    return ("://" in text or Path(text).is_char_device()
+            or text.isdecimal() and not os.path.exists(text))
 
 
 class VideoReader(_Video):
@@ -89,10 +90,11 @@ class VideoReader(_Video):
         self.name = re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", text)
         if not live and not os.path.exists(text):
             raise FileNotFoundError(f"There is no video file {text}.")
-        self.count, self.time, self._camera = 0, 0.0, text.isdecimal() and live
+        self._camera = live and "://" not in text
+        self.count, self.time = 0, 0.0
         with _quiet():
             self._video = cv2.VideoCapture(
-                int(text) if self._camera else text)
+                int(text) if live and text.isdecimal() else text)
             # Some versions of OpenCV turn frames by themselves, some not.
             self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
             self._first = self._read()
@@ -147,6 +149,14 @@ class VideoReader(_Video):
     def until(self, seconds: float) -> float:
         """Return a time of a frame, at most the length that is stated."""
         return min(seconds, self.stated / self.fps or seconds)
+
+    def shortfall(self) -> str:
+        """Return what to say of a file that has fewer frames than it states.
+        """
+        lost = self.missing()
+        return lost and (f"{self.name} states {self.stated} frames, and "
+                         f"{lost} of them are not there: it was cut, or is "
+                         "damaged") or ""
 
     def missing(self) -> int:
         """Return how many frames of a file that was read are not there.

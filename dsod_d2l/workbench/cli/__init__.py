@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         value = _carry_out(chosen)
     except BrokenPipeError:        # the reader of a pipe has left early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _into_nothing()
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
         return 2
@@ -76,18 +76,30 @@ def _carry_out(chosen):
     to print, and add to the value, which comes last.
     """
     value, table, *late = COMMANDS[chosen.command][0](chosen)
-    shown = table is not None
+    if not chosen.json:
+        _say(table)
     try:
-        if shown and not chosen.json:
-            print(table, flush=True)
         for write in late:
             line = write()
             if line and not chosen.json:
-                print(f"\n{line}", flush=True)
+                _say(f"\n{line}")
     finally:
-        if shown and chosen.json:
-            print(json.dumps(value), flush=True)
+        if chosen.json and table is not None:
+            _say(json.dumps(value))
     return value
+
+
+def _say(text):
+    """Print a text, if there is one; the reader of a pipe may have left."""
+    try:
+        if text is not None:
+            print(text, flush=True)
+    except BrokenPipeError:
+        _into_nothing()
+
+
+def _into_nothing():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _farewell(stop, arguments):

@@ -15,7 +15,7 @@ import cv2
 
 from ...config.base import require
 from .detect import as_rows, video_target
-from .options import add_detector, add_fields, make_detector, pairs
+from .options import Incomplete, add_detector, add_fields, make_detector, pairs
 
 DEMO_THRESHOLD = 0.6       # the authors draw from here
 RECENT = 30           # frames over which the speed is measured
@@ -51,15 +51,15 @@ def add_options(parser: ArgumentParser) -> None:
     add_detector(parser, DEMO_THRESHOLD)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Show detections live, from a camera or a video, with the speed."""
     from ..fonts import warn_of_letters
     from ..video import (VideoReader, VideoWriter, detect_frames,
                          paint_detections)
     require(options.frames is None or options.frames >= 1, "--frames must be "
             f"at least 1, found {options.frames}")
-    out, speed, count = (video_target(options.out, options.source), Speed(),
-                         0)
+    out = video_target(options.out, options.source)
+    speed, count, short = Speed(), 0, ""
     with (VideoReader(options.source) as reader,
           contextlib.suppress(KeyboardInterrupt)):      # as q in a window
         detector = make_detector(options)
@@ -77,9 +77,15 @@ def run(options: Namespace) -> tuple[Any, str]:
                 if (not show(painted, note, as_rows(found))
                         or speed.count == options.frames):
                     break
+            else:
+                short = reader.shortfall()
+
+    def end():
+        if short:
+            raise Incomplete(short)
     value = {"frames": speed.count, "detections": count,
              "frames_per_second": round(speed.overall(), 2), "out": out}
-    return value, pairs(value)
+    return value, pairs(value), end
 
 
 class Speed:

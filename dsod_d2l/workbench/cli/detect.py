@@ -126,6 +126,7 @@ class _Work:
 
 def _pictures(options):
     """Go through pictures; return what is found in each."""
+    from ..formats.conversion import check_class_names
     from ..found_files import save_crops, save_labels
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
@@ -134,6 +135,8 @@ def _pictures(options):
                          several)
     detector, work, found = make_detector(options), _Work(
         "pictures", len(names)), {}
+    if options.labels:
+        check_class_names(detector.classes)
     draw, bad = _drawing(detector, targets), []
     with open_list(options.out if not options.labels else None) as add:
         with work.going():
@@ -185,6 +188,7 @@ def _check_out(options, sources, base, several):
     from ..found_files import check_labels
     from ..video import VIDEO_CODECS
     out = options.out
+    require(options.frames is None, "--frames goes with a video")
     require(out or not options.labels, "--labels needs --out, the folder of "
             "the new data set")
     if not out:
@@ -313,13 +317,10 @@ def _video(options):
                     frames.append(rows)
                 work.done += 1
         seconds = time.perf_counter() - begin
-    whole = work.stop or options.frames == work.done
-    missing = 0 if whole else reader.missing()
-    if missing:
-        work.left_out = [f"{options.image} states {reader.stated} frames, "
-                         f"and {missing} of them are not there: it was cut, "
-                         "or is damaged"]
-    value = {"frames": work.done, "missing": missing,
+    ended = not work.stop and options.frames != work.done
+    if ended and reader.missing():
+        work.left_out = [reader.shortfall()]
+    value = {"frames": work.done, "missing": ended and reader.missing() or 0,
              "fps": round(reader.fps, 3), "seconds": round(seconds, 3),
              "frames_per_second": round(work.done / seconds, 2),
              "found": dict(counts), "out": out}

@@ -80,7 +80,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_fields(parser, TrainConfig, absent=True, defaults=SETTINGS)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Take filters out of a network, and train what is left."""
     from ... import weights
     scan = options.scan is not None
@@ -165,14 +165,17 @@ def _scan(options, net, classes, judged):
                         **given_fields(options, LayerOptions))
     whole = pruning.measure(net, classes, judged, latency=0.0).AP
     path = Path(options.out, "sensitivity.png")
-    with written_axes(path, 6, 4.5) as ax:
-        plot_sensitivity(ax, rows, whole)
     value = {"images": len(judged), "AP": whole,
              "rows": [row._asdict() for row in rows], "written": [str(path)]}
-    write_atomically(path.with_suffix(".json"),
-                     (json.dumps(value) + "\n").encode())
+
+    def write():
+        write_atomically(path.with_suffix(".json"),
+                         (json.dumps(value) + "\n").encode())
+        with written_axes(path, 6, 4.5) as ax:
+            plot_sensitivity(ax, rows, whole)
+        return f"written: {path}"
     table = figures([(row.layer, row.filters, f"{row.ratio:g}",
                       f"{row.AP:.3f}") for row in rows],
                     ("layer", "filters", "ratio", "AP"))
-    return value, (f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
-                   f"{table}\n\nwritten: {path}")
+    return (value, f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
+            f"{table}", write)
