@@ -12,7 +12,7 @@ import pytest
 
 import small_runs
 from dsod_d2l import config, evaluation, files, models, weights
-from dsod_d2l.workbench import machine
+from dsod_d2l.workbench import machine, outputs
 from dsod_d2l.workbench.formats import addresses, choices
 from dsod_d2l.workbench.pretrained import transfer
 from dsod_d2l.workbench.cli import main
@@ -37,7 +37,9 @@ ELSEWHERE = {"... cannot be locked", "xmin ... is not below xmax ...",
              "worker ... of ... was killed by ...; the other processes are "
              "stopped", "The other workers have been silent for ... seconds",
              "this processor does not compute with bfloat16",
-             "memory has run out (...)"}
+             "memory has run out (...)",
+              "no font of this machine has ... letters such as ...",
+              "--device gpu: there is none to be used, ..."}
 
 
 def quoted():
@@ -214,6 +216,8 @@ SAID = {
     "camera ... does not answer": lambda folder: VideoReader(99),
     "expected a video that OpenCV can read":
         written("a.avi", b"RIFF", VideoReader),
+    "is the input ... itself, which would be lost":
+        lambda folder: outputs.check_target(folder / "a", [folder / "a"]),
     "a batch of ... images cannot be divided evenly among ... devices":
         lambda folder: parallel.Devices(TWO, small_runs.settings(batch_size=3)),
     "there is no GPU ...: MXNet finds ...":

@@ -5,14 +5,21 @@ Text is large enough for a figure 5 inches wide to be read on a telephone.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from ..config.schedules import DRAWN
+from ..datasets.pictures import SUFFIXES
+from ..files import write_atomically
 from ..visualisation import PALETTE, TEXT_SIZE, draw_detections
+from .fonts import fonts_of, is_shaped
+from .outputs import whole_file
+from .video import paint_detections
 
 WIDTH, ROW_HEIGHT = 5.0, 0.44    # inches: of a picture, of one row of it
 MIDDLE, WIDEST, TEXT, RIGHT = 0.14, 0.26, 0.31, 0.99
@@ -95,8 +102,8 @@ def save_network(path: str | Path, summary, config) -> None:
     ax.set_title(f"{config.name}: {config.anchor_count:,} anchors",
                  fontsize=TEXT_SIZE + 1, color=INK)
     draw_network(ax, summary, config)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial)
 
 
 def _colour(name):
@@ -112,3 +119,30 @@ def _mark(ax, y, number, config):
     ax.text(RIGHT, y, f"map {number}: {count:,}", fontsize=TEXT_SIZE,
             va="center", ha="right", color="white",
             bbox={"facecolor": MAP_MARK, "edgecolor": "none", "pad": 2.5})
+
+
+Image.init()
+# Endings of the pictures that are read, as far as they can be written.
+DRAWN_SUFFIXES = tuple(
+    one for one in SUFFIXES
+    if Image.registered_extensions().get(one) in Image.SAVE)
+
+
+def save_drawn(path: str | Path, found: Any) -> None:
+    """Write a picture with its detections, in its own resolution, at once.
+
+    Args:
+        path: an image file; its ending, one of ``DRAWN_SUFFIXES``, says
+            which format; its folder is made.
+        found: ``Detections`` that know their picture.
+    """
+    page, data = io.BytesIO(), io.BytesIO()
+    if is_shaped(found.classes):
+        Image.fromarray(paint_detections(found)).save(page, "PNG")
+    else:
+        with fonts_of(found.classes):
+            save_detections(page, found, least=0)
+    kind = Image.registered_extensions()[Path(path).suffix.lower()]
+    more = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
+    Image.open(page).convert("RGB").save(data, kind, **more)
+    write_atomically(path, data.getvalue())

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ...visualisation import PALETTE, TEXT_SIZE
+from ..outputs import whole_file
 from .anchor_fit import recall
 from .contents import Report
 
@@ -39,7 +40,8 @@ def save_report(path: str | Path, report: Report) -> None:
     figure.suptitle(f"{report.images} sound images, {len(report.labels)} "
                     f"objects, {len(report.faults)} faults",
                     fontsize=TEXT_SIZE + 2)
-    figure.savefig(path, dpi=100)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=100)
 
 
 def _classes(ax, report):

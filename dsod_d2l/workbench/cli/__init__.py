@@ -7,6 +7,7 @@ Wrong use ends with one sentence on the error stream and exit code 2.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import data, demo, detect, evaluate, info, launch, prune, train
-from .options import add_commands, check_numbers
+from .options import Incomplete, add_commands, check_numbers
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -45,17 +46,21 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):     # names of files may be odd
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")
     chosen, value = build_parser().parse_args(arguments), None
     try:
         check_numbers(chosen)
-        value, table = COMMANDS[chosen.command][0](chosen)
-        if table is not None:
-            print(json.dumps(value) if chosen.json else table, flush=True)
+        value = _carry_out(chosen)
     except BrokenPipeError:        # the reader of a pipe has left early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _into_nothing()
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
         return 2
+    except Incomplete as error:
+        print(f"{chosen.command}: {error}", file=sys.stderr)
+        return 1
     except RuntimeError as error:
         if not hasattr(error, "resumable"):      # of a run, see ``Broken``
             raise
@@ -68,6 +73,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + getattr(stop, "signum", signal.SIGINT)
     # `data check` says by its code, too, whether a data set is sound.
     return 1 if isinstance(value, dict) and value.get("sound") is False else 0
+
+
+def _carry_out(chosen):
+    """Run a command and print what it returns: a value and a table.
+
+    Further ones are functions called once the table stands there, so that
+    what they fail at costs nothing that was computed. They may return a line
+    to print, and add to the value, which comes last.
+    """
+    value, table, *late = COMMANDS[chosen.command][0](chosen)
+    if not chosen.json:
+        _say(table)
+    try:
+        for write in late:
+            line = write()
+            if line and not chosen.json:
+                _say(f"\n{line}")
+    finally:
+        if chosen.json and table is not None:
+            _say(json.dumps(value))
+    return value
+
+
+def _say(text):
+    """Print a text, if there is one; the reader of a pipe may have left."""
+    try:
+        if text is not None:
+            print(text, flush=True)
+    except BrokenPipeError:
+        _into_nothing()
+
+
+def _into_nothing():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _farewell(stop, arguments):

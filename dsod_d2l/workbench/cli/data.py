@@ -13,10 +13,11 @@ from tqdm import tqdm
 from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
+from ..outputs import check_target
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
-def run(chosen: Namespace) -> tuple[Any, str]:
+def run(chosen: Namespace) -> tuple[Any, ...]:
     """Make, download, convert or check a data set."""
     return DATA_COMMANDS[chosen.set][0](chosen)
 
@@ -97,14 +98,22 @@ def _convert(chosen):
 def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
+    if chosen.out:
+        check_target(chosen.out, suffixes=(".png", ".svg", ".pdf"))
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
                               np.random.default_rng(0))
     value = report.to_dict()
-    if chosen.out and len(report.labels):
+    table = contents.describe_contents(report)
+    if not chosen.out or not len(report.labels):
+        return value, table
+
+    def write():
         from ..checking.figure import save_report
-        save_report(chosen.out, report)
+        from ..fonts import fonts_of
+        with fonts_of(report.classes):
+            save_report(chosen.out, report)
         value["figure"] = chosen.out
-    return value, contents.describe_contents(report)
+    return value, table, write
 
 
 def _paths(paths):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -15,6 +14,7 @@ import numpy as np
 from ...config import DetectConfig
 from ...config.base import require
 from ..formats.choices import matched
+from ..outputs import check_folder
 from .options import (DataOptions, WeightsOptions, add_detector, add_fields,
                       figures, make_detector, open_data)
 
@@ -72,7 +72,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_detector(parser, DetectConfig.score_threshold, JudgedOptions)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Judge weights on a data set: AP, AP50 and AP75 as fractions."""
     from ...evaluation import evaluate_detections
     _check(options)
@@ -89,14 +89,10 @@ def run(options: Namespace) -> tuple[Any, str]:
     text = (f"{result.images} images"
             f"{f', {skipped} faulty ones left out' if skipped else ''}\n"
             f"{_table(classes, result, more)}")
-    if options.out:
-        try:
-            text += _write(options, dataset, classes, detections, truths,
-                           result, value)
-        except OSError:        # a full disk: what was computed is not lost
-            print(json.dumps(value) if options.json else text, flush=True)
-            raise
-    return value, text
+    if not options.out:
+        return value, text
+    return value, text, partial(_write, options, dataset, classes, detections,
+                                truths, result, value)
 
 
 def _check(options):
@@ -109,11 +105,8 @@ def _check(options):
     require(sorted(set(options.areas)) == list(options.areas), "--areas must "
             f"rise, found {options.areas}")
     if options.out:
+        check_folder(options.out)
         folder = Path(options.out)
-        require(not folder.exists() or folder.is_dir(), f"--out {folder} must "
-                "be a folder, found a file")
-        folder.mkdir(parents=True, exist_ok=True)
-        require(os.access(folder, os.W_OK), f"--out {folder} is not writable")
         source = options.results and Path(options.results).resolve()
         require(not (source and options.save) or folder.resolve() not in (
             source, source.parent), f"--save would write beside {source}, "
@@ -175,10 +168,12 @@ def _table(classes, result, more):
 
 def _write(options, dataset, classes, detections, truths, result, value):
     """Write the report and result files; return what to say of them."""
+    from ..fonts import fonts_of
     from ..reports.evaluation_report import write_report
-    paths, report = write_report(options.out, dataset, classes, detections,
-                                 truths, result, threshold=options.at,
-                                 more=value)
+    with fonts_of(classes):
+        paths, report = write_report(options.out, dataset, classes, detections,
+                                     truths, result, threshold=options.at,
+                                     more=value)
     if options.save:
         paths += _save(options, dataset, classes, detections)
     value["at_threshold"] = report["at_threshold"]
@@ -186,7 +181,7 @@ def _write(options, dataset, classes, detections, truths, result, value):
     at = ", ".join("{} {}".format(name, "-" if one is None else f"{one:.3f}")
                    for name, one in report["at_threshold"].items()
                    if name in ("precision", "recall", "F1"))
-    return (f"\n\nat a score of {report['at_threshold']['score']:.3f}: {at}"
+    return (f"at a score of {report['at_threshold']['score']:.3f}: {at}"
             f"\n\nwritten: {', '.join(value['written'])}")
 
 

@@ -81,6 +81,19 @@ class WeightsOptions(DeviceOptions):
     letter_box: bool = False
 
 
+class TileOptions:
+    """How large pictures are seen.
+
+    tiles (SIDE): go through large pictures in tiles of so many pixels, too:
+        small objects keep their pixels
+    overlap (SHARE): of a tile that the next one has in common with it, at
+        least
+    """
+
+    tiles: int | None = None
+    overlap: float = 0.2
+
+
 def field_texts(kind: type) -> dict[str, tuple[str, str]]:
     """Return {field: (what is in brackets, text)} of a docstring.
 
@@ -198,16 +211,37 @@ def input_size(options: Namespace) -> dict[str, Any]:
 
 def add_detector(parser: ArgumentParser, threshold: float,
                  weights: type = WeightsOptions) -> None:
-    """Add --weights, --device and how detections are chosen."""
+    """Add --weights, --device, --tiles, and how detections are chosen."""
     add_fields(parser, weights)
+    add_fields(parser, TileOptions)
     add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
         DetectConfig(score_threshold=threshold)))
     add_fields(parser, SuppressionConfig)
 
 
+class Incomplete(Exception):
+    """Something was left out, which the exit code says, 1."""
+
+
+def chosen_device(options: Namespace) -> tuple[Any, str]:
+    """Return the context that --device asks for, and a sentence.
+
+    Raises:
+        ValueError: a GPU is asked for, and there is none.
+    """
+    context, reason = machine.device(options.device)
+    if options.device == "gpu" and context.device_type != "gpu":
+        raise ValueError("--device gpu: there is none to be used, "
+                         f"{reason.partition('because ')[2]} Without "
+                         "--device, the CPU computes")
+    return context, reason
+
+
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
-    context, _ = machine.device(options.device)
+    from ..tiles import TiledDetector, check_tiles
+    check_tiles(options.tiles, options.overlap)
+    context, _ = chosen_device(options)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = SuppressingDetector.from_weights(
         options.weights, ctx=context, detect_config=settings,
@@ -216,7 +250,8 @@ def make_detector(options: Namespace) -> Any:
     if options.letter_box:
         detector.config = dataclasses.replace(detector.config,
                                               resize="letter-box")
-    return detector
+    return detector if options.tiles is None else TiledDetector(
+        detector, options.tiles, options.overlap)
 
 
 def open_data(options: Namespace, spec: str | None = None,

@@ -12,11 +12,12 @@ import numpy as np
 
 from ...config import TrainConfig
 from ...config.base import require
-from .. import machine
+from ...files import write_atomically
+from .. import outputs
 from ..formats.choices import matched
 from ..recipes import steps_of
-from .options import (DataOptions, WeightsOptions, add_fields, figures,
-                      given_fields, open_data)
+from .options import (DataOptions, WeightsOptions, add_fields, chosen_device,
+                      figures, given_fields, open_data)
 
 # Of TrainConfig, for the training after pruning.
 SETTINGS = {"batch_size": 16, "learning_rate": 1e-3, "optimiser": "adam",
@@ -80,7 +81,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_fields(parser, TrainConfig, absent=True, defaults=SETTINGS)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Take filters out of a network, and train what is left."""
     from ... import weights
     scan = options.scan is not None
@@ -90,7 +91,10 @@ def run(options: Namespace) -> tuple[Any, str]:
                     "with --ratio: --scan prunes nothing")
     options.out = options.out or "{}-{}".format(
         Path(options.weights).with_suffix(""), "scan" if scan else "pruned")
-    context, _ = machine.device(options.device)
+    outputs.check_folder(options.out)
+    for name in ("model.safetensors", "sensitivity.png"):
+        outputs.check_target(Path(options.out, name), [options.weights])
+    context, _ = chosen_device(options)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
     dataset, judged = _data(options, settings, metadata["classes"])
@@ -163,14 +167,17 @@ def _scan(options, net, classes, judged):
                         **given_fields(options, LayerOptions))
     whole = pruning.measure(net, classes, judged, latency=0.0).AP
     path = Path(options.out, "sensitivity.png")
-    with written_axes(path, 6, 4.5) as ax:
-        plot_sensitivity(ax, rows, whole)
     value = {"images": len(judged), "AP": whole,
              "rows": [row._asdict() for row in rows], "written": [str(path)]}
-    path.with_suffix(".json").write_text(json.dumps(value) + "\n",
-                                         encoding="utf-8")
+
+    def write():
+        write_atomically(path.with_suffix(".json"),
+                         (json.dumps(value) + "\n").encode())
+        with written_axes(path, 6, 4.5) as ax:
+            plot_sensitivity(ax, rows, whole)
+        return f"written: {path}"
     table = figures([(row.layer, row.filters, f"{row.ratio:g}",
                       f"{row.AP:.3f}") for row in rows],
                     ("layer", "filters", "ratio", "AP"))
-    return value, (f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
-                   f"{table}\n\nwritten: {path}")
+    return (value, f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
+            f"{table}", write)

@@ -11,10 +11,12 @@ from ...config import TrainConfig
 from ...config.base import require
 from .. import machine
 from ..formats.choices import matched
+from ..outputs import check_folder
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from ..runs.tuning import Tuning
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
-                      given_fields, input_size, open_data, pairs)
+                      chosen_device, given_fields, input_size, open_data,
+                      pairs)
 
 # Where no recipe is named.
 PLAIN = Recipe(name="", model="dsod_tiny", train=TrainConfig(), note="")
@@ -83,6 +85,9 @@ def _train(options, team=None):
     from ..runs.long_run import run_training, telling
     require(options.out or options.dry_run, "--out must name the folder for "
             "weights, checkpoints and history")
+    if options.out:
+        check_folder(options.out)
+    context, reason = _device(options)
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
     weighing.require_objects(dataset, options.data)
@@ -95,7 +100,6 @@ def _train(options, team=None):
         net, fit = _build(options, recipe, dataset, settings)
         if options.dry_run:
             return _plan(net, dataset, settings, recipe, tuning, fit)
-        context, reason = _device(options)
         net, transfer = _start(options, net, dataset.classes, context)
     first = not (team and team.rank)
     if not options.json and first:
@@ -156,7 +160,7 @@ def _callbacks(options, first):
 def _device(options):
     """Return one context or a list of them, and a sentence that says why."""
     if not options.devices:
-        return machine.device(options.device)
+        return chosen_device(options)
     require(not options.device, "--device and --devices exclude each other")
     return machine.named_devices(options.devices.split(","))
 

@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 
 from ... import evaluation
 from ...detection import Detections
+from ...files import write_atomically
 from ...visualisation import (LINE_STYLES, PALETTE, TEXT_SIZE, draw_boxes,
                               draw_image, finish_axes, line_colour,
                               plot_precision_recall)
+from ..outputs import whole_file
 from . import mistakes as faults
 
 
@@ -156,7 +158,7 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
             paths.append(_image(folder, place, image, dataset[image], classes,
                                 detections[image], truths[image], threshold))
             value["worst"][place]["source"] = dataset[image].source
-    paths[0].write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    write_atomically(paths[0], (json.dumps(value, indent=1) + "\n").encode())
     return paths, value
 
 
@@ -185,8 +187,8 @@ def written_axes(path: Path, width: float, height: float,
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots(1, columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=100)
 
 
 def _curves(path, names, mistakes, result):

@@ -22,6 +22,7 @@ import numpy as np
 from ...config.base import require
 from ...datasets.sample import few
 from ...detection import Detections
+from ...files import write_atomically
 from ..formats.text_files import read_text
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = _voc_paths(folder, image_set, classes)
     for path, rows in zip(paths, lines):
-        path.write_text("".join(rows), encoding="utf-8")
+        write_atomically(path, "".join(rows).encode())
     return paths
 
 
@@ -147,8 +148,7 @@ def write_coco(path: str | Path, detections: Sequence[Detections],
                          "category_id": category_ids[label],
                          "bbox": [*low, *(high - low)],
                          "score": float(score)})
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(rows) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(rows) + "\n").encode())
 
 
 def read_coco(path: str | Path, image_ids: Sequence[Any],
