@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ...datasets.sample import Faulty
 from . import data, demo, detect, evaluate, info, launch, prune, train
 from .options import Incomplete, add_commands, check_numbers
 
@@ -23,6 +24,10 @@ from .options import Incomplete, add_commands, check_numbers
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
             for room in (info, data, train, launch, evaluate, prune, detect,
                          demo)}
+
+
+BAD_HELP = (" `data check` lists every fault; --bad object leaves out bad "
+            "objects alone, --bad skip their images too.")
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:        # the reader of a pipe has left early
         _into_nothing()
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"{chosen.command}: {error}", file=sys.stderr)
+        more = BAD_HELP if isinstance(error, Faulty) else ""
+        print(f"{chosen.command}: {error}{more}", file=sys.stderr)
         return 2
     except Incomplete as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)

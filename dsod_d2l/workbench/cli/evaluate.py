@@ -84,7 +84,7 @@ def run(options: Namespace) -> tuple[Any, ...]:
         row["name"] = name
     more = _more_figures(options, detections, truths, value)
     skipped = len(getattr(dataset, "skipped", []))
-    if options.bad == "skip":
+    if options.bad != "error":
         value["skipped"] = skipped
     text = (f"{result.images} images"
             f"{f', {skipped} faulty ones left out' if skipped else ''}\n"

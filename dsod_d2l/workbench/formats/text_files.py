@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...datasets.sample import few
-from ...files import check_names, read_json_names
+from ...files import check_names, one_line, read_json_names
+
+# What systems and programs leave among the files of a data set.
+_NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 
 
-def listing(folder: str | Path) -> set[str]:
-    """Return the names of all files below a folder, relative, as a set."""
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is none of a data set: by its name."""
+    return name.startswith(".") or name.lower() in _NO_DATA
+
+
+def listing(folder: str | Path, *suffixes: str) -> set[str]:
+    """Return the names of all files below a folder, relative, as a set.
+
+    Args:
+        folder: hidden files and folders in it do not count.
+        suffixes: only names that end so, whatever their capitals.
+    """
     folder, found = str(folder), set()
-    for base, _, files in os.walk(folder, followlinks=True):
+    for base, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [one for one in folders if not is_hidden(one)]
         rest = os.path.relpath(base, folder).replace(os.sep, "/")
         lead = "" if rest == "." else rest + "/"
-        found.update(lead + file for file in files)
+        found.update(lead + file for file in files if not is_hidden(file)
+                     and (not suffixes or file.lower().endswith(suffixes)))
     return found
 
 
@@ -52,6 +69,35 @@ def number(text: Any) -> float:
     return float("nan")
 
 
+_SET = {"true", "yes", "y", "t", "on"}
+_UNSET = {"", "none", "null", "false", "no", "n", "f", "off", "unspecified",
+          "unknown", "-1", "-1.0"}
+
+
+def as_flag(value: Any) -> bool | None:
+    """Return whether a flag is set, None where that cannot be understood.
+
+    A level or a share above 0 is set, as KITTI writes how much is hidden.
+
+    >>> as_flag("Unspecified"), as_flag("0.06"), as_flag(2), as_flag("maybe")
+    (False, True, True, None)
+    """
+    if isinstance(value, (bool, np.bool_)) or value is None:
+        return bool(value)
+    text = str(value).strip().lower()
+    if text in _SET or text in _UNSET:
+        return text in _SET
+    share = number(text)
+    return share > 0 if share >= 0 else None
+
+
+def note(remarks: Any, words: str, example: object) -> None:
+    """Count a remark, {sentence: count}, which shows its first example."""
+    key = next((text for text in remarks if text.startswith(words)),
+               f"{words}, such as {one_line(str(example), 120)}")
+    remarks[key] = remarks.get(key, 0) + 1
+
+
 def whole_size(height: Any, width: Any) -> tuple | None:
     """Return (height, width) as whole numbers above 0, or None."""
     sides = number(height), number(width)
@@ -76,19 +122,33 @@ def unknown_class(name: object, classes: Any) -> str:
     return f"the class {name!r} is not one of {few(list(classes))}{meant}"
 
 
-def read_names(folder: str | Path) -> list[str] | None:
+def read_names(folder: str | Path, remarks: Any = None,
+               others: Mapping[str, list[str]] | None = None
+               ) -> list[str] | None:
     """Return the class names that a folder states, or None.
 
     Read are ``labels.json``, a JSON list, or ``classes.txt``, a name a line.
 
+    Args:
+        folder: of the data set.
+        remarks: {sentence: count}; takes in that files disagree.
+        others: {file: the names that it states}, taken if neither is there.
+
     Raises:
         ValueError: the file holds no names, or one twice.
     """
+    stated: dict[str, list[str]] = {}
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
-        if path.is_file():
+        if path.is_file() and (remarks is not None or not stated):
             names = (read_json_names(path) if path.suffix == ".json" else
                      [line.strip() for line in read_text(path).splitlines()])
             while isinstance(names, list) and names and not names[-1]:
                 names.pop()
-            return check_names(names, path)
-    return None
+            stated[path.name] = check_names(names, path)
+    stated.update(others or {})
+    (first, names), *rest = [*stated.items()] or [("", None)]
+    for file, other in rest:
+        if other != names and remarks is not None:
+            remarks[f"class list disagrees: {first} ({few(names)}) was taken, "
+                    f"not {file} ({few(other)}); ?classes= says which"] = 1
+    return names
