@@ -9,6 +9,7 @@ from typing import Any
 
 from ...config import TrainConfig
 from ...config.base import require
+from ...datasets.sample import share_cache
 from ...runtime import devices
 from .. import machine
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
@@ -75,6 +76,7 @@ def _train(options, team=None):
             "weights, checkpoints and history")
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
+    share_cache(dataset, team.workers if team else 1)
     validation = options.validation and open_data(options, options.validation)
     settings = _settings(options, recipe, len(dataset))
     net = models.build(**_network(options, recipe, len(dataset.classes)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ...datasets.sample import FLAGS
+from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, voc, yolo
 
@@ -204,6 +204,8 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
         raise ValueError(f"split must be train or val, found {split!r}.")
     parts = [open_one(text.strip(), split, options)
              for text in str(spec).split(" + ")]
+    for part in parts:
+        share_cache(part, len(parts))
     return parts[0] if len(parts) == 1 else Combined(parts)
 
 
