@@ -185,7 +185,7 @@ class RecordDataset(FileDataset):
         classes: names of the classes, in the order of their numbers. Default:
             the JSON list in ``labels.json`` beside the file, else "class 0",
             "class 1", ... up to the highest number in the file.
-        bad, cache: as in ``FileDataset``.
+        bad, cache, exif: as in ``FileDataset``.
 
     Attributes:
         path: the file.
@@ -202,14 +202,16 @@ class RecordDataset(FileDataset):
                    "{listed} faulty ones.")
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
-                 bad: str = "error", cache: bool = False):
+                 bad: str = "error", cache: bool = False,
+                 exif: str = "turned"):
         check_policy(bad)
         self.reader, self._names = RecordReader(path), None
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
         super().__init__([_checked(entry, len(classes)) for entry in entries],
-                         classes, str(self.path), bad=bad, cache=cache)
+                         classes, str(self.path), bad=bad, cache=cache,
+                         exif=exif)
 
     def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded.
@@ -224,10 +226,6 @@ class RecordDataset(FileDataset):
                          entry.boxes)
         return entry._replace(name=self._name(index), boxes=exact,
                               size=(height, width))
-
-    def encoded(self, index: int) -> bytes:
-        """Return the bytes of one encoded image."""
-        return self._bytes(self._entries[index])
 
     def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of one image as its own head says."""
@@ -257,7 +255,8 @@ class RecordDataset(FileDataset):
         return unpack(self.reader[int(entry.name)], entry.source)[1]
 
     def _decode(self, entry):
-        return pictures.decode_image(self._bytes(entry), entry.source)
+        return pictures.decode_image(self._bytes(entry), entry.source,
+                                     self.turn)
 
 
 def _checked(entry, classes):
