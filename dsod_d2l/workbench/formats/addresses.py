@@ -45,13 +45,13 @@ ADDRESS_OPTIONS = {
     "images=FOLDER": "csv, coco: where the images are; what a name or a path "
     "may not hold here is written as in a link: %26 is &, %2C a comma",
 }
-_LISTS = ("classes", "only")
+_LISTS = ("classes", "only", "columns")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
 _OWN = {"voc": {"classes", "origin", "outside"},
         "list": {"classes", "origin", "outside"},
         "coco": {"classes", "outside", "images"},
-        "csv": {"classes", "outside", "images", "unit"},
+        "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
         "yolo": {"classes", "outside"}, "rec": {"classes"},
         "pikachu": set(), "standin": set()}
 
@@ -167,14 +167,17 @@ def _voc(rest, split, options):
 def _coco(rest, split, options):
     path, part = split_path(rest)
     if Path(path).is_dir():
-        return coco.Coco(path, split=part or split or "train2017", **options)
+        return coco.Coco(path, split=part or split, **options)
     if part:
         options = {**options, "images": part}
     return coco.Coco(path, **options)
 
 
 def _csv(rest, split, options):
-    return csv_table.CsvTable(rest, **options)
+    path, part = split_path(rest)
+    if not Path(path).is_dir():
+        return csv_table.CsvTable(rest, **options)
+    return csv_table.CsvTable(path, split=part or split, **options)
 
 
 def _yolo(rest, split, options):
