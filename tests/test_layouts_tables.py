@@ -533,3 +533,146 @@ def test_a_lost_picture_does_not_decide_about_the_folder(tmp_path):
         addresses.open_dataset(f"csv:{path}")
     with pytest.warns(UserWarning, match="1 of 3 images"):
         assert len(addresses.open_dataset(f"csv:{path}", bad="skip")) == 2
+
+
+# --- made-up tables -----------------------------------------------------------
+
+safe = st.text("aü. _-0", min_size=1, max_size=6).map(lambda text: f"p{text}q")
+objects = st.lists(st.tuples(
+    st.integers(0, 2), st.sampled_from(["cat", "big dog", "Tür"]),
+    st.tuples(st.integers(0, 29), st.integers(0, 19), st.integers(1, 20),
+              st.integers(1, 10)), st.sampled_from([0, 1])),
+    min_size=1, max_size=8)
+SPELT = {"image": ["image", "Filename", "image_id", "Image Name", "path"],
+         "class": ["class", "LabelName", "label", "Class Name"],
+         "xmin": ["xmin", "X1", "xMin", "X-Min"], "ymin": ["ymin", "y1"],
+         "xmax": ["xmax", "x2"], "ymax": ["YMax", "y_max"],
+         "occluded": ["occluded", "IsOccluded"], "note": ["note", "score"]}
+FORMS = {0: ["0", "", "no", "-1", "Unspecified", "0.0"],
+         1: ["1", "yes", "0.3", "2", "True"]}
+quiet = settings(max_examples=60, deadline=None, database=None,
+                 derandomize=True, suppress_health_check=[
+                     HealthCheck.function_scoped_fixture])
+
+
+def forms_of(name, draw):
+    """Return a name as one of many programs would write it."""
+    return draw(st.sampled_from([
+        name, f"./{name}", f"some\\folder\\{name}", f"C:\\x\\{name}",
+        f"/home/me/{name}", name.replace("ü", "u\u0308"),
+        name.replace(" ", "%20"), name.rpartition(".")[0],
+        name[:-3] + "JPG"]))
+
+
+@quiet
+@given(st.data(), st.lists(safe, min_size=3, max_size=3, unique_by=str.casefold),
+       objects)
+def test_made_up_tables(tmp_path_factory, data, stems, rows):
+    folder = tmp_path_factory.mktemp("t")
+    names = [f"{stem}.jpg" for stem in stems]
+    for name in names:
+        (folder / name).write_bytes(encoded("x.jpg", 30, 50))
+    unit = data.draw(st.sampled_from(["pixels", "fractions", "from 1"]))
+    comma = data.draw(st.sampled_from(",;\t|"))
+    order = data.draw(st.permutations(list(SPELT)))
+    head = [data.draw(st.sampled_from(SPELT[one])) for one in order]
+    shape = {name: forms_of(name, data.draw) for name in names}
+    text, wanted = io.StringIO(), {}
+    table = csv.writer(text, delimiter=comma)
+    unnamed = data.draw(st.booleans())
+    if not unnamed:
+        table.writerow(head)
+    for image, kind, (x, y, width, height), flag in rows:
+        edges = [x, y, x + width, y + height]
+        if unit == "fractions":
+            edges = [x / 50, y / 30, (x + width) / 50, (y + height) / 30]
+        elif unit == "from 1":
+            edges[:2] = x + 1, y + 1
+        cells = {"image": shape[names[image]], "class": kind, "note": "0.9",
+                 **dict(zip(("xmin", "ymin", "xmax", "ymax"), map(repr, edges)
+                            )), "occluded": data.draw(st.sampled_from(
+                                FORMS[flag]))}
+        table.writerow([cells[one] for one in order])
+        wanted.setdefault(names[image], []).append(
+            (kind, [x, y, x + width, y + height], flag))
+    path = folder / "t.csv"
+    path.write_text(text.getvalue(), encoding="utf-8")
+    options = {"origin": int(unit == "from 1"),
+               "unit": "fractions" if unit == "fractions" else "pixels"}
+    if unnamed:
+        options["columns"] = ["-" if one == "note" else one for one in order]
+    flat = any(w == 1 or h == 1 for _, _, (*_, w, h), _ in rows)
+    if unit == "from 1" and flat:
+        return                          # one pixel: xmin is not below xmax
+    found = addresses.open_dataset(f"csv:{path}", **options)
+    assert len(found) == len(wanted) and not found.clipped
+    for row in range(len(found)):
+        entry = found.entry(row)
+        mine = [(found.classes[label], box, int(flags[2])) for label, box, flags
+                in zip(entry.labels, in_pixels(found, row), entry.flags)]
+        theirs = wanted[entry.name]
+        assert [(one[0], one[2]) for one in mine] == [
+            (one[0], one[2]) for one in theirs]
+        np.testing.assert_allclose([one[1] for one in mine],
+                                   [one[1] for one in theirs], atol=1e-9)
+    literal = all(shape[name] == name for name in wanted)
+    assert literal != any("picture names" in one for one in found.remarks)
+
+
+@quiet
+@given(st.data(), st.lists(safe, min_size=3, max_size=3,
+                           unique_by=str.casefold), objects)
+def test_made_up_coco_files(tmp_path_factory, data, stems, rows):
+    """Pycocotools reads a plain copy, we the file as a program may write it."""
+    folder = tmp_path_factory.mktemp("c")
+    names = [f"{stem}.jpg" for stem in stems]
+    place = data.draw(st.sampled_from(["images", "train", "."]))
+    (folder / place).mkdir(exist_ok=True)
+    for name in names:
+        (folder / place / name).write_bytes(encoded("x.jpg", 30, 50))
+    kinds = ["cat", "big dog", "Tür"]
+    keys = data.draw(st.permutations([3, 7, 11]))
+    plain = {"images": [
+        {"id": 20 + row, "file_name": name, "height": 30, "width": 50}
+        for row, name in enumerate(names)], "annotations": [
+        {"id": row, "image_id": 20 + image, "category_id": keys[
+            kinds.index(kind)], "bbox": list(box)}
+        for row, (image, kind, box, _) in enumerate(rows)],
+        "categories": [{"id": key, "name": kind}
+                       for key, kind in zip(keys, kinds)]}
+    wanted = by_pycocotools(write(folder / "plain.txt", plain))
+    as_id = data.draw(st.sampled_from([int, str, float]))
+    outlines = 0
+    for one in plain["images"]:
+        one["file_name"] = forms_of(one["file_name"], data.draw)
+        one.update(data.draw(st.sampled_from([
+            {}, {"height": None, "width": None}, {"height": 0, "width": 0},
+            {"height": 30.0}])))
+    for one, (_, _, (x, y, width, height), flag) in zip(plain["annotations"],
+                                                        rows):
+        for key in ("image_id", "category_id"):
+            one[key] = as_id(one[key])
+            one[key] = one[key].removesuffix(".0") if as_id is str else one[key]
+        one["occluded"] = data.draw(st.sampled_from([*FORMS[flag], bool(flag)]))
+        one["area"] = data.draw(st.sampled_from([None, "?", -2, 7, np.nan]))
+        if data.draw(st.booleans()):
+            outlines += 1
+            one["bbox"] = data.draw(st.sampled_from([None, []]))
+            one["segmentation"] = [[x, y, x + width, y, x, y + height]]
+    path = write(folder / "annotations.json", plain)
+    found = addresses.open_dataset(f"coco:{folder}")
+    assert found.path == path
+    same(found, wanted)
+    assert found.category_ids == tuple(sorted(keys))
+    for row in range(3):
+        name = os.path.basename(found.entry(row).name)
+        flags = [one[3] for one in rows if names[one[0]] == name]
+        assert found.entry(row).flags[:, 2].tolist() == list(map(bool, flags))
+    assert sum(count for text, count in found.remarks.items()
+               if "outline" in text) == outlines
+
+
+def test_a_hostile_mask_is_no_box():
+    for counts in ("0" * 30 + "_", "a\0b", "\x7f", "ä", [2 ** 40], ["x"], 5):
+        shape = {"size": [40, 60], "counts": counts}
+        assert coco_format._outline_box(shape) is None

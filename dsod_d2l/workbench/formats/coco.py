@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -24,7 +25,7 @@ import numpy as np
 
 from ...datasets.sample import FLAGS, Entry
 from .image_folder import SLACK, EntryMaker, ImageFolder, fault_at
-from .locating import annotation_file, picture_folder, split_in
+from .locating import annotation_file, folders_in, picture_folder, split_in
 from .text_files import number, read_text, whole_size
 
 KEYS = (*FLAGS[:3], "iscrowd")        # of the flags, in their order
@@ -160,7 +161,7 @@ def _categories(rows, path):
 def _rank(key):
     """Return what sorts ids: numbers by their value, then text."""
     value = number(key)
-    return (value, "") if value == value else (float("inf"), key)
+    return (value, "") if value == value else (float("inf"), str(key))
 
 
 def _leave_root_out(names, rows, notes, remarks):
@@ -240,7 +241,8 @@ def _folders(path):
     base, split = path.parent, split_in(path).replace("-dev", "")
     apart = [base.parent] if base.name.lower() in APART else []
     return [base.parent / split, base.parent / "images" / split,
-            base / "images", base.parent / "images", base, *apart]
+            base / "images", base.parent / "images", base, *apart,
+            *folders_in(base)]
 
 
 class _Reading:
@@ -290,7 +292,8 @@ class _Reading:
         """Return the Entry of each image, and faults that belong to none."""
         sizes = np.array([
             one.size if one.found and set(map(type, one.size)) == {int}
-            and min(one.size) > 0 else (0, 0) for one in self.pictures],
+            and 0 < min(one.size) <= max(one.size) < 1 << 30 else (0, 0)
+            for one in self.pictures],
             float).reshape(-1, 2)
         usual, edges = self._checked(sizes)
         odd = np.append(sizes[:, 0] == 0, False)      # the last: of none
@@ -396,13 +399,13 @@ def _outline_box(shape):
         return _mask_box(shape.get("counts"), shape.get("size"))
     parts = shape if isinstance(shape, list) else []
     parts = parts if parts and isinstance(parts[0], list) else [parts]
-    if not all(len(part) % 2 == 0 for part in parts if isinstance(part, list)):
+    if any(not isinstance(part, list) or len(part) % 2 for part in parts):
         return None
-    sides = np.array([number(one) for part in parts if isinstance(part, list)
-                      for one in part]).reshape(-1, 2)
-    if len(sides) < 2:
+    corners = np.array([number(one) for part in parts for one in part])
+    if len(corners) < 4:
         return None
-    return (*sides.min(axis=0).tolist(), *sides.max(axis=0).tolist())
+    corners = corners.reshape(-1, 2)
+    return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
 
 
 def _mask_box(counts, size):
@@ -410,6 +413,12 @@ def _mask_box(counts, size):
     from pycocotools import mask
     if not (isinstance(size, list) and len(size) == 2 and all(
             type(side) is int and 0 < side < 1 << 16 for side in size)):
+        return None
+    # pycocotools reads on behind the end of a text that is cut short.
+    if not (re.fullmatch("[0-o]*[0-O]", counts) if isinstance(counts, str)
+            else isinstance(counts, list) and all(
+                type(one) is int and one >= 0 for one in counts)
+            and sum(counts) == size[0] * size[1]):
         return None
     try:
         runs = {"size": size, "counts": counts}

@@ -23,7 +23,7 @@ from typing import Any
 from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
-from .locating import annotation_file, picture_folder
+from .locating import annotation_file, folders_in, picture_folder
 from .text_files import number, read_names, read_text
 
 NEEDED = ("image", *SIDES, "class")
@@ -227,12 +227,13 @@ def _columns(head, columns, source):
     elif columns:
         places = {_spelt(name): at for at, name in enumerate(columns)
                   if name != "-"}
-        named = int(not _fits(head, places))
+        named = int(not _holds_values(head, places))
     else:
         places, named = _found(head), 1
         for names in UNNAMED if not _whole(places) else ():
             other = {name: at for at, name in enumerate(names)}
-            if len(head) == len(names) and _fits(head, other):
+            if len(head) == len(names) and _holds_values(head, other) and (
+                    head[other["image"]].strip("0123456789.")):
                 places, named = other, 0
     if not _whole(places) or columns and max(places.values()) >= len(head):
         raise ValueError(
@@ -261,27 +262,28 @@ def _whole(places):
         {*some} <= there for some in (SIDES, CORNER, ["bbox"], ["shape"]))
 
 
-def _fits(cells, places):
-    """Return whether a line has values, not names, in these columns."""
-    sides = [cells[at] for name, at in places.items()
-             if name in (*SIDES, *CORNER) and at < len(cells)]
-    image = cells[places["image"]] if places.get("image", len(cells)) < len(
-        cells) else ""
-    return (image != "" and number(image) != number(image)
-            and (not any(sides) or all(number(side) == number(side)
-                                       for side in sides)))
+def _holds_values(cells, places):
+    """Return whether a line has values, not names, where the boxes are."""
+    there = {name: cells[at] for name, at in places.items()
+             if at < len(cells) and cells[at]}
+    return (all(number(there[name]) == number(there[name])
+                for name in (*SIDES, *CORNER) if name in there)
+            and all(there[name][0] in "[{" for name in ("bbox", "shape")
+                    if name in there))
 
 
 def _with_edges(row, remarks):
     """Return a row whose box, however it is given, has four edges."""
     corner = [row.get(name, "") for name in CORNER]
     if row.get("bbox"):
-        corner = (_json(row["bbox"], list) or [row["bbox"]] * 4)[:4]
+        corner = _json(row["bbox"], list) or []
+        corner = corner if len(corner) == 4 else [row["bbox"]] * 4
     if row.get("shape"):
-        shape = _json(row["shape"], dict) or {}
-        if "all_points_x" in shape:
-            remarks["objects without a box: that of their outline was taken"] += 1
-        edges = _shape_edges(shape)
+        shape = _json(row["shape"], dict)
+        if shape and "all_points_x" in shape:
+            remarks["objects without a box: that of their outline was "
+                    "taken"] += 1
+        edges = [row["shape"]] * 4 if shape is None else _shape_edges(shape)
     elif any(one != "" for one in corner):
         edges = _edges(*corner)
     else:
@@ -311,11 +313,12 @@ def _shape_edges(shape):
         x, y, wide = get("cx", "cy", "r" if kind == "circle" else "rx")
         high = wide if kind == "circle" else get("ry")[0]
         return [x - wide, y - high, x + wide, y + high]
-    points = [list(map(number, shape.get(key) or [None])) for key
-              in ("all_points_x", "all_points_y")]
-    if kind in ("polygon", "polyline") and len(points[0]) == len(points[1]):
-        return [edge(side) for edge in (min, max) for side in points]
-    return [kind] * 4                        # a point: it has no edges
+    points = [shape.get(f"all_points_{axis}") for axis in "xy"]
+    if all(isinstance(side, list) and side for side in points):
+        points = [list(map(number, side)) for side in points]
+        if not any(one != one for side in points for one in side):
+            return [edge(side) for edge in (min, max) for side in points]
+    return [str(kind)] * 4                   # a point: it has no edges
 
 
 def _json(text, kind):
@@ -343,7 +346,7 @@ def _tell_classes(rows, key, classes, path):
         raise ValueError(f"{path}: the regions have no attribute, and so no "
                          "class; classes=NAME gives all of them this one.")
     for (_, row), one in zip(rows, told):
-        if row["shape"] not in ("", "{}"):
+        if any(row[side] != "" for side in SIDES):
             row["class"] = classes[0] if key is None else _chosen(one.get(key))
 
 
@@ -372,7 +375,7 @@ def _folders(path):
     splits = dict.fromkeys((stem, re.split("[_-]", stem)[0]))
     return [base / "images", base, *(base / one for one in splits if one),
             *(base.parent / "images" / one for one in splits),
-            base.parent / "images"]
+            base.parent / "images", *folders_in(base)]
 
 
 def _names_beside(path):

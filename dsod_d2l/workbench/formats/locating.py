@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ...datasets.sample import few
 from .finding import PictureFinder
+from .text_files import is_hidden
 
 # What the programs call the splits that are here train, val and test.
 SPELLINGS = {"training": "train", "valid": "val", "validation": "val",
@@ -51,8 +52,7 @@ def annotation_file(path: Path, split: str | None, suffix: str,
         return path
     found = [one for pattern in ("*", "*/*") for one in sorted(
         path.glob(pattern)) if one.suffix.lower() == suffix and one.is_file()
-        and not any(part.startswith((".", "__")) for part
-                    in one.relative_to(path).parts)
+        and not any(map(is_hidden, one.relative_to(path).parts))
         and not _OTHERS.match(one.name)]
     chosen, wanted = found, split or "train"
     if split or len(found) > 1:
@@ -86,6 +86,12 @@ def _names(path):
     """Return what may be the name of a file's split."""
     stem = split_in(path)
     return stem, path.parent.name, *re.split("[_.-]", stem)
+
+
+def folders_in(base: Path) -> list[Path]:
+    """Return the folders in a folder that may hold pictures."""
+    there = sorted(base.iterdir()) if base.is_dir() else []
+    return [one for one in there if one.is_dir() and not is_hidden(one.name)]
 
 
 def picture_folder(path: Path, choices: Iterable[Path], names: list[str],
