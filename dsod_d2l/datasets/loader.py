@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import anchors, runtime, targets, transforms
 from ..config import ModelConfig, TrainConfig
-from .sample import Sample
+from .sample import Sample, share_cache
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -221,6 +221,8 @@ class Loader:
                 yield self.maker.fill(number, batch)
             return
         crew: list[_Worker] = []
+        dataset, sharers = self.maker.dataset, self.workers + 1
+        share_cache(dataset, sharers)
         try:
             with _without_threads(), _without_signals():
                 for _ in range(self.workers):
@@ -229,6 +231,7 @@ class Loader:
         finally:
             for worker in crew:
                 worker.close()
+            share_cache(dataset, 1 / sharers)
 
     def _collect(self, crew):
         ahead = self.start

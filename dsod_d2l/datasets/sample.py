@@ -219,7 +219,7 @@ class FileDataset(Dataset):
             and counts them in ``skipped``; "object" does so too, but leaves
             out a bad object alone, which is counted in ``remarks``.
         cache: keep decoded images (height x width x 3 bytes each), up to
-            ``CACHE_LIMIT`` bytes.
+            ``CACHE_LIMIT`` bytes, in all processes together.
         exif: "turned" turns an image as its EXIF tag says, "stored" takes
             the pixels as they are stored.
         remarks: as in ``Dataset``.
@@ -347,6 +347,20 @@ class FileDataset(Dataset):
                     self._room -= image.nbytes
                     self._images[entry.name] = image
         return image
+
+
+def share_cache(dataset: Any, sharers: float) -> None:
+    """Leave a data set its share of the room for decoded images.
+
+    Args:
+        dataset: any data set, or one made of others.
+        sharers: how many processes, or data sets, share what is left of
+            ``CACHE_LIMIT``; 1 over that number when they are gone.
+    """
+    for part in getattr(dataset, "parts", ()):
+        share_cache(part, sharers)
+    if isinstance(dataset, FileDataset):
+        dataset._room = int(dataset._room / sharers)
 
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"

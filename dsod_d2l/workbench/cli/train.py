@@ -9,6 +9,7 @@ from typing import Any
 
 from ...config import TrainConfig
 from ...config.base import require
+from ...datasets.sample import share_cache
 from .. import machine
 from ..formats.choices import matched
 from ..outputs import check_folder
@@ -91,6 +92,7 @@ def _train(options, team=None):
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
     weighing.require_objects(dataset, options.data)
+    share_cache(dataset, team.workers if team else 1)
     validation = options.validation and matched(
         open_data(options, options.validation), dataset.classes,
         "the set to train on")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ...datasets.sample import FLAGS
+from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, voc, yolo
 
@@ -24,9 +24,12 @@ ADDRESS_FORMS = {
     "list in ImageSets or a folder such as train, default trainval, train or "
     "all. Of a folder with several years: 2007-test, 07+12 or 07++12",
     "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
-    "not found by itself; coco:FOLDER:val2017 is COCO's own layout",
+    "not found by itself; coco:FOLDER[:SPLIT] finds the file, as COCO, CVAT, "
+    "Label Studio and Roboflow lay it out",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
-    "row for each object; pixels or fractions",
+    "row for each object; pixels or fractions; the tables of TensorFlow, "
+    "VoTT, VIA, makesense, RetinaNet, Open Images as well; "
+    "csv:FOLDER[:SPLIT] finds the file",
     "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, of a split in "
     "images/SPLIT or SPLIT/images; names in classes.txt or data.yaml",
     "list:FILE": "a line for each image: its name and that of a VOC file, "
@@ -37,13 +40,17 @@ ADDRESS_OPTIONS = {
     "only=A,B": "keep these classes alone, in this order",
     "rename=A:X,B:X": "call A and B X; equal names become one class",
     "difficult= truncated= occluded= crowd=": "keep, drop or difficult",
-    "origin=0": "voc, list: pixels count from 0, not from 1",
+    "origin=0": "voc, list: pixels count from 0, not from 1; csv: origin=1, "
+    "from 1, not from 0, as the numbers of VOC do in TensorFlow's tables",
     "outside=clip": "cut boxes to the image, with a count",
     "bad=object": "leave out bad objects and count them; bad=skip: their "
     "images; bad=error: stop. It goes before --bad",
     "exif=stored": "take the pixels as they are stored, not turned as EXIF "
     "says, where the boxes were drawn so",
     "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
+    "columns=A,B": "csv: what the columns hold, in their order (image, xmin, "
+    "ymin, xmax, ymax or x, y, box_width, box_height, class, ..., - for none "
+    "of them); or as image:photo,class:kind, which one is called how",
     "images=FOLDER": "voc, csv, coco: where the images are",
     "annotations=FOLDER": "voc: where the XML files are",
     "negatives=keep": "voc: take images without an XML file for images without"
@@ -51,7 +58,7 @@ ADDRESS_OPTIONS = {
     "root=FOLDER": "list: what its names are relative to; in names and paths "
     "%26 is &, %2C a comma, %2B a + and %3F a question mark",
 }
-_LISTS = ("classes", "only")
+_LISTS = ("classes", "only", "columns")
 _PATHS = ("images", "annotations", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
@@ -59,7 +66,7 @@ _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
                 "negatives"},
         "list": {"classes", "origin", "outside", "root"},
         "coco": {"classes", "outside", "images"},
-        "csv": {"classes", "outside", "images", "unit"},
+        "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
         "yolo": {"classes", "outside"}, "rec": {"classes"},
         "pikachu": set(), "standin": set()}
 
@@ -185,14 +192,17 @@ def _voc(rest, split, options):
 def _coco(rest, split, options):
     path, part = split_path(rest)
     if Path(path).is_dir():
-        return coco.Coco(path, split=part or split or "train2017", **options)
+        return coco.Coco(path, split=part or split, **options)
     if part:
         options = {**options, "images": part}
     return coco.Coco(path, **options)
 
 
 def _csv(rest, split, options):
-    return csv_table.CsvTable(rest, **options)
+    path, part = split_path(rest)
+    if not Path(path).is_dir():
+        return csv_table.CsvTable(rest, **options)
+    return csv_table.CsvTable(path, split=part or split, **options)
 
 
 def _yolo(rest, split, options):
@@ -229,6 +239,8 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
         raise ValueError(f"split must be train or val, found {split!r}.")
     parts = [open_one(text.strip(), split, options)
              for text in str(spec).split(" + ")]
+    for part in parts:
+        share_cache(part, len(parts))
     return parts[0] if len(parts) == 1 else Combined(parts)
 
 

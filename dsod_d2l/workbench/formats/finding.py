@@ -8,6 +8,7 @@ folder, and hidden files are never found.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import unicodedata
@@ -86,7 +87,7 @@ class PictureFinder:
         return lacking + (f"; {self.option} names another folder"
                           if self.option else ""), "image"
 
-    @property
+    @functools.cached_property
     def pictures_there(self) -> int:
         """The number of files with one of the suffixes."""
         return sum(map(self._is_picture, self.files))

@@ -113,7 +113,7 @@ class EntryMaker:
         What says nothing, such as 0, is measured where ``path`` is known.
         """
         self.size = whole_size(height, width)
-        empty = {str(side).strip() for side in (height, width)} <= _NO_SIZE
+        empty = {str(side).strip() for side in (height, width)} & _NO_SIZE
         if self.size is None and self.path and empty:
             self.remarks["images without a stated size, measured"] += 1
             self.measure(self.path, where)
@@ -172,7 +172,7 @@ class EntryMaker:
             edges = ((box[0] - origin) / width, (box[1] - origin) / height,
                      box[2] / width, box[3] / height)
             self.rows.append((self.classes[name], edges,
-                              self.flags_of(flags), self._area(area)))
+                              self.flags_of(flags), self.area_of(area)))
 
     def _is_rounding(self, box):
         """Return whether fractions leave the image by less than ``SLACK``."""
@@ -184,7 +184,7 @@ class EntryMaker:
         return self.size is not None and box_fault(
             np.multiply(box, (width, height) * 2), 0, width, height) is None
 
-    def _area(self, area):
+    def area_of(self, area: Any) -> float:
         """Return the pixels that an object covers, nan if not known."""
         pixels = number(area)
         if 0 <= pixels < np.inf:

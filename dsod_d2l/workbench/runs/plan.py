@@ -5,6 +5,7 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 
+from ...datasets.sample import CACHE_LIMIT
 from ...models import count_parameters
 from ...models.summary import graph_shapes
 from ...training import learning_rate
@@ -27,7 +28,8 @@ def plan_run(net, images: int, settings) -> dict:
         "images_per_step"; "images" that are trained on and "held_back";
         "images_seen" and "epochs"; "rates", a list of [step, learning
         rate] where it changes, steps counted from 0; "memory", see
-        ``estimate_memory``; "warnings", a list of sentences.
+        ``estimate_memory``; "cache", the most bytes of decoded images that
+        all processes keep together; "warnings", a list of sentences.
     """
     trained, held = split_sizes(images, settings)
     per_step = settings.batch_size * settings.accumulate
@@ -37,7 +39,7 @@ def plan_run(net, images: int, settings) -> dict:
             "images": trained, "held_back": held, "images_seen": seen,
             "epochs": round(seen / max(trained, 1), 2),
             "rates": rate_table(settings),
-            "memory": estimate_memory(net, settings),
+            "memory": estimate_memory(net, settings), "cache": CACHE_LIMIT,
             "warnings": warnings_of(settings)}
 
 
@@ -148,5 +150,7 @@ def plan_text(plan: dict) -> str:
         f"memory about {size(memory['total'])}: {size(memory['values'])} for "
         "what the network computes on one pass, "
         f"{size(memory['parameters'])} for weights, gradients and the "
-        "optimiser" + "".join(f"\nwarning: {sentence}"
-                              for sentence in plan["warnings"]))
+        "optimiser\n"
+        f"decoded images are kept, {size(plan['cache'])} at most in all "
+        "processes together" + "".join(
+            f"\nwarning: {sentence}" for sentence in plan["warnings"]))
