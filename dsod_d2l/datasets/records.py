@@ -13,7 +13,8 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import FLAGS, Entry, FileDataset, broken_entry, check_policy
+from .sample import (FLAGS, SLACK, Entry, FileDataset, broken_entry,
+                     check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -103,6 +104,9 @@ def objects(label: Any, source: str) -> Objects:
                          f"more) and object width {width:g} (5 or more).")
     count = int((len(label) - head) // width)
     rows = label[int(head):].reshape(count, int(width) if count else 5)
+    # im2rec makes labels equally long, with rows of -1.
+    rows = rows[(rows[:, :5] != -1).any(axis=1)]
+    count = len(rows)
     for row, value in enumerate(rows[:, 0]):
         # Above 2^24, float32 cannot tell one whole number from the next.
         if not (abs(value) < 2**24 and value % 1 == 0):
@@ -185,6 +189,8 @@ class RecordDataset(FileDataset):
         classes: names of the classes, in the order of their numbers. Default:
             the JSON list in ``labels.json`` beside the file, else "class 0",
             "class 1", ... up to the highest number in the file.
+        outside: "error" takes a box that leaves its image for a fault, "clip"
+            cuts it to the image and counts it.
         bad, cache: as in ``FileDataset``.
 
     Attributes:
@@ -202,14 +208,16 @@ class RecordDataset(FileDataset):
                    "{listed} faulty ones.")
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
-                 bad: str = "error", cache: bool = False):
+                 bad: str = "error", cache: bool = False,
+                 outside: str = "error"):
         check_policy(bad)
         self.reader, self._names = RecordReader(path), None
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
-        super().__init__([_checked(entry, len(classes)) for entry in entries],
-                         classes, str(self.path), bad=bad, cache=cache)
+        super().__init__([self._checked(entry, len(classes), outside)
+                          for entry in entries], classes, str(self.path),
+                         bad=bad, cache=cache)
 
     def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded.
@@ -244,6 +252,31 @@ class RecordDataset(FileDataset):
         except ValueError as error:
             return broken_entry(str(position), source, str(error), "record")
 
+    def _checked(self, entry, classes, outside):
+        """Return an Entry, or that of a faulty one if a value is wrong."""
+        try:
+            entry = self._fitted(entry, outside)
+            box_tools.check_boxes(entry.boxes, entry.labels, classes,
+                                  entry.source)
+            return entry
+        except ValueError as error:
+            return broken_entry(entry.name, entry.source, str(error), "record")
+
+    def _fitted(self, entry, outside):
+        """Return an Entry whose boxes end at the edges of the image.
+
+        A hundredth of a pixel is rounding; ``outside`` may allow for more.
+        """
+        boxes = entry.boxes
+        over = np.maximum(-boxes, boxes - 1)
+        if entry.faults or not over.max(initial=0) > 1e-6:
+            return entry
+        height, width = pictures.encoded_size(self._bytes(entry), entry.source)
+        over = (over * ([width, height] * 2) > SLACK).any(axis=1)
+        if outside == "error" and over.any():
+            return entry
+        return entry._replace(boxes=boxes.clip(0, 1), clipped=int(over.sum()))
+
     def _name(self, index):
         """Return a file name for one image: that in the .lst, or a number."""
         position = int(self._entries[index].name)
@@ -260,15 +293,6 @@ class RecordDataset(FileDataset):
         return pictures.decode_image(self._bytes(entry), entry.source)
 
 
-def _checked(entry, classes):
-    """Return an Entry, or that of a faulty one if a box or label is wrong."""
-    try:
-        box_tools.check_boxes(entry.boxes, entry.labels, classes, entry.source)
-        return entry
-    except ValueError as error:
-        return broken_entry(entry.name, entry.source, str(error), "record")
-
-
 def read_lst(path: Path) -> dict[int, str]:
     """Return {key: file name} of the list that im2rec makes records from.
 
@@ -278,8 +302,8 @@ def read_lst(path: Path) -> dict[int, str]:
     """
     names = {}
     if path.is_file():
-        for line in path.read_text(errors="replace").splitlines():
-            cells = line.split("\t")
+        for line in path.read_text("utf-8", "replace").splitlines():
+            cells = line.replace("\\", "/").split("\t")
             if (len(cells) > 1 and cells[0].isdecimal()
                     and len(cells[0]) <= 20
                     and inside(path.parent, cells[-1])):

@@ -26,8 +26,9 @@ ADDRESS_FORMS = {
     "not found by itself; coco:FOLDER:val2017 is COCO's own layout",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
     "row for each object; pixels or fractions",
-    "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, of a split in "
-    "images/SPLIT or SPLIT/images; names in classes.txt or data.yaml",
+    "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
+    "val, test, all, or a folder, default train where there are several. In "
+    "the place of FOLDER also its data.yaml or obj.data, or a list of images",
     "list:FILE": "a line for each image: its name and that of a VOC file",
 }
 ADDRESS_OPTIONS = {
@@ -38,7 +39,8 @@ ADDRESS_OPTIONS = {
     "origin=0": "voc, list: pixels count from 0, not from 1",
     "outside=clip": "cut boxes to the image, with a count",
     "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
-    "images=FOLDER": "csv, coco: where the images are; what a name or a path "
+    "images=FOLDER labels=FOLDER": "csv, coco, yolo: where the images are, "
+    "and YOLO's text files; what a name or a path "
     "may not hold here is written as in a link: %26 is &, %2C a comma",
 }
 _LISTS = ("classes", "only")
@@ -47,7 +49,8 @@ _OWN = {"voc": {"classes", "origin", "outside"},
         "list": {"classes", "origin", "outside"},
         "coco": {"classes", "outside", "images"},
         "csv": {"classes", "outside", "images", "unit"},
-        "yolo": {"classes", "outside"}, "rec": {"classes"},
+        "yolo": {"classes", "outside", "images", "labels"},
+        "rec": {"classes", "outside"},
         "pikachu": set(), "standin": set()}
 
 
@@ -171,10 +174,8 @@ def _csv(rest, split, options):
 
 
 def _yolo(rest, split, options):
-    folder, part = split_path(rest)
-    there = split and any((Path(folder) / one).is_dir() for one in (
-        f"images/{split}", f"{split}/images"))
-    return yolo.Yolo(folder, part or (split if there else None), **options)
+    path, part = split_path(rest)
+    return yolo.open_yolo(path, part, split, **options)
 
 
 def _list(rest, split, options):
