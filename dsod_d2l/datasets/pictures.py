@@ -13,7 +13,6 @@ for some), and a few bytes may not ask for gigabytes.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +29,9 @@ FORMATS = {"JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"), "PNG": (".png",),
            "TIFF": (".tif", ".tiff"), "WEBP": (".webp",)}
 if find_spec("PIL._avif"):
     FORMATS["AVIF"] = (".avif",)
-if find_spec("pillow_heif"):      # what telephones write; not installed by us
+with contextlib.suppress(ImportError):     # what telephones write, by a plug-in
+    from pillow_heif import register_heif_opener
+    register_heif_opener()
     FORMATS["HEIF"] = (".heic", ".heif")
 SUFFIXES = tuple(one for ends in FORMATS.values() for one in ends)
 _TOPS = (1, 255, 1023, 4095, 16383, 65535)    # fractions, and 8 to 16 bits
@@ -79,25 +80,9 @@ def decode_image(data: bytes, source: str = "an image") -> np.ndarray:
         return np.array(_to_rgb(picture))
 
 
-def encode_image(pixels: np.ndarray, suffix: str = ".png") -> bytes:
-    """Return the bytes of an image file of the pixels, RGB.
-
-    Args:
-        pixels: uint8 (H, W, 3).
-        suffix: one of ``SUFFIXES``; nothing is lost in a PNG.
-
-    Raises:
-        ValueError: there is no such format.
-    """
-    if suffix == ".png":
-        return cv2.imencode(suffix, pixels[..., ::-1])[1].tobytes()
-    if suffix.lower() not in SUFFIXES:
-        raise ValueError("expected the name of an image file "
-                         f"({', '.join(SUFFIXES)}), found {suffix!r}.")
-    kind = next(kind for kind in _known_formats()
-                if suffix.lower() in FORMATS[kind])
-    Image.fromarray(pixels).save(file := io.BytesIO(), kind, quality=95)
-    return file.getvalue()
+def encode_image(pixels: np.ndarray) -> bytes:
+    """Return the bytes of a PNG file of the pixels, RGB; nothing is lost."""
+    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
 
 
 def encoded_size(data: bytes, source: str = "an image") -> tuple[int, int]:
@@ -154,19 +139,10 @@ def _there(path):
 
 def _opened(file):
     """Return the Pillow image of a file, of which only the head is read."""
-    picture = Image.open(file, formats=_known_formats())
+    picture = Image.open(file, formats=tuple(FORMATS))
     if picture.width * picture.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     return picture
-
-
-@functools.cache
-def _known_formats():
-    """Return Pillow's names of the formats, all of which it knows by then."""
-    if "HEIF" in FORMATS:
-        import pillow_heif
-        pillow_heif.register_heif_opener()
-    return tuple(FORMATS)
 
 
 class _Refused(Exception):
@@ -210,25 +186,18 @@ def _is_plain(picture, data):
 
 def _shallow(picture, data):
     """Return an image of 8 bits a value; Pillow's own cuts values off."""
-    stated = getattr(picture, "tag_v2", {})
+    values, stated = None, getattr(picture, "tag_v2", {})
     if picture.mode[0] in "IF":
         values = np.array(picture)
         if values.dtype == np.int32 and stated.get(339) in (1, (1,)):
             values = values.view(np.uint32)
-    elif data[24] == 16 if picture.format == "PNG" else (
-            16 in stated.get(258, ()) and picture.mode != "CMYK"):
+    elif picture.mode == "RGB" and (16 in stated.get(258, ()) or (
+            picture.format == "PNG" and data[24] == 16)):
         values = cv2.imdecode(np.frombuffer(data, np.uint8),
-                              cv2.IMREAD_UNCHANGED)
-        values = cv2.cvtColor(values, cv2.COLOR_BGR2RGB if
-                              values.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-        if values[..., :3].max() > _TOPS[-2]:
-            return picture                  # Pillow takes the upper 8 bits
-    else:
-        return picture
-    grey = _eight_bits(values[..., :3] if values.ndim > 2 else values)
-    if values.shape[2:] == (4,):
-        grey = np.dstack([grey, values[..., 3] >> 8])
-    shallow = Image.fromarray(grey.astype(np.uint8))
+                              _FLAGS | cv2.IMREAD_ANYDEPTH)[..., ::-1]
+    if values is None or values.ndim > 2 and values.max() > _TOPS[-2]:
+        return picture                      # Pillow takes the upper 8 bits
+    shallow = Image.fromarray(_eight_bits(values).astype(np.uint8))
     shallow.getexif()[_ORIENTATION] = _orientation(picture)
     return shallow
 
