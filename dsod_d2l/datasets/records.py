@@ -13,7 +13,7 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import (FLAGS, SLACK, Entry, FileDataset, broken_entry,
+from .sample import (FLAGS, OUTSIDE, SLACK, Entry, FileDataset, broken_entry,
                      check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
@@ -211,6 +211,9 @@ class RecordDataset(FileDataset):
                  bad: str = "error", cache: bool = False,
                  outside: str = "error"):
         check_policy(bad)
+        if outside not in OUTSIDE:
+            raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
+                             f"found {outside!r}.")
         self.reader, self._names = RecordReader(path), None
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))

@@ -17,6 +17,7 @@ from ..runtime import usable_cores
 from . import pictures
 
 FLAGS = ("difficult", "truncated", "occluded", "crowd")
+OUTSIDE = ("error", "clip")     # what becomes of boxes that leave their image
 SLACK = 0.011        # pixels outside that are rounding: COCO has 2 digits
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...datasets import pictures
-from ...datasets.sample import FLAGS, SLACK, Entry, Fault, FileDataset
+from ...datasets.sample import (FLAGS, OUTSIDE, SLACK, Entry, Fault,
+                                FileDataset)
 from ...files import one_line
 from .text_files import unknown_class, whole_size
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-OUTSIDE = ("error", "clip")
 
 
 def box_fault(box: Sequence[float], low: float = 0, width: float = 1,

@@ -70,7 +70,7 @@ class Yolo(ImageFolder):
             else:
                 self.counts[BARE] += 1
             entries.append(maker.entry())
-        if not texts & set(known.values()):
+        if not (place.faults or texts & set(known.values())):
             raise ValueError(
                 f"{title}: found {len(known)} images in {place.images}, and "
                 f"no text file of theirs in {place.labels}; labels=FOLDER "
@@ -257,7 +257,7 @@ def _named(layout, split):
     lost = layout.lost.get(split_of(split))
     raise FileNotFoundError(
         f"There is no folder {root / split}" + (
-            f", nor what {layout.setup.name} states, {lost!r}" if lost else "")
+            f", nor what {layout.setup.name} states, {lost[:80]!r}" if lost else "")
         + "; there are the splits "
         f"{', '.join(filter(None, layout.places)) or 'none'} (or all).")
 

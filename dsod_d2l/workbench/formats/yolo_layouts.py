@@ -117,8 +117,10 @@ class Layout:
                                          place.images)):
                 for name in NAME_FILES:
                     path = folder / name
-                    if path.is_file() and not (path.suffix == ".txt" and
-                                               path.stem in stems):
+                    # The boxes of a picture that is called classes.jpg.
+                    boxes = folder == place.labels and path.stem in stems
+                    if path.is_file() and not (boxes and
+                                               path.suffix == ".txt"):
                         found[path] = _names_in(path)
         if self.setup and "names" in self.table:
             names = self.table["names"]
@@ -339,8 +341,8 @@ def agreed(lists: dict[Path, list[str]], classes: Sequence | None
         for number, (one, other) in enumerate(zip(names, others)):
             if one != other:
                 raise ValueError(
-                    f"{most} and {path} disagree: class {number} is {one!r} "
-                    f"in the one and {other!r} in the other; make them the "
-                    "same, or name the classes in the order of their numbers "
-                    "with ?classes=A,B.")
+                    f"{most} and {path} disagree: class {number} is "
+                    f"{one[:40]!a} in the one and {other[:40]!a} in the other; "
+                    "make them the same, or name the classes in the order of "
+                    "their numbers with ?classes=A,B.")
     return tuple(names)
