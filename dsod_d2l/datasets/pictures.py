@@ -29,7 +29,7 @@ FORMATS = {"JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"), "PNG": (".png",),
            "TIFF": (".tif", ".tiff"), "WEBP": (".webp",)}
 if find_spec("PIL._avif"):
     FORMATS["AVIF"] = (".avif",)
-with contextlib.suppress(ImportError):     # what telephones write, by a plug-in
+with contextlib.suppress(ImportError):     # what telephones write: a plug-in
     from pillow_heif import register_heif_opener
     register_heif_opener()
     FORMATS["HEIF"] = (".heic", ".heif")

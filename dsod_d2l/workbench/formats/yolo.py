@@ -257,7 +257,8 @@ def _named(layout, split):
     lost = layout.lost.get(split_of(split))
     raise FileNotFoundError(
         f"There is no folder {root / split}" + (
-            f", nor what {layout.setup.name} states, {lost[:80]!r}" if lost else "")
+            f", nor what {layout.setup.name} states, {lost[:80]!r}"
+            if lost else "")
         + "; there are the splits "
         f"{', '.join(filter(None, layout.places)) or 'none'} (or all).")
 

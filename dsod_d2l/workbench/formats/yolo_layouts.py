@@ -342,7 +342,7 @@ def agreed(lists: dict[Path, list[str]], classes: Sequence | None
             if one != other:
                 raise ValueError(
                     f"{most} and {path} disagree: class {number} is "
-                    f"{one[:40]!a} in the one and {other[:40]!a} in the other; "
-                    "make them the same, or name the classes in the order of "
-                    "their numbers with ?classes=A,B.")
+                    f"{one[:40]!a} in the one and {other[:40]!a} in the "
+                    "other; make them the same, or name the classes in the "
+                    "order of their numbers with ?classes=A,B.")
     return tuple(names)
