@@ -177,15 +177,25 @@ def test_layouts(tmp_path, name):
 
 def test_one_split_is_taken_and_the_rest_is_named(tmp_path):
     put(tmp_path, LAYOUTS["Ultralytics"][0])
-    with pytest.warns(UserWarning, match="took the images of train and left 1 "
-                      f"of val; yolo:{tmp_path}:val takes those, :all every"):
-        assert len(addresses.open_dataset(f"yolo:{tmp_path}")) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(addresses.open_dataset(f"yolo:{tmp_path}:val")) == 1
-        assert len(addresses.open_dataset(f"yolo:{tmp_path}:all")) == 2
-        assert addresses.open_dataset(f"yolo:{tmp_path}:validation"
-                                      ).entry(0).name == "b.jpg"
+    found = addresses.open_dataset(f"yolo:{tmp_path}")
+    assert len(found) == 1 and found.remarks == {
+        "images of val are left out, only those of train are taken; "
+        f"yolo:{tmp_path}:val takes them, yolo:{tmp_path}:all everything": 1}
+    assert not addresses.open_dataset(f"yolo:{tmp_path}:val").remarks
+    assert len(addresses.open_dataset(f"yolo:{tmp_path}:all")) == 2
+    found = addresses.open_dataset(f"yolo:{tmp_path}:validation")
+    assert len(found) == 1 and found.entry(0).name == "b.jpg"
+
+
+def test_training_takes_train_and_says_what_it_leaves(tmp_path, capsys):
+    from dsod_d2l.workbench.cli import main
+    put(tmp_path, {**LAYOUTS["Ultralytics"][0],
+                   **pair("images/train/b.jpg", "labels/train/b.txt")})
+    assert main(["train", "--data", f"yolo:{tmp_path}", "--dry-run",
+                 "--batch-size", "1", "--held-back", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert "2 images to train" in out
+    assert "1 images of val are left out" in err
 
 
 def test_without_train_a_split_must_be_named(tmp_path):
@@ -218,9 +228,11 @@ def test_a_split_that_is_stated_and_not_there(tmp_path):
 def test_lines_with_more_than_a_box(tmp_path, line, box):
     put(tmp_path, {**pair("a.jpg", "a.txt"), "classes.txt": NAMES})
     (tmp_path / "a.txt").write_text(line)
-    entry = addresses.open_dataset(f"yolo:{tmp_path}").entry(0)
+    found = addresses.open_dataset(f"yolo:{tmp_path}")
+    entry = found.entry(0)
     assert entry.labels.tolist() == [1]
     np.testing.assert_allclose(entry.boxes, [box], atol=1e-12)
+    assert list(found.remarks.values()) == [1] * (line != "1.0 .5 .5 .2 .4")
 
 
 def test_key_points_that_data_yaml_states(tmp_path):
@@ -242,8 +254,9 @@ def test_class_lists_that_disagree(tmp_path):
     found = addresses.open_dataset(f"yolo:{tmp_path}?classes=dog,cat")
     assert found.classes == ("dog", "cat")
     (tmp_path / "data.yaml").write_text("names: [cat, dog, cow]\n")
-    assert addresses.open_dataset(f"yolo:{tmp_path}").classes == (
-        "cat", "dog", "cow")
+    found = addresses.open_dataset(f"yolo:{tmp_path}")
+    assert found.classes == ("cat", "dog", "cow")
+    assert "labels/classes.txt" in str(found.remarks)
 
 
 def test_a_number_beyond_the_names_and_no_names_at_all(tmp_path):

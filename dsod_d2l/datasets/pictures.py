@@ -40,11 +40,12 @@ _ORIENTATION = 0x0112
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, turn: bool = True) -> np.ndarray:
     """Return the pixels of an image file.
 
     Args:
         path: an image, in one of ``FORMATS``.
+        turn: whether to turn it upright as its EXIF tag says.
 
     Returns:
         uint8 (H, W, 3) array, red, green, blue, upright.
@@ -53,15 +54,17 @@ def read_image(path: str | Path) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: it is no image, or only a part of one.
     """
-    return decode_image(_there(path).read_bytes(), str(path))
+    return decode_image(_there(path).read_bytes(), str(path), turn)
 
 
-def decode_image(data: bytes, source: str = "an image") -> np.ndarray:
+def decode_image(data: bytes, source: str = "an image", turn: bool = True
+                 ) -> np.ndarray:
     """Return the pixels of an encoded image.
 
     Args:
         data: bytes, the contents of an image file.
         source: name for messages.
+        turn: as of ``read_image``.
 
     Returns:
         uint8 (H, W, 3) array, red, green, blue, upright.
@@ -71,12 +74,13 @@ def decode_image(data: bytes, source: str = "an image") -> np.ndarray:
     """
     with _naming(source, len(data)):
         picture = _opened(io.BytesIO(data))
-        if _is_plain(picture, data):
+        if _is_plain(picture, data, turn):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
             if pixels is not None:
                 return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         picture.load()
-        picture = ImageOps.exif_transpose(_shallow(picture, data))
+        picture = _shallow(picture, data)
+        picture = ImageOps.exif_transpose(picture) if turn else picture
         return np.array(_to_rgb(picture))
 
 
@@ -99,6 +103,12 @@ def encoded_size(data: bytes, source: str = "an image") -> tuple[int, int]:
         return _size(_opened(io.BytesIO(data)))
 
 
+def orientation(data: bytes, source: str = "an image") -> int:
+    """Return the EXIF orientation, 1 to 8; 5 to 8 exchange the sides."""
+    with _naming(source, len(data)):
+        return _orientation(_opened(io.BytesIO(data)))
+
+
 def suffix(data: bytes) -> str:
     """Return the suffix of the file format of an encoded image.
 
@@ -113,7 +123,7 @@ def suffix(data: bytes) -> str:
     return FORMATS.get(kind, FORMATS["JPEG"])[0]       # MPO is several JPEGs
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
+def read_size(path: str | Path, turn: bool = True) -> tuple[int, int]:
     """Return (height, width) of an image file, upright, from its head.
 
     Raises:
@@ -121,13 +131,17 @@ def read_size(path: str | Path) -> tuple[int, int]:
         ValueError: it is no image.
     """
     with _naming(path, _there(path).stat().st_size), open(path, "rb") as file:
-        return _size(_opened(file))
+        return _size(_opened(file), turn)
 
 
 def size_lies(entry: Any, shape: tuple[int, ...]) -> str:
     """Return the sentence that says that a stated size is not the image's."""
+    hint = ("; it may be turned by its EXIF tag, and exif=stored takes the "
+            "pixels as stored" if tuple(entry.size) == tuple(shape[1::-1])
+            else "")
     return (f"{entry.source}: the file states {entry.size[1]} x "
-            f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}.")
+            f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}"
+            f"{hint}.")
 
 
 def _there(path):
@@ -166,9 +180,10 @@ def _naming(source, length):
                          f"({type(error).__name__}).") from error
 
 
-def _size(picture):
+def _size(picture, turn=True):
     width, height = picture.size
-    return (width, height) if _orientation(picture) >= 5 else (height, width)
+    return ((width, height) if turn and _orientation(picture) >= 5
+            else (height, width))
 
 
 def _orientation(picture):
@@ -177,11 +192,12 @@ def _orientation(picture):
     return value if value in range(1, 9) else 1
 
 
-def _is_plain(picture, data):
+def _is_plain(picture, data, turn):
     # Some versions of OpenCV fill up a JPEG that was cut short without a
     # word; one that ends in the end marker was not cut.
     return (picture.format == "JPEG" and picture.mode in ("RGB", "L")
-            and data.endswith(b"\xff\xd9") and _orientation(picture) == 1)
+            and data.endswith(b"\xff\xd9")
+            and (not turn or _orientation(picture) == 1))
 
 
 def _shallow(picture, data):

@@ -13,8 +13,8 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import (FLAGS, OUTSIDE, SLACK, Entry, FileDataset, broken_entry,
-                     check_policy)
+from .sample import (FLAGS, OUTSIDE, SLACK, Entry, FileDataset, ObjectFault,
+                     broken_entry, check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -191,7 +191,7 @@ class RecordDataset(FileDataset):
             "class 1", ... up to the highest number in the file.
         outside: "error" takes a box that leaves its image for a fault, "clip"
             cuts it to the image and counts it.
-        bad, cache: as in ``FileDataset``.
+        bad, cache, exif: as in ``FileDataset``.
 
     Attributes:
         path: the file.
@@ -209,7 +209,7 @@ class RecordDataset(FileDataset):
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
                  bad: str = "error", cache: bool = False,
-                 outside: str = "error"):
+                 outside: str = "error", exif: str = "turned"):
         check_policy(bad)
         if outside not in OUTSIDE:
             raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
@@ -220,7 +220,7 @@ class RecordDataset(FileDataset):
         classes = _class_names(self.path, classes, entries)
         super().__init__([self._checked(entry, len(classes), outside)
                           for entry in entries], classes, str(self.path),
-                         bad=bad, cache=cache)
+                         bad=bad, cache=cache, exif=exif)
 
     def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded.
@@ -235,10 +235,6 @@ class RecordDataset(FileDataset):
                          entry.boxes)
         return entry._replace(name=self._name(index), boxes=exact,
                               size=(height, width))
-
-    def encoded(self, index: int) -> bytes:
-        """Return the bytes of one encoded image."""
-        return self._bytes(self._entries[index])
 
     def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of one image as its own head says."""
@@ -256,14 +252,23 @@ class RecordDataset(FileDataset):
             return broken_entry(str(position), source, str(error), "record")
 
     def _checked(self, entry, classes, outside):
-        """Return an Entry, or that of a faulty one if a value is wrong."""
+        """Return an Entry of the sound objects, and why others are none."""
         try:
             entry = self._fitted(entry, outside)
-            box_tools.check_boxes(entry.boxes, entry.labels, classes,
-                                  entry.source)
-            return entry
         except ValueError as error:
             return broken_entry(entry.name, entry.source, str(error), "record")
+        faults, kept = [], []
+        for row, (box, label) in enumerate(zip(entry.boxes, entry.labels)):
+            try:
+                box_tools.check_boxes(box[None], label[None], classes, "it")
+                kept.append(row)
+            except ValueError as error:
+                reason = str(error).replace("it, box 0", f"box {row}", 1)
+                faults.append(ObjectFault(
+                    entry.source, f"{entry.source}, {reason}", "record"))
+        return entry if not faults else entry._replace(
+            boxes=entry.boxes[kept], labels=entry.labels[kept],
+            flags=entry.flags[kept], faults=tuple(faults))
 
     def _fitted(self, entry, outside):
         """Return an Entry whose boxes end at the edges of the image.
@@ -293,7 +298,8 @@ class RecordDataset(FileDataset):
         return unpack(self.reader[int(entry.name)], entry.source)[1]
 
     def _decode(self, entry):
-        return pictures.decode_image(self._bytes(entry), entry.source)
+        return pictures.decode_image(self._bytes(entry), entry.source,
+                                     self.turn)
 
 
 def read_lst(path: Path) -> dict[int, str]:

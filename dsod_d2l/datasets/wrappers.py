@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ class Wrapper(Dataset):
         self.faults, self.skipped = (
             [fault for part in parts for fault in getattr(part, name, ())]
             for name in ("faults", "skipped"))
+        self.remarks: Counter = sum((Counter(getattr(part, "remarks", {}))
+                                     for part in parts), Counter())
 
     @property
     def image_ids(self) -> dict:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ...datasets.sample import Faulty
 from . import data, demo, detect, evaluate, info, launch, prune, train
 from .options import add_commands
 
@@ -22,6 +23,10 @@ from .options import add_commands
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
             for room in (info, data, train, launch, evaluate, prune, detect,
                          demo)}
+
+
+BAD_HELP = (" `data check` lists every fault; --bad object leaves out bad "
+            "objects alone, --bad skip their images too.")
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:        # the reader of a pipe has left early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"{chosen.command}: {error}", file=sys.stderr)
+        more = BAD_HELP if isinstance(error, Faulty) else ""
+        print(f"{chosen.command}: {error}{more}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"{chosen.command}: {_farewell(stop, arguments)}",

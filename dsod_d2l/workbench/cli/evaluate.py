@@ -56,7 +56,7 @@ def run(options: Namespace) -> tuple[Any, str]:
     for row, name in zip(value["classes"], detector.classes):
         row["name"] = name
     skipped = len(getattr(dataset, "skipped", []))
-    if options.bad == "skip":
+    if options.bad != "error":
         value["skipped"] = skipped
     text = (f"{result.images} images"
             f"{f', {skipped} faulty ones left out' if skipped else ''}\n"

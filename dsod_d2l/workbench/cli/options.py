@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 import types
 import typing
 from argparse import SUPPRESS, ArgumentParser, Namespace
@@ -28,10 +29,11 @@ from ..formats import addresses
 class FaultOptions:
     """What becomes of faulty images.
 
-    bad: stop at a faulty image, or leave it out and count it
+    bad: stop at what is faulty, or leave out and count it: its image (skip),
+        or bad objects alone (object)
     """
 
-    bad: Literal["error", "skip"] = "error"
+    bad: Literal["error", "skip", "object"] = "error"
 
 
 class DataOptions(FaultOptions):
@@ -202,7 +204,10 @@ def open_data(options: Namespace, spec: str | None = None,
     spec = spec or options.data
     if not spec.startswith("standin"):
         more["bad"] = options.bad
-    return addresses.open_dataset(spec, **more)
+    dataset = addresses.open_dataset(spec, **more)
+    for text, count in getattr(dataset, "remarks", {}).items():
+        print(f"{spec}: {count} {text}", file=sys.stderr)
+    return dataset
 
 
 def pairs(values: dict[str, Any]) -> str:

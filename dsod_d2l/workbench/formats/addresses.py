@@ -38,6 +38,10 @@ ADDRESS_OPTIONS = {
     "difficult= truncated= occluded= crowd=": "keep, drop or difficult",
     "origin=0": "voc, list: pixels count from 0, not from 1",
     "outside=clip": "cut boxes to the image, with a count",
+    "bad=object": "leave out bad objects and count them; bad=skip: their "
+    "images; bad=error: stop. It goes before --bad",
+    "exif=stored": "take the pixels as they are stored, not turned as EXIF "
+    "says, where the boxes were drawn so",
     "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
     "images=FOLDER labels=FOLDER": "csv, coco, yolo: where the images are, "
     "and YOLO's text files; what a name or a path "
@@ -45,6 +49,7 @@ ADDRESS_OPTIONS = {
 }
 _LISTS = ("classes", "only")
 _CHOICES = ("only", "rename", *FLAGS)
+_COMMON = ("bad", "exif")       # of all that lies in files
 _OWN = {"voc": {"classes", "origin", "outside"},
         "list": {"classes", "origin", "outside"},
         "coco": {"classes", "outside", "images"},
@@ -90,7 +95,7 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
     found = {}
     for part in tail.split("&") if tail else ():
         name, sign, value = part.partition("=")
-        allowed = _OWN.get(kind, set()) | set(_CHOICES)
+        allowed = _OWN.get(kind, set()) | {*_CHOICES, *_COMMON}
         if name not in allowed or not sign or not value or name in found:
             raise ValueError(f"the option {part!r} of {text!r} is not one of "
                              f"{', '.join(sorted(allowed))} with a value, or "
@@ -130,7 +135,8 @@ def open_one(text: str, split: str | None, options: dict[str, Any]) -> Any:
     """Open the data set that one spec names; see ``open_dataset``."""
     kind, rest, own = parse_address(text)
     chosen = {name: own.pop(name) for name in _CHOICES if name in own}
-    dataset = _open(kind, rest, split, {**own, **options}, text)
+    nearer = {name: own[name] for name in _COMMON if name in own}
+    dataset = _open(kind, rest, split, {**own, **options, **nearer}, text)
     return choices.Selected(dataset, **chosen) if chosen else dataset
 
 
@@ -138,7 +144,8 @@ def _open(kind, rest, split, options, text):
     """Open a data set of one kind."""
     if kind == "standin" and rest in ("", *SPLITS):
         from ..standin.rendered import StandIn
-        options.pop("bad", None)    # what is rendered holds no bad sample
+        for name in _COMMON:    # what is rendered holds no bad sample
+            options.pop(name, None)
         return StandIn(split=rest or split or SPLITS[0], **options)
     if kind == "pikachu" and rest:
         from ..downloads import Pikachu

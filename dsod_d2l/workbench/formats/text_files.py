@@ -8,17 +8,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...datasets.sample import few
 from ...files import check_names, read_json_names
 
+# What systems and programs leave among the files of a data set.
+_NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 
-def listing(folder: str | Path) -> set[str]:
-    """Return the names of all files below a folder, relative, as a set."""
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is none of a data set: by its name."""
+    return name.startswith(".") or name.lower() in _NO_DATA
+
+
+def listing(folder: str | Path, *suffixes: str) -> set[str]:
+    """Return the names of all files below a folder, relative, as a set.
+
+    Args:
+        folder: hidden files and folders in it do not count.
+        suffixes: only names that end so, whatever their capitals.
+    """
     folder, found = str(folder), set()
-    for base, _, files in os.walk(folder, followlinks=True):
+    for base, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [one for one in folders if not is_hidden(one)]
         rest = os.path.relpath(base, folder).replace(os.sep, "/")
         lead = "" if rest == "." else rest + "/"
-        found.update(lead + file for file in files)
+        found.update(lead + file for file in files if not is_hidden(file)
+                     and (not suffixes or file.lower().endswith(suffixes)))
     return found
 
 
@@ -50,6 +67,28 @@ def number(text: Any) -> float:
     except (ValueError, TypeError, OverflowError):
         pass
     return float("nan")
+
+
+_SET = {"true", "yes", "y", "t", "on"}
+_UNSET = {"", "none", "null", "false", "no", "n", "f", "off", "unspecified",
+          "unknown", "-1", "-1.0"}
+
+
+def as_flag(value: Any) -> bool | None:
+    """Return whether a flag is set, None where that cannot be understood.
+
+    A level or a share above 0 is set, as KITTI writes how much is hidden.
+
+    >>> as_flag("Unspecified"), as_flag("0.06"), as_flag(2), as_flag("maybe")
+    (False, True, True, None)
+    """
+    if isinstance(value, (bool, np.bool_)) or value is None:
+        return bool(value)
+    text = str(value).strip().lower()
+    if text in _SET or text in _UNSET:
+        return text in _SET
+    share = number(text)
+    return share > 0 if share >= 0 else None
 
 
 def whole_size(height: Any, width: Any) -> tuple | None:

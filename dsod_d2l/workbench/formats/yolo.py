@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,7 +42,8 @@ class Yolo(ImageFolder):
         title: names the set in messages.
         points: numbers behind a box that are key points.
         outside: "error" or "clip", see ``EntryMaker``.
-        options: ``bad`` and ``cache``, as in ``ImageFolder``.
+        remarks: on the set, which are added to its own.
+        options: ``bad``, ``cache`` and ``exif``, as in ``ImageFolder``.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with file and line.
@@ -51,7 +51,7 @@ class Yolo(ImageFolder):
 
     def __init__(self, place: Place, classes: Sequence[str], root: Path,
                  title: str, points: int = 0, outside: str = "error",
-                 **options: Any):
+                 remarks: Mapping[str, int] | None = None, **options: Any):
         self.place, self.points, self.counts = place, points, Counter()
         flags, faults = _read_flags(root / FLAG_FILE, root)
         lead = (place.labels.relative_to(root).as_posix()
@@ -61,8 +61,10 @@ class Yolo(ImageFolder):
         known = self._texts(place.files(), texts)
         entries = []
         for name, text in known.items():
-            maker = EntryMaker(name, f"{place.labels.name}/{text}",
-                               range(len(classes)), outside)
+            maker = EntryMaker(
+                name, f"{place.labels.name}/{text}", range(len(classes)),
+                outside, path=place.images / name, remarks=self.counts,
+                exif=options.get("exif", "turned"))
             if text in texts:
                 key = PurePosixPath(lead, text).as_posix() if lead else None
                 self._read(maker, place.labels / text, len(classes),
@@ -77,6 +79,8 @@ class Yolo(ImageFolder):
                 "names where they are, images=FOLDER where the images are.")
         faults += [*place.faults, *self._lost(texts - set(known.values()))]
         super().__init__(entries, classes, place.images, title, faults,
+                         remarks={**place.remarks, **self.counts,
+                                  **(remarks or {})},
                          **options)
 
     def _texts(self, names, texts):
@@ -124,7 +128,8 @@ class Yolo(ImageFolder):
                         f"from 0 to {classes - 1}; classes=A,B names all of "
                         "them, in their order", "unknown class", where)
         else:
-            self.counts[kind] += bool(kind)
+            if kind:
+                self.counts[kind] += 1
             maker.add(int(label), box, flags, where, pixels=False)
 
 
@@ -191,7 +196,7 @@ def open_yolo(path: str | Path, split: str | None = None,
     if images or labels:
         layout.places = {"": [Place(_beside(layout.root, images),
                                     _beside(layout.root, labels or images))]}
-    places, title, note = _chosen(layout, path, split, default)
+    places, title, remarks = _chosen(layout, path, split, default)
     lists = {} if classes else layout.class_lists(places)
     if not (classes or lists):
         raise FileNotFoundError(
@@ -203,10 +208,12 @@ def open_yolo(path: str | Path, split: str | None = None,
     points = (shape[0] * shape[1] if isinstance(shape, list)
               and len(shape) == 2 and all(type(one) is int for one in shape)
               else 0)
-    parts = [Yolo(place, names, layout.root, title, points, **options)
-             for place in places]
-    if note:
-        warnings.warn(note, stacklevel=2)
+    for file, others in lists.items():
+        if len(others) < len(names):
+            remarks[f"class list is shorter than the others: {file}"] = 1
+    parts = [Yolo(place, names, layout.root, title, points,
+                  remarks={} if row else remarks, **options)
+             for row, place in enumerate(places)]
     return parts[0] if len(parts) == 1 else Combined(parts)
 
 
@@ -219,13 +226,13 @@ def _beside(root, name):
 
 
 def _chosen(layout, path, split, default):
-    """Return the places that are asked for, a title, and what is left."""
+    """Return the places that are asked for, a title, and remarks."""
     found = layout.places
     title = str(Path(path) / (split or "")) if split else str(path)
     if split == "all" and not (layout.root / "images/all").is_dir():
-        return [place for one in found.values() for place in one], title, ""
+        return [place for one in found.values() for place in one], title, {}
     if split:
-        return _named(layout, split), title, ""
+        return _named(layout, split), title, {}
     keys = list(found)
     name = next((one for one in (default, "train") if one in found),
                 keys[0] if len(keys) == 1 else None)
@@ -236,12 +243,10 @@ def _chosen(layout, path, split, default):
     rest = {key: sum(len(place.files()) for place in places
                      if place not in found[name])
             for key, places in found.items() if key != name}
-    left = ", ".join(f"{count} of {key}" for key, count in rest.items()
-                     if count)
-    note = (f"yolo:{path}: took the images of {name} and left {left}; "
-            f"yolo:{path}:{list(rest)[0]} takes those, :all everything."
-            if left else "")
-    return found[name], title, note
+    return found[name], title, {
+        f"images of {key} are left out, only those of {name} are taken; "
+        f"yolo:{path}:{key} takes them, yolo:{path}:all everything": count
+        for key, count in rest.items() if count}
 
 
 def _named(layout, split):

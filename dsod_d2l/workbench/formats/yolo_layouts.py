@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ...datasets import pictures
 from ...files import check_names, read_json_names
+from .finding import PictureFinder
 from .image_folder import fault_at
-from .text_files import filled_lines, listing, read_text
+from .text_files import filled_lines, is_hidden, listing, read_text
 
 IMAGES = ("images", "imgs", "img", "image", "jpegimages", "pictures")
 LABELS = ("labels", "label", "annotations", "annots", "labels_yolo", "txt")
@@ -33,6 +34,7 @@ class Place(NamedTuple):
     labels: Path
     names: tuple | None = None
     faults: tuple = ()
+    remarks: Mapping[str, int] = {}
 
     def files(self) -> list[str]:
         """Return the names of the images, relative to their folder."""
@@ -136,7 +138,7 @@ class Layout:
 def _folders(folder):
     """Return the folders in a folder that are not hidden."""
     return sorted(one for one in folder.iterdir() if one.is_dir()
-                  and not one.name.startswith((".", "__MACOSX")))
+                  and not is_hidden(one.name))
 
 
 def _child(folder, names):
@@ -150,7 +152,7 @@ def _unwrapped(root):
     while True:
         inner = _folders(root)
         if len(inner) != 1 or split_of(inner[0].name) or any(
-                one.is_file() and not one.name.startswith(".")
+                one.is_file() and not is_hidden(one.name)
                 for one in root.iterdir()) or (
                 inner[0].name.lower() in (*IMAGES, *LABELS)):
             return root
@@ -230,15 +232,15 @@ def _lists_in(root):
 
 def _listed(path, root):
     """Return the Place of a list of images, a name a line."""
-    known, names, faults = listing(root), [], []
+    finder, names, faults = PictureFinder(root, path.parent), [], []
     for _, where, text in filled_lines(path):
-        name = text if text in known else None
+        name = finder.find(text)
         if name is None:
-            faults.append(fault_at(where, f"there is no image {text[:80]!r} "
-                                   f"in {root}", "image"))
+            faults.append(fault_at(where, *finder.missing(text)))
         else:
             names.append(name)
-    return Place(root, root, tuple(dict.fromkeys(names)), tuple(faults))
+    return Place(root, root, tuple(dict.fromkeys(names)), tuple(faults),
+                 finder.remarks())
 
 
 def _resolve(said, bases):
