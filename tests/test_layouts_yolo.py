@@ -178,10 +178,13 @@ def test_layouts(tmp_path, name):
 def test_one_split_is_taken_and_the_rest_is_named(tmp_path):
     put(tmp_path, LAYOUTS["Ultralytics"][0])
     found = addresses.open_dataset(f"yolo:{tmp_path}")
+    away = ("paths in data.yaml are not there, such as ../datasets/mine: "
+            "looked for by their last parts")
     assert len(found) == 1 and found.remarks == {
         "images of val are left out, only those of train are taken; "
-        f"yolo:{tmp_path}:val takes them, yolo:{tmp_path}:all everything": 1}
-    assert not addresses.open_dataset(f"yolo:{tmp_path}:val").remarks
+        f"yolo:{tmp_path}:val takes them, yolo:{tmp_path}:all everything": 1,
+        away: 1}
+    assert addresses.open_dataset(f"yolo:{tmp_path}:val").remarks == {away: 1}
     assert len(addresses.open_dataset(f"yolo:{tmp_path}:all")) == 2
     found = addresses.open_dataset(f"yolo:{tmp_path}:validation")
     assert len(found) == 1 and found.entry(0).name == "b.jpg"
@@ -217,6 +220,21 @@ def test_a_split_that_is_stated_and_not_there(tmp_path):
         addresses.open_dataset(f"yolo:{tmp_path}:test")
 
 
+def test_validation_is_not_trained_on_where_train_is_lost(tmp_path):
+    put(tmp_path, {**pair("images/a.jpg", "labels/a.txt"),
+                   "data.yaml": f"train: gone/here\nval: images\n{YAML}"})
+    with pytest.raises(FileNotFoundError, match="data.yaml states 'gone/here' "
+                       "for the split train: there is nothing of that name"):
+        addresses.open_dataset(f"yolo:{tmp_path}")
+    assert len(addresses.open_dataset(f"yolo:{tmp_path}:val")) == 1
+
+
+@pytest.mark.parametrize("rest", ["/train", "/train/images", "/train/labels"])
+def test_a_part_by_its_own_folder(tmp_path, rest):
+    put(tmp_path, LAYOUTS["Roboflow"][0])
+    holds(f"yolo:{tmp_path}{rest}", [tmp_path / "train/labels/a.txt"])
+
+
 @pytest.mark.parametrize("line, box", [
     ("1 .1 .2 .5 .2 .3 .9", (.1, .2, .5, .9)),                  # a triangle
     ("1 .1 .2 .5 .2 .5 .9 .1 .9", (.1, .2, .5, .9)),            # four corners
@@ -247,8 +265,8 @@ def test_class_lists_that_disagree(tmp_path):
     put(tmp_path, {**pair("images/a.jpg", "labels/a.txt"),
                    "labels/classes.txt": NAMES,
                    "data.yaml": "names: [dog, cat]\n"})
-    with pytest.raises(ValueError, match="classes.txt and .*data.yaml "
-                       "disagree: class 0 is 'cat' in the one and 'dog' in "
+    with pytest.raises(ValueError, match="data.yaml and .*labels/classes.txt "
+                       "disagree: class 0 is 'dog' in the one and 'cat' in "
                        r"the other; .*\?classes="):
         addresses.open_dataset(f"yolo:{tmp_path}")
     found = addresses.open_dataset(f"yolo:{tmp_path}?classes=dog,cat")
@@ -266,7 +284,8 @@ def test_a_number_beyond_the_names_and_no_names_at_all(tmp_path):
         addresses.open_dataset(f"yolo:{tmp_path}")
     assert len(addresses.open_dataset(f"yolo:{tmp_path}?classes=cat,x")) == 1
     (tmp_path / "classes.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"found none.*\?classes=A,B"):
+    with pytest.raises(FileNotFoundError, match="found none.*, 0 to 1 here: "
+                       r"yolo:.*\?classes=A,B"):
         addresses.open_dataset(f"yolo:{tmp_path}")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -85,7 +86,7 @@ class Yolo(ImageFolder):
 
     def _texts(self, names, texts):
         """Return {image: its text file, there or not}."""
-        folded = {text.lower(): text for text in texts}
+        folded = {_fold(text): text for text in texts}
         found = {}
         for name in names:
             tried = [PurePosixPath(name).with_suffix(".txt").as_posix()]
@@ -93,8 +94,8 @@ class Yolo(ImageFolder):
                 tried += _swapped(tried[0])
             tried.append(f"{name}.txt")
             found[name] = next(
-                (folded.get(one.lower()) if one not in texts else one
-                 for one in tried if one.lower() in folded), tried[0])
+                (one if one in texts else folded[_fold(one)]
+                 for one in tried if _fold(one) in folded), tried[0])
         return found
 
     def _lost(self, texts):
@@ -156,6 +157,11 @@ def _box_of(values, points=0):
             (POINTS if more > 2 else MORE) if more else "")
 
 
+def _fold(text):
+    """Return a name without capitals, its accents in one form."""
+    return unicodedata.normalize("NFC", text).lower()
+
+
 def _swapped(text):
     """Return a path with ``labels`` where it says ``images``."""
     parts = text.split("/")
@@ -202,7 +208,9 @@ def open_yolo(path: str | Path, split: str | None = None,
         raise FileNotFoundError(
             f"{layout.root}: expected the class names in classes.txt, a name "
             "a line, in obj.names or in data.yaml; found none of them. Or "
-            "name them in the order of their numbers: ?classes=A,B.")
+            f"name them in the order of their numbers{_numbers_in(places)}: "
+            f"yolo:{path}?classes=A,B.")
+    remarks = {**layout.remarks, **remarks}
     names = agreed(lists, classes)
     shape = layout.table.get("kpt_shape")
     points = (shape[0] * shape[1] if isinstance(shape, list)
@@ -215,6 +223,16 @@ def open_yolo(path: str | Path, split: str | None = None,
                   remarks={} if row else remarks, **options)
              for row, place in enumerate(places)]
     return parts[0] if len(parts) == 1 else Combined(parts)
+
+
+def _numbers_in(places):
+    """Return the clause that says which class numbers are used."""
+    used = {line.split()[0] for place in places
+            for name in listing(place.labels, ".txt")
+            if _holds_labels(place.labels / name)
+            for _, _, line in filled_lines(place.labels / name)}
+    numbers = [int(word) for word in used if word.isdecimal()]
+    return f", 0 to {max(numbers)} here" if numbers else ""
 
 
 def _beside(root, name):
@@ -236,6 +254,12 @@ def _chosen(layout, path, split, default):
     keys = list(found)
     name = next((one for one in (default, "train") if one in found),
                 keys[0] if len(keys) == 1 else None)
+    lost = layout.lost.get(default or "train")
+    if lost and name not in (default, "train"):
+        raise FileNotFoundError(
+            f"{layout.setup} states {lost[:80]!r} for the split "
+            f"{default or 'train'}: there is nothing of that name in "
+            f"{layout.root}; found {', '.join(keys) or 'no other'}.")
     if name is None:
         raise ValueError(f"{path} holds the splits {', '.join(keys)}, and no "
                          "train: expected one of them behind a colon, as in "

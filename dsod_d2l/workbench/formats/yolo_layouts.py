@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -68,6 +69,7 @@ class Layout:
         places: {"train", "val", "test", or "" where nothing is parted: list
             of ``Place``}.
         lost: {split: what is stated and not there}.
+        remarks: {sentence: count} on what is stated.
 
     Raises:
         FileNotFoundError, ValueError: a sentence with the file.
@@ -77,8 +79,11 @@ class Layout:
         path = Path(path)
         if not path.exists():
             raise FileNotFoundError(f"There is no folder {path}.")
-        self.root = path.parent if path.is_file() else _unwrapped(path)
+        beside = path.is_file() or (path.name.lower() in LABELS
+                                    and _child(path.parent, IMAGES))
+        self.root = path.parent if beside else _unwrapped(path)
         self.table: dict = {}
+        self.remarks: Counter = Counter()
         self.setup, self.lost = _setup_in(self.root), {}
         if path.suffix.lower() == ".txt":
             self.places = {"": [_listed(path, self.root)]}
@@ -95,13 +100,13 @@ class Layout:
         self.table = read_setup(self.setup)
         bases = [self.setup.parent]
         said = self.table.get("path")
-        if isinstance(said, str) and (base := _resolve(said, bases)):
+        if isinstance(said, str) and (base := self._meant(said, bases)):
             bases.insert(0, base)
         found: dict[str, list] = {}
         for key, value in self.table.items():
             for one in value if isinstance(value, list) else [value]:
                 if split_of(key) and isinstance(one, str) and one.strip():
-                    target = _resolve(one, bases)
+                    target = self._meant(one, bases)
                     if target is None:
                         self.lost[split_of(key)] = one
                     else:
@@ -110,29 +115,50 @@ class Layout:
                             else place_of(target))
         return found
 
+    def _meant(self, said, bases):
+        """Return what a path means, and count where it is not as stated."""
+        found = _resolve(said, bases)
+        if not any((base / Path(said).expanduser()).exists()
+                   for base in bases):
+            self.remarks[f"paths in {self.setup.name} are not there, such as "
+                         f"{said[:80]}: looked for by their last parts"] += 1
+        return found
+
     def class_lists(self, places: Iterable[Place]) -> dict[Path, list[str]]:
         """Return {file: class names} of every file that lists them."""
-        found = {}
+        found = _lists_of(self.root, self.setup, self.table)
         for place in places:
             stems = {PurePosixPath(name).stem for name in place.files()}
-            for folder in dict.fromkeys((self.root, place.labels,
-                                         place.images)):
-                for name in NAME_FILES:
-                    path = folder / name
-                    # The boxes of a picture that is called classes.jpg.
-                    boxes = folder == place.labels and path.stem in stems
-                    if path.is_file() and not (boxes and
-                                               path.suffix == ".txt"):
+            for folder in dict.fromkeys((place.labels, place.images)):
+                for path in _name_files(folder):
+                    # Maybe it has the boxes of a picture of its name.
+                    if path.suffix != ".txt" or path.stem not in stems:
                         found[path] = _names_in(path)
-        if self.setup and "names" in self.table:
-            names = self.table["names"]
-            if self.setup.suffix != ".data":
-                found[self.setup] = _yaml_names(names, self.setup)
-            elif path := _resolve(names, [self.root]):
-                found[path] = _names_in(path)
-        for path in () if found else sorted(self.root.glob("*.names")):
-            found[path] = _names_in(path)
+        for above in [] if found else list(self.root.resolve().parents)[:2]:
+            # Where a part of a set was named, the whole one lies above.
+            setup = next((above / name for name in SETUPS
+                          if (above / name).is_file()), None)
+            found = found or _lists_of(above, setup,
+                                       read_setup(setup) if setup else {})
         return found
+
+
+def _name_files(folder):
+    """Return the files of a folder that list class names."""
+    return [folder / name for name in NAME_FILES if (folder / name).is_file()]
+
+
+def _lists_of(root, setup, table):
+    """Return {file: class names} of the files of a folder."""
+    found = {path: _names_in(path) for path in _name_files(root)}
+    if setup and "names" in table:
+        if setup.suffix != ".data":
+            found[setup] = _yaml_names(table["names"], setup)
+        elif path := _resolve(table["names"], [root]):
+            found[path] = _names_in(path)
+    for path in () if found else sorted(root.glob("*.names")):
+        found[path] = _names_in(path)
+    return found
 
 
 def _folders(folder):
@@ -175,9 +201,18 @@ def places_in(root: Path) -> dict[str, list[Place]]:
     found: dict[str, list] = {}
     for part in parts:
         found.setdefault(split_of(part.name), []).append(
-            Place(part, labels / part.name) if images and labels != images
+            _beside(part, labels) if images and labels != images
             else place_of(part))
-    return found or {"": [Place(images or root, labels or root)]}
+    return found or {"": [Place(images, labels) if images else
+                          place_of(root)]}
+
+
+def _beside(part, labels):
+    """Return the Place of a split of which the text files have a folder."""
+    if (labels / part.name).is_dir() or not any(
+            one.suffix == ".txt" for one in labels.iterdir()):
+        return Place(part, labels / part.name)
+    return Place(part, labels, tuple(Place(part, labels).files()))
 
 
 def _pair(root):
