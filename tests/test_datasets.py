@@ -339,7 +339,32 @@ def test_a_hundredth_of_a_pixel_is_rounding(tmp_path):
     with pytest.raises(ValueError, match="record 0, box 0: "):
         datasets.RecordDataset(path, outside="clip")
     with pytest.raises(ValueError, match="outside must be one of error, clip"):
-        datasets.RecordDataset(path, outside="ignore")
+        addresses.open_dataset(f"rec:{path}?outside=ignore")
+
+
+def test_a_bad_object_of_a_record_costs_itself(tmp_path):
+    path = tmp_path / "a.rec"
+    write_payloads(path, [box_payload([1, *BOX], [0, .5, .5, .5, .6],
+                                      [7, *BOX], [0, .2, .2, .3, .3])])
+    found = datasets.RecordDataset(path, ("a", "b"), bad="object")
+    assert found[0].labels.tolist() == [1, 0]
+    np.testing.assert_allclose(found[0].boxes, [BOX, [.2, .2, .3, .3]])
+    assert [fault.reason for fault in found.faults] == [
+        "a.rec, record 0, box 1: xmin 0.5 is not below xmax 0.5",
+        "a.rec, record 0, box 2: label 7 is out of range, expected 0 to 1"]
+    assert list(found.remarks.values()) == [2]
+
+
+def test_pictures_of_one_colour_are_told(tmp_path):
+    plain = np.full((40, 60, 3), 9, np.uint8)
+    nearly = plain.copy()
+    nearly[39, 59, 2] = 10
+    path = tmp_path / "a.rec"
+    write_payloads(path, [payload([2, 5], encoded(one, "PNG"))
+                          for one in (photo(), plain, nearly)])
+    found = datasets.RecordDataset(path, bad="skip")
+    assert found.remarks == {
+        "images are of one colour, such as a.rec, record 1": 1}
 
 
 def test_names_in_a_list_of_im2rec(tmp_path):

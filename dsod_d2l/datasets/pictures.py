@@ -159,10 +159,6 @@ def _opened(file):
     return picture
 
 
-class _Refused(Exception):
-    """An image is whole, but cannot be shown; the text says why."""
-
-
 @contextlib.contextmanager
 def _naming(source, length):
     """Turn what Pillow raises, of a dozen kinds, into one sentence."""
@@ -172,7 +168,7 @@ def _naming(source, length):
         raise ValueError(f"{source}: expected an image of at most "
                          f"{MOST_PIXELS:,} pixels, found {length} bytes that "
                          "state more.") from error
-    except _Refused as error:
+    except FloatingPointError as error:
         raise ValueError(f"{source}: {error}.") from error
     except Exception as error:
         raise ValueError(f"{source}: expected a whole image, found {length} "
@@ -222,8 +218,8 @@ def _eight_bits(values):
     """Return numbers of any kind as 0 to 255, scaled by what they fill."""
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
-        raise _Refused("expected pixels that are numbers, found nan or "
-                       "infinity")
+        raise FloatingPointError("expected pixels that are numbers, found "
+                                 "nan or infinity")
     if 0 <= low and _TOPS[-2] < high <= _TOPS[-1] and values.dtype != "f4":
         return values // 257
     top = next((top for top in _TOPS if top / 16 <= high <= top), 0)

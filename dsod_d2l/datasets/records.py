@@ -13,7 +13,7 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import (FLAGS, OUTSIDE, SLACK, Entry, FileDataset, ObjectFault,
+from .sample import (FLAGS, SLACK, Entry, FileDataset, ObjectFault,
                      broken_entry, check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
@@ -211,16 +211,14 @@ class RecordDataset(FileDataset):
                  bad: str = "error", cache: bool = False,
                  outside: str = "error", exif: str = "turned"):
         check_policy(bad)
-        if outside not in OUTSIDE:
-            raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
-                             f"found {outside!r}.")
         self.reader, self._names = RecordReader(path), None
+        self._outside = outside
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
-        super().__init__([self._checked(entry, len(classes), outside)
-                          for entry in entries], classes, str(self.path),
-                         bad=bad, cache=cache, exif=exif)
+        super().__init__([_checked(entry, len(classes)) for entry in entries],
+                         classes, str(self.path), bad=bad, cache=cache,
+                         exif=exif)
 
     def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded.
@@ -246,42 +244,23 @@ class RecordDataset(FileDataset):
         source = f"{self.reader.name}, record {position}"
         try:
             head, _ = unpack(self.reader[position], source)
-            return Entry(str(position), *objects(head.label, source), None,
-                         source)
+            return self._fitted(Entry(str(position), *objects(
+                head.label, source), None, source))
         except ValueError as error:
             return broken_entry(str(position), source, str(error), "record")
 
-    def _checked(self, entry, classes, outside):
-        """Return an Entry of the sound objects, and why others are none."""
-        try:
-            entry = self._fitted(entry, outside)
-        except ValueError as error:
-            return broken_entry(entry.name, entry.source, str(error), "record")
-        faults, kept = [], []
-        for row, (box, label) in enumerate(zip(entry.boxes, entry.labels)):
-            try:
-                box_tools.check_boxes(box[None], label[None], classes, "it")
-                kept.append(row)
-            except ValueError as error:
-                reason = str(error).replace("it, box 0", f"box {row}", 1)
-                faults.append(ObjectFault(
-                    entry.source, f"{entry.source}, {reason}", "record"))
-        return entry if not faults else entry._replace(
-            boxes=entry.boxes[kept], labels=entry.labels[kept],
-            flags=entry.flags[kept], faults=tuple(faults))
-
-    def _fitted(self, entry, outside):
+    def _fitted(self, entry):
         """Return an Entry whose boxes end at the edges of the image.
 
         A hundredth of a pixel is rounding; ``outside`` may allow for more.
         """
         boxes = entry.boxes
         over = np.maximum(-boxes, boxes - 1)
-        if entry.faults or not over.max(initial=0) > 1e-6:
+        if not over.max(initial=0) > 1e-6:
             return entry
         height, width = pictures.encoded_size(self._bytes(entry), entry.source)
         over = (over * ([width, height] * 2) > SLACK).any(axis=1)
-        if outside == "error" and over.any():
+        if over.any() and self._outside != "clip":
             return entry
         return entry._replace(boxes=boxes.clip(0, 1), clipped=int(over.sum()))
 
@@ -300,6 +279,21 @@ class RecordDataset(FileDataset):
     def _decode(self, entry):
         return pictures.decode_image(self._bytes(entry), entry.source,
                                      self.turn)
+
+
+def _checked(entry, classes):
+    """Return an Entry with its sound objects, and why others are none."""
+    reasons = [box_tools.fault(box) or (
+        "" if 0 <= label < classes else
+        f"label {label} is out of range, expected 0 to {classes - 1}")
+        for box, label in zip(entry.boxes, entry.labels)]
+    kept = np.array([not reason for reason in reasons], bool)
+    faults = [ObjectFault(entry.source, f"{entry.source}, box {row}: {reason}",
+                          "record") for row, reason in enumerate(reasons)
+              if reason]
+    return entry if not faults else entry._replace(
+        boxes=entry.boxes[kept], labels=entry.labels[kept],
+        flags=entry.flags[kept], faults=tuple(faults))
 
 
 def read_lst(path: Path) -> dict[int, str]:

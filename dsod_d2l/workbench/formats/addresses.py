@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from ...datasets.sample import FLAGS
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, voc, yolo
+from .image_folder import OUTSIDE
 
 SPLITS = ("train", "val")
 # Form, and what it means; the command line prints this as its help.
@@ -109,6 +110,9 @@ def _value(name, text):
     parts = [unquote(part) for part in text.split(",")]
     if name in _LISTS:
         return parts
+    if name == "outside" and text not in OUTSIDE:
+        raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, found "
+                         f"{text!r}.")
     if name == "rename":
         pairs = [part.partition(":") for part in parts]
         if not all(old and new for old, _, new in pairs):

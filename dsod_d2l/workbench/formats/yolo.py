@@ -23,8 +23,7 @@ from ...datasets.wrappers import Combined
 from ...files import inside
 from .image_folder import EntryMaker, ImageFolder, fault_at
 from .text_files import filled_lines, listing, number, read_text
-from .yolo_layouts import (IMAGES, Layout, Place, agreed, place_of,
-                           split_of)
+from .yolo_layouts import IMAGES, Layout, Place, agreed, place_of, split_of
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 POLYGON = "polygons or oriented boxes, of which the box around them is taken"
