@@ -80,11 +80,12 @@ def test_every_fault_is_gathered(tmp_path):
     found = checking.inspect(f"voc:{tmp_path}", TINY, "dsod_tiny",
                              np.random.default_rng(0))
     value = found.to_dict()
-    # A bad object costs itself: a, d and h have a sound one, too.
-    assert not value["sound"] and value["images"] == 3
+    # A bad object costs itself: a and d have a sound one, too, and b is
+    # an image that was renamed.
+    assert not value["sound"] and value["images"] == 4
     assert value["remarks"]["bad objects left out of their images"] == 3
     assert value["kinds"] == {
-        "duplicate": 1, "degenerate box": 1, "box outside": 1, "file name": 1,
+        "duplicate": 1, "degenerate box": 1, "box outside": 1,
         "file": 2, "unknown class": 1, "image": 2, "size": 1}
     words = contents.describe_contents(found)
     for fault in found.faults:

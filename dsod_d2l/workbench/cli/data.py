@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -82,7 +83,9 @@ def _convert(chosen):
         dataset = addresses.open_dataset(chosen.source, bad=chosen.bad)
     with tqdm(total=len(dataset), unit="image", leave=False,
               disable=True if chosen.json else None) as bar:
-        done = conversion.convert(dataset, chosen.target, chosen.bad,
+        kind, sign, rest = chosen.target.partition(":")
+        done = conversion.convert(dataset, kind + sign
+                                  + os.path.expanduser(rest), chosen.bad,
                                   lambda number: bar.update())
     # A fault is a (source, sentence, ...) in every data set.
     skipped = [fault[1] for fault in [*getattr(dataset, "skipped", []),
@@ -174,6 +177,7 @@ DATA_COMMANDS = {
     "pikachu": (_pikachu, _adding(FetchOptions)),
     "download": (_download, _adding(DownloadOptions, name={
         "choices": ARCHIVE_NAMES, "metavar": "NAME",
+        "type": lambda name: name.replace("_", "-"),
         "help": ", ".join(ARCHIVE_NAMES)})),
     "convert": (_convert, _adding(
         FaultOptions, True, source={**_SPEC, "metavar": "FROM"},

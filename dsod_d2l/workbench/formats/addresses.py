@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,10 +20,10 @@ ADDRESS_FORMS = {
     "rec:PATH": "a RecordIO file; class names in labels.json beside it",
     "standin, standin:train, standin:val": "the rendered stand-in",
     "pikachu:FOLDER[:train|val]": "the Pikachu set in a local folder",
-    "voc:FOLDER[:SET]": "PASCAL VOC: a folder with Annotations, JPEGImages "
-    "and ImageSets; SET names a list, default trainval, train or all, and all "
-    "where there is no ImageSets. Of a "
-    "folder with several years: 2007-test, 07+12 or 07++12",
+    "voc:FOLDER[:SET]": "XML files as of PASCAL VOC and their images, in two "
+    "folders such as Annotations and JPEGImages, or together; SET names a "
+    "list in ImageSets or a folder such as train, default trainval, train or "
+    "all. Of a folder with several years: 2007-test, 07+12 or 07++12",
     "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
     "not found by itself; coco:FOLDER:val2017 is COCO's own layout",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
@@ -30,7 +31,8 @@ ADDRESS_FORMS = {
     "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
     "val, test, all, or a folder, default train where there are several. In "
     "the place of FOLDER also its data.yaml or obj.data, or a list of images",
-    "list:FILE": "a line for each image: its name and that of a VOC file",
+    "list:FILE": "a line for each image: its name and that of a VOC file, "
+    "relative to the list or to root=",
 }
 ADDRESS_OPTIONS = {
     "classes=A,B": "every class name that may occur, in this order",
@@ -44,15 +46,21 @@ ADDRESS_OPTIONS = {
     "exif=stored": "take the pixels as they are stored, not turned as EXIF "
     "says, where the boxes were drawn so",
     "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
-    "images=FOLDER labels=FOLDER": "csv, coco, yolo: where the images are, "
-    "and YOLO's text files; what a name or a path "
-    "may not hold here is written as in a link: %26 is &, %2C a comma",
+    "images=FOLDER": "voc, csv, coco, yolo: where the images are",
+    "annotations=FOLDER labels=FOLDER": "voc, yolo: where the XML files, or "
+    "the text files, are",
+    "negatives=keep": "voc: take images without an XML file for images without"
+    " objects, not leave them out",
+    "root=FOLDER": "list: what its names are relative to; in names and paths "
+    "%26 is &, %2C a comma, %2B a + and %3F a question mark",
 }
 _LISTS = ("classes", "only")
+_PATHS = ("images", "annotations", "labels", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
-_OWN = {"voc": {"classes", "origin", "outside"},
-        "list": {"classes", "origin", "outside"},
+_OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
+                "negatives"},
+        "list": {"classes", "origin", "outside", "root"},
         "coco": {"classes", "outside", "images"},
         "csv": {"classes", "outside", "images", "unit"},
         "yolo": {"classes", "outside", "images", "labels"},
@@ -100,9 +108,17 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
         if name not in allowed or not sign or not value or name in found:
             raise ValueError(f"the option {part!r} of {text!r} is not one of "
                              f"{', '.join(sorted(allowed))} with a value, or "
-                             "it is there twice.")
+                             "it is there twice; in a path %3F is a question "
+                             "mark and %2B a +.")
         found[name] = _value(name, value)
-    return kind, rest, found
+    return kind, _path(rest), found
+
+
+def _path(text):
+    """Return a path as meant, with its home folder and signs such as %2B."""
+    if "%" in text and not Path(split_path(text)[0]).exists():
+        text = unquote(text)
+    return text if Path(text).exists() else os.path.expanduser(text)
 
 
 def _value(name, text):
@@ -119,6 +135,8 @@ def _value(name, text):
             raise ValueError("rename must have the form OLD:NEW,OLD:NEW, "
                              f"found {text!r}.")
         return {old: new for old, _, new in pairs}
+    if name in _PATHS:
+        return _path(text)
     return int(text) if name == "origin" and text in "01" else unquote(text)
 
 

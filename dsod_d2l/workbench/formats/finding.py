@@ -139,9 +139,9 @@ class PictureFinder:
         if not self._index:
             for name in sorted(self.files):
                 self._index.setdefault(self._key(name), []).append(name)
-            self._tops = {_fold(name.partition("/")[0])
+            self._tops = {fold_name(name.partition("/")[0])
                           for name in self.files if "/" in name}
-        keys = dict.fromkeys(map(_fold, self._stems(parts[-1], stem)))
+        keys = dict.fromkeys(map(fold_name, self._stems(parts[-1], stem)))
         found = [rank for key in keys for name in self._index.get(key, ())
                  if (rank := self._rank(parts, name, away, stem))]
         if not found:
@@ -164,7 +164,7 @@ class PictureFinder:
     def _key(self, name):
         """Return what a file is looked for by: its stem."""
         last = name.rpartition("/")[2]
-        return _fold(os.path.splitext(last)[0] if self._is_picture(last)
+        return fold_name(os.path.splitext(last)[0] if self._is_picture(last)
                      else last)
 
     def _stems(self, last, stem):
@@ -183,16 +183,17 @@ class PictureFinder:
         if fit is None:
             return None
         quality, steps = fit
-        same = 0
-        while (same < min(len(folders), len(above))
-               and _fold(folders[-1 - same]) == _fold(above[-1 - same])):
+        same, pairs = 0, list(zip(folders[::-1], above[::-1]))
+        while same < len(pairs) and (fold_name(pairs[same][0])
+                                     == fold_name(pairs[same][1])):
             same += 1
         dropped, added = len(folders) - same, len(above) - same
         # A folder that is there is meant; another is none of this name.
-        if dropped and not away and (added or _fold(folders[0]) in self._tops):
+        if dropped and not away and (
+                added or fold_name(folders[0]) in self._tops):
             return None
         kind = (dropped > 0) + 2 * (added > 0)
-        for one, other in zip(folders[::-1][:same], above[::-1]):
+        for one, other in pairs[:same]:
             if one != other:
                 steps = [*steps, "unicode" if _composed(one) == _composed(
                     other) else "case"]
@@ -226,11 +227,12 @@ def _composed(text):
     return unicodedata.normalize("NFC", text)
 
 
-def _fold(text):
+def fold_name(text: str) -> str:
+    """Return a name as it is compared: whatever its capitals and Unicode."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
-_FORMS = (("", str), ("unicode", _composed), ("case", _fold))
+_FORMS = (("", str), ("unicode", _composed), ("case", fold_name))
 
 
 def _above(name):

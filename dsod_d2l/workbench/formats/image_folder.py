@@ -14,7 +14,7 @@ from ...datasets import pictures
 from ...datasets.sample import (FLAGS, SLACK, Entry, Fault, FileDataset,
                                 ObjectFault)
 from ...files import one_line
-from .text_files import as_flag, number, unknown_class, whole_size
+from .text_files import as_flag, note, number, unknown_class, whole_size
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 OUTSIDE = ("error", "clip")
@@ -134,8 +134,8 @@ class EntryMaker:
         for name, value in zip(FLAGS, flags):
             told = value if value in (0, 1) else as_flag(value)
             if told is None:
-                self.remarks[f"flags {name} that are not understood, such as "
-                             f"{str(value)[:40]!r}, taken as not set"] += 1
+                note(self.remarks, f"flags {name} are not understood and "
+                     "taken as not set", value)
             found.append(bool(told))
         return found
 

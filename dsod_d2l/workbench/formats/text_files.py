@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...datasets.sample import few
-from ...files import check_names, read_json_names
+from ...files import check_names, one_line, read_json_names
 
 # What systems and programs leave among the files of a data set.
 _NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -91,6 +91,13 @@ def as_flag(value: Any) -> bool | None:
     return share > 0 if share >= 0 else None
 
 
+def note(remarks: Any, words: str, example: object) -> None:
+    """Count a remark, {sentence: count}, which shows its first example."""
+    key = next((text for text in remarks if text.startswith(words)),
+               f"{words}, such as {one_line(str(example), 120)}")
+    remarks[key] = remarks.get(key, 0) + 1
+
+
 def whole_size(height: Any, width: Any) -> tuple | None:
     """Return (height, width) as whole numbers above 0, or None."""
     sides = number(height), number(width)
@@ -115,19 +122,33 @@ def unknown_class(name: object, classes: Any) -> str:
     return f"the class {name!r} is not one of {few(list(classes))}{meant}"
 
 
-def read_names(folder: str | Path) -> list[str] | None:
+def read_names(folder: str | Path, remarks: Any = None,
+               others: Mapping[str, list[str]] | None = None
+               ) -> list[str] | None:
     """Return the class names that a folder states, or None.
 
     Read are ``labels.json``, a JSON list, or ``classes.txt``, a name a line.
 
+    Args:
+        folder: of the data set.
+        remarks: {sentence: count}; takes in that files disagree.
+        others: {file: the names that it states}, taken if neither is there.
+
     Raises:
         ValueError: the file holds no names, or one twice.
     """
+    stated: dict[str, list[str]] = {}
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
-        if path.is_file():
+        if path.is_file() and (remarks is not None or not stated):
             names = (read_json_names(path) if path.suffix == ".json" else
                      [line.strip() for line in read_text(path).splitlines()])
             while isinstance(names, list) and names and not names[-1]:
                 names.pop()
-            return check_names(names, path)
-    return None
+            stated[path.name] = check_names(names, path)
+    stated.update(others or {})
+    (first, names), *rest = [*stated.items()] or [("", None)]
+    for file, other in rest:
+        if other != names and remarks is not None:
+            remarks[f"class list disagrees: {first} ({few(names)}) was taken, "
+                    f"not {file} ({few(other)}); ?classes= says which"] = 1
+    return names
