@@ -507,7 +507,8 @@ def test_a_yolo_split_is_in_both_folders_or_holds_both(yolo):
         assert [len(one.labels) for one in found] == [1, 0]
         assert found.entry(0).name == "a.jpg"
     (yolo / "train/labels").rename(yolo / "labels")
-    with pytest.raises(FileNotFoundError, match="no folder .*train/labels"):
+    with pytest.raises(ValueError, match="found 2 images in .*train/images, "
+                       "and no text file of theirs .*; labels=FOLDER names"):
         addresses.open_dataset(f"yolo:{yolo}:train")
     with pytest.raises(FileNotFoundError, match="no folder .*valid"):
         addresses.open_dataset(f"yolo:{yolo}:valid")
@@ -519,23 +520,23 @@ def test_yolo_names_from_yaml(yolo, text):
     pytest.importorskip("yaml")
     (yolo / "classes.txt").rename(yolo / "data.yaml")
     (yolo / "data.yaml").write_text(text)
-    assert yolo_format.Yolo(yolo).classes == ("cat", "dog")
+    assert yolo_format.open_yolo(yolo).classes == ("cat", "dog")
     for wrong in ("names: 3", "names: {1: a}", "[", "names: [a, a]"):
         (yolo / "data.yaml").write_text(wrong)
         with pytest.raises(ValueError, match="data.yaml"):
-            yolo_format.Yolo(yolo)
+            yolo_format.open_yolo(yolo)
     (yolo / "data.yaml").unlink()
     with pytest.raises(FileNotFoundError, match="class names in classes.txt"):
-        yolo_format.Yolo(yolo)
+        yolo_format.open_yolo(yolo)
 
 
 def test_yolo_names_from_yaml_without_its_reader(yolo, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)       # as if not installed
-    yolo_format.Yolo(yolo)                      # its names are in classes.txt
+    yolo_format.open_yolo(yolo)                      # its names are in classes.txt
     (yolo / "classes.txt").rename(yolo / "data.yaml")
     with pytest.raises(ValueError, match="data.yaml needs PyYAML to be read; "
                        "or write the names into classes.txt"):
-        yolo_format.Yolo(yolo)
+        yolo_format.open_yolo(yolo)
 
 
 @pytest.mark.parametrize("line, words", [
@@ -544,8 +545,8 @@ def test_yolo_names_from_yaml_without_its_reader(yolo, monkeypatch):
     ("-1 .5 .5 .1 .1", "the class '-1' is not"),
     ("0.5 .5 .5 .1 .1", "the class '0.5' is not"),
     ("0 .5 .5 .1", "expected five numbers"),
-    ("0 .5 .5 .1 .1 .9", "a sixth number may be a score"),
-    ("0 .1 .1 .2 .2 .3 .3", "it may be a polygon"),
+    ("0 .5 .5 .1 .1 .9 .9 .9", "expected five numbers"),
+    ("0 .1 .1 .2 .2 .3 .3 .4 .4 .5", "the points of a polygon"),
     ("cat .5 .5 .1 .1", "expected five numbers"),
     ("0 .9 .5 .4 .1", "it leaves the image"),
     ("0 30 20 10 10", "these look like pixels"),

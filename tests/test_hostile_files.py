@@ -445,6 +445,8 @@ def test_names_in_json_that_are_no_list(tmp_path, text):
     convert(Small(), f"yolo:{tmp_path}")
     (tmp_path / "labels.json").write_text(text)
     if text == '["a", ""]':
+        sentence("disagree", addresses.open_dataset, f"yolo:{tmp_path}")
+        (tmp_path / "classes.txt").unlink()
         sentence("labels/b.txt", addresses.open_dataset, f"yolo:{tmp_path}")
     else:
         sentence("labels.json: expected class names", addresses.open_dataset,

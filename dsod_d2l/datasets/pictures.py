@@ -4,15 +4,17 @@ OpenCV reads plain JPEG, which is fast; Pillow reads everything else. An image
 whose EXIF tag says that it lies on its side is turned upright, and its boxes
 are taken to refer to the upright picture, which is what viewers and labelling
 programs show (MXNet's own decoder leaves it on its side). What is transparent
-becomes white; 16 bits become 8. A file is judged by its head before anything
-is decoded: its format must be one of a few (Pillow knows others, and starts
-another program for some), and a few bytes may not ask for gigabytes.
+becomes white; more than 8 bits, and fractions, are scaled to 8 by the range
+that they fill. A file is judged by its head before anything is decoded: its
+format must be one of a few (Pillow knows others, and starts another program
+for some), and a few bytes may not ask for gigabytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,19 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# What is read, found in folders, drawn, written and converted: Pillow's name,
+# and the suffixes, of which it is written with the first.
+FORMATS = {"JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"), "PNG": (".png",),
+           "BMP": (".bmp", ".dib"), "GIF": (".gif",),
+           "TIFF": (".tif", ".tiff"), "WEBP": (".webp",)}
+if find_spec("PIL._avif"):
+    FORMATS["AVIF"] = (".avif",)
+with contextlib.suppress(ImportError):     # what telephones write: a plug-in
+    from pillow_heif import register_heif_opener
+    register_heif_opener()
+    FORMATS["HEIF"] = (".heic", ".heif")
+SUFFIXES = tuple(one for ends in FORMATS.values() for one in ends)
+_TOPS = (1, 255, 1023, 4095, 16383, 65535)    # fractions, and 8 to 16 bits
 MOST_PIXELS = 1 << 27        # 134 million: 402 MB, once decoded
 _ORIENTATION = 0x0112
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -66,6 +79,7 @@ def decode_image(data: bytes, source: str = "an image", turn: bool = True
             if pixels is not None:
                 return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         picture.load()
+        picture = _shallow(picture, data)
         picture = ImageOps.exif_transpose(picture) if turn else picture
         return np.array(_to_rgb(picture))
 
@@ -105,9 +119,8 @@ def suffix(data: bytes) -> str:
         ValueError: the bytes are no image.
     """
     with _naming("an image", len(data)):
-        kind = _opened(io.BytesIO(data)).format.lower()
-    return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind,
-                                                               f".{kind}")
+        kind = _opened(io.BytesIO(data)).format
+    return FORMATS.get(kind, FORMATS["JPEG"])[0]       # MPO is several JPEGs
 
 
 def read_size(path: str | Path, turn: bool = True) -> tuple[int, int]:
@@ -140,7 +153,7 @@ def _there(path):
 
 def _opened(file):
     """Return the Pillow image of a file, of which only the head is read."""
-    picture = Image.open(file, formats=FORMATS)
+    picture = Image.open(file, formats=tuple(FORMATS))
     if picture.width * picture.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     return picture
@@ -155,6 +168,8 @@ def _naming(source, length):
         raise ValueError(f"{source}: expected an image of at most "
                          f"{MOST_PIXELS:,} pixels, found {length} bytes that "
                          "state more.") from error
+    except FloatingPointError as error:
+        raise ValueError(f"{source}: {error}.") from error
     except Exception as error:
         raise ValueError(f"{source}: expected a whole image, found {length} "
                          "bytes that cannot be read as one "
@@ -181,11 +196,39 @@ def _is_plain(picture, data, turn):
             and (not turn or _orientation(picture) == 1))
 
 
+def _shallow(picture, data):
+    """Return an image of 8 bits a value; Pillow's own cuts values off."""
+    values, stated = None, getattr(picture, "tag_v2", {})
+    if picture.mode[0] in "IF":
+        values = np.array(picture)
+        if values.dtype == np.int32 and stated.get(339) in (1, (1,)):
+            values = values.view(np.uint32)
+    elif picture.mode == "RGB" and (16 in stated.get(258, ()) or (
+            picture.format == "PNG" and data[24] == 16)):
+        values = cv2.imdecode(np.frombuffer(data, np.uint8),
+                              _FLAGS | cv2.IMREAD_ANYDEPTH)[..., ::-1]
+    if values is None or values.ndim > 2 and values.max() > _TOPS[-2]:
+        return picture                      # Pillow takes the upper 8 bits
+    shallow = Image.fromarray(_eight_bits(values).astype(np.uint8))
+    shallow.getexif()[_ORIENTATION] = _orientation(picture)
+    return shallow
+
+
+def _eight_bits(values):
+    """Return numbers of any kind as 0 to 255, scaled by what they fill."""
+    low, high = values.min(), values.max()
+    if not np.isfinite([low, high]).all():
+        raise FloatingPointError("expected pixels that are numbers, found "
+                                 "nan or infinity")
+    if 0 <= low and _TOPS[-2] < high <= _TOPS[-1] and values.dtype != "f4":
+        return values // 257
+    top = next((top for top in _TOPS if top / 16 <= high <= top), 0)
+    first, last = (0, top) if top and low >= 0 else (low, high)
+    return np.interp(values, (first, last if last > first else first + 1),
+                     (0, 255)).round()
+
+
 def _to_rgb(picture):
-    if picture.mode.startswith("I"):
-        # 16-bit grey: Pillow would cut values above 255 off, not scale them.
-        grey = np.clip(np.array(picture) // 257, 0, 255).astype(np.uint8)
-        picture = Image.fromarray(grey)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")

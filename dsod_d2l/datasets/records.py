@@ -13,7 +13,8 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import FLAGS, Entry, FileDataset, broken_entry, check_policy
+from .sample import (FLAGS, SLACK, Entry, FileDataset, ObjectFault,
+                     broken_entry, check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -103,6 +104,9 @@ def objects(label: Any, source: str) -> Objects:
                          f"more) and object width {width:g} (5 or more).")
     count = int((len(label) - head) // width)
     rows = label[int(head):].reshape(count, int(width) if count else 5)
+    # im2rec makes labels equally long, with rows of -1.
+    rows = rows[(rows[:, :5] != -1).any(axis=1)]
+    count = len(rows)
     for row, value in enumerate(rows[:, 0]):
         # Above 2^24, float32 cannot tell one whole number from the next.
         if not (abs(value) < 2**24 and value % 1 == 0):
@@ -185,6 +189,8 @@ class RecordDataset(FileDataset):
         classes: names of the classes, in the order of their numbers. Default:
             the JSON list in ``labels.json`` beside the file, else "class 0",
             "class 1", ... up to the highest number in the file.
+        outside: "error" takes a box that leaves its image for a fault, "clip"
+            cuts it to the image and counts it.
         bad, cache, exif: as in ``FileDataset``.
 
     Attributes:
@@ -203,9 +209,10 @@ class RecordDataset(FileDataset):
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
                  bad: str = "error", cache: bool = False,
-                 exif: str = "turned"):
+                 outside: str = "error", exif: str = "turned"):
         check_policy(bad)
         self.reader, self._names = RecordReader(path), None
+        self._outside = outside
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
@@ -237,10 +244,25 @@ class RecordDataset(FileDataset):
         source = f"{self.reader.name}, record {position}"
         try:
             head, _ = unpack(self.reader[position], source)
-            return Entry(str(position), *objects(head.label, source), None,
-                         source)
+            return self._fitted(Entry(str(position), *objects(
+                head.label, source), None, source))
         except ValueError as error:
             return broken_entry(str(position), source, str(error), "record")
+
+    def _fitted(self, entry):
+        """Return an Entry whose boxes end at the edges of the image.
+
+        A hundredth of a pixel is rounding; ``outside`` may allow for more.
+        """
+        boxes = entry.boxes
+        over = np.maximum(-boxes, boxes - 1)
+        if not over.max(initial=0) > 1e-6:
+            return entry
+        height, width = pictures.encoded_size(self._bytes(entry), entry.source)
+        over = (over * ([width, height] * 2) > SLACK).any(axis=1)
+        if over.any() and self._outside != "clip":
+            return entry
+        return entry._replace(boxes=boxes.clip(0, 1), clipped=int(over.sum()))
 
     def _name(self, index):
         """Return a file name for one image: that in the .lst, or a number."""
@@ -260,12 +282,18 @@ class RecordDataset(FileDataset):
 
 
 def _checked(entry, classes):
-    """Return an Entry, or that of a faulty one if a box or label is wrong."""
-    try:
-        box_tools.check_boxes(entry.boxes, entry.labels, classes, entry.source)
-        return entry
-    except ValueError as error:
-        return broken_entry(entry.name, entry.source, str(error), "record")
+    """Return an Entry with its sound objects, and why others are none."""
+    reasons = [box_tools.fault(box) or (
+        "" if 0 <= label < classes else
+        f"label {label} is out of range, expected 0 to {classes - 1}")
+        for box, label in zip(entry.boxes, entry.labels)]
+    kept = np.array([not reason for reason in reasons], bool)
+    faults = [ObjectFault(entry.source, f"{entry.source}, box {row}: {reason}",
+                          "record") for row, reason in enumerate(reasons)
+              if reason]
+    return entry if not faults else entry._replace(
+        boxes=entry.boxes[kept], labels=entry.labels[kept],
+        flags=entry.flags[kept], faults=tuple(faults))
 
 
 def read_lst(path: Path) -> dict[int, str]:
@@ -277,8 +305,8 @@ def read_lst(path: Path) -> dict[int, str]:
     """
     names = {}
     if path.is_file():
-        for line in path.read_text(errors="replace").splitlines():
-            cells = line.split("\t")
+        for line in path.read_text("utf-8", "replace").splitlines():
+            cells = line.replace("\\", "/").split("\t")
             if (len(cells) > 1 and cells[0].isdecimal()
                     and len(cells[0]) <= 20
                     and inside(path.parent, cells[-1])):

@@ -17,6 +17,7 @@ from ..runtime import usable_cores
 from . import pictures
 
 FLAGS = ("difficult", "truncated", "occluded", "crowd")
+SLACK = 0.011        # pixels outside that are rounding: COCO has 2 digits
 
 
 class Sample(NamedTuple):
@@ -245,6 +246,7 @@ class FileDataset(Dataset):
         self.turn, self.remarks = exif == "turned", dict(remarks or {})
         self.classes, self.title = tuple(classes), title
         self._images: dict[str, np.ndarray] = {}
+        self._blank: list[str] = []
         self._room = CACHE_LIMIT if cache else 0
         lost = [fault for entry in entries for fault in entry.faults
                 if bad == "object" and isinstance(fault, ObjectFault)]
@@ -257,6 +259,9 @@ class FileDataset(Dataset):
             with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
                 entries = list(pool.map(self._decodable, entries))
                 turned = sum(pool.map(self._is_turned, entries))
+            if self._blank:
+                self.remarks["images are of one colour, such as "
+                             f"{min(self._blank)}"] = len(self._blank)
             if turned:
                 self.remarks["images have an EXIF tag that turns them, taken "
                              f"as {exif}; exif=turned or stored says how"
@@ -321,7 +326,9 @@ class FileDataset(Dataset):
         """Return an entry, with a fault if its image cannot be decoded."""
         try:
             if not entry.faults:
-                self._image(entry)
+                image = self._image(entry)
+                if (image == image[0, 0]).all():
+                    self._blank.append(entry.source)
             return entry
         except (ValueError, OSError) as error:
             lies = "pixels, the image has" in str(error)

@@ -91,9 +91,11 @@ def _convert(chosen):
     # A fault is a (source, sentence, ...) in every data set.
     skipped = [fault[1] for fault in [*getattr(dataset, "skipped", []),
                                       *done.skipped]]
-    value = {**done._asdict(), "skipped": skipped}
+    remarks = dict(getattr(dataset, "remarks", {}))
+    value = {**done._asdict(), "skipped": skipped, "remarks": remarks}
     lines = [f"{done.path}: {done.images} images, {done.objects} objects, "
              f"{len(skipped)} faulty ones left out", *skipped,
+             *(f"{count} {text}" for text, count in remarks.items()),
              *(f"{old} is now {new}" for old, new in done.renamed.items())]
     return value, "\n".join(lines)
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, voc, yolo
+from .image_folder import OUTSIDE
 
 SPLITS = ("train", "val")
 # Form, and what it means; the command line prints this as its help.
@@ -30,8 +31,9 @@ ADDRESS_FORMS = {
     "row for each object; pixels or fractions; the tables of TensorFlow, "
     "VoTT, VIA, makesense, RetinaNet, Open Images as well; "
     "csv:FOLDER[:SPLIT] finds the file",
-    "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, of a split in "
-    "images/SPLIT or SPLIT/images; names in classes.txt or data.yaml",
+    "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
+    "val, test, all, or a folder, default train where there are several. In "
+    "the place of FOLDER also its data.yaml or obj.data, or a list of images",
     "list:FILE": "a line for each image: its name and that of a VOC file, "
     "relative to the list or to root=",
 }
@@ -51,15 +53,16 @@ ADDRESS_OPTIONS = {
     "columns=A,B": "csv: what the columns hold, in their order (image, xmin, "
     "ymin, xmax, ymax or x, y, box_width, box_height, class, ..., - for none "
     "of them); or as image:photo,class:kind, which one is called how",
-    "images=FOLDER": "voc, csv, coco: where the images are",
-    "annotations=FOLDER": "voc: where the XML files are",
+    "images=FOLDER": "voc, csv, coco, yolo: where the images are",
+    "annotations=FOLDER labels=FOLDER": "voc, yolo: where the XML files, or "
+    "the text files, are",
     "negatives=keep": "voc: take images without an XML file for images without"
     " objects, not leave them out",
     "root=FOLDER": "list: what its names are relative to; in names and paths "
     "%26 is &, %2C a comma, %2B a + and %3F a question mark",
 }
 _LISTS = ("classes", "only", "columns")
-_PATHS = ("images", "annotations", "root")
+_PATHS = ("images", "annotations", "labels", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
 _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
@@ -67,7 +70,8 @@ _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
         "list": {"classes", "origin", "outside", "root"},
         "coco": {"classes", "outside", "images"},
         "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
-        "yolo": {"classes", "outside"}, "rec": {"classes"},
+        "yolo": {"classes", "outside", "images", "labels"},
+        "rec": {"classes", "outside"},
         "pikachu": set(), "standin": set()}
 
 
@@ -129,6 +133,9 @@ def _value(name, text):
     parts = [unquote(part) for part in text.split(",")]
     if name in _LISTS:
         return parts
+    if name == "outside" and text not in OUTSIDE:
+        raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, found "
+                         f"{text!r}.")
     if name == "rename":
         pairs = [part.partition(":") for part in parts]
         if not all(old and new for old, _, new in pairs):
@@ -206,10 +213,8 @@ def _csv(rest, split, options):
 
 
 def _yolo(rest, split, options):
-    folder, part = split_path(rest)
-    there = split and any((Path(folder) / one).is_dir() for one in (
-        f"images/{split}", f"{split}/images"))
-    return yolo.Yolo(folder, part or (split if there else None), **options)
+    path, part = split_path(rest)
+    return yolo.open_yolo(path, part, split, **options)
 
 
 def _list(rest, split, options):

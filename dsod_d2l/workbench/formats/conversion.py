@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -44,7 +45,8 @@ def convert(dataset: Any, target: str, bad: str = "error",
 
     Returns:
         ``Converted``. An image whose name is taken, but for its suffix, gets
-        a number at its end; ``renamed`` lists those.
+        a number at its end; one that is hidden, leaves its folder or does
+        not end as images do gets a plain name; ``renamed`` lists those.
 
     Raises:
         ValueError: target has none of the forms, or an image is faulty.
@@ -106,7 +108,7 @@ class _Run:
                 self.skipped.append(Fault(f"image {index}", str(error)))
                 continue
             self.objects += len(entry.labels)
-            yield self._name(entry.name), entry, size, data
+            yield self._name(entry.name, data), entry, size, data
             if self.progress is not None:
                 self.progress(index + 1)
 
@@ -122,14 +124,26 @@ class _Run:
         self.writer.check(entry, size)
         return entry, size, data
 
-    def _name(self, name):
-        """Return a name whose stem is not taken."""
-        path = PurePosixPath(name)
+    def _name(self, name, data):
+        """Return a name that every reader finds, whose stem is not taken."""
+        path = self.writer.place(_plain_name(name, data))
         new, count = path, 0
         while new.with_suffix("") in self.stems:
             count += 1
             new = path.with_name(f"{path.stem}_{count}{path.suffix}")
         self.stems.add(new.with_suffix(""))
-        if count:
+        if count or new.as_posix() != name:
             self.renamed[f"{name} ({len(self.stems) - 1})"] = str(new)
         return new.as_posix()
+
+
+def _plain_name(name, data):
+    """Return a name inside a folder, not hidden, that ends as an image's."""
+    parts = [re.sub(r"^\.+|^__(?=MACOSX)", "_", part) for part
+             in PurePosixPath(name.replace("\\", "/")).parts
+             if part not in ("/", "..")] or ["image"]
+    parts[0] = re.sub("^(.):", r"\1_", parts[0])
+    path = PurePosixPath(*parts)
+    if path.suffix.lower() not in pictures.SUFFIXES:
+        path = path.with_name(path.name + pictures.suffix(data))
+    return path

@@ -446,7 +446,8 @@ def _once(path, read):
 
 def _name_in(name, where, folder):
     """Read a line that is one name, for ``_once``."""
-    if name.split()[1:] in (["-1"], ["0"], ["1"]):
+    file = folder.parent.parent / "Annotations" / f"{name}.xml"
+    if name.split()[1:] in (["-1"], ["0"], ["1"]) and not file.is_file():
         raise ValueError(f"{where}: expected one name, found {name!r}: a list "
                          "of the images of one class is no image set.")
     return name, name, None if inside(folder, name) else (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +26,7 @@ from ...files import write_atomically
 from .csv_table import COLUMNS
 from .image_folder import SIDES
 from .text_files import read_names
+from .yolo_layouts import split_of
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
 
@@ -54,9 +56,19 @@ def absent(path: str | Path) -> Path:
 
 
 def write_new(path: str | Path, data: bytes) -> None:
-    """Write bytes to a file that is not there yet, folders included."""
-    absent(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(data)
+    """Write bytes to a file that is not there yet, folders included.
+
+    It has its name once it is whole. Unlike ``write_atomically`` nothing
+    waits for the disk, which would take hours for a large set.
+    """
+    path = absent(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class Writer:
@@ -77,7 +89,6 @@ class Writer:
         self.folder, self.classes = Path(folder), tuple(classes)
         self.part, self.rows = part or self.PART, []
         self.pictures = self.folder / self.PICTURES.format(self.part)
-        self.pictures.mkdir(parents=True, exist_ok=True)
         said = read_names(self.folder)
         if said and tuple(said) != self.classes:
             raise ValueError(f"{self.folder} has the classes "
@@ -85,6 +96,11 @@ class Writer:
                              f"{', '.join(self.classes)}.")
         self.main = self.MAIN and absent(
             self.folder / self.MAIN.format(self.part))
+        self.pictures.mkdir(parents=True, exist_ok=True)
+
+    def place(self, path: PurePosixPath) -> PurePosixPath:
+        """Return the name under which the format finds an image again."""
+        return path
 
     def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if the format cannot hold an entry."""
@@ -203,6 +219,12 @@ class YoloWriter(Writer):
 
     PART, PICTURES, MAIN = "", "images/{}", ""
 
+    def place(self, path: PurePosixPath) -> PurePosixPath:
+        """Return a name whose folder is not taken for a split of the set."""
+        if self.part or len(path.parts) < 2 or not split_of(path.parts[0]):
+            return path
+        return PurePosixPath("_".join(path.parts[:2]), *path.parts[2:])
+
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Write the text file of one image."""
         path = PurePosixPath("labels", self.part, name).with_suffix(
@@ -257,6 +279,11 @@ class RecordWriter(Writer):
     """Write a .rec file, its .idx, its .lst of names, and labels.json."""
 
     PICTURES = ""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        for suffix in (".idx", ".lst"):
+            absent(self.main.with_suffix(suffix))
 
     def write(self, items: Iterable[tuple]) -> Path:
         """Write all (name, Entry, size, bytes); return the .rec file."""
