@@ -105,7 +105,6 @@ def slow_confusions(detections, truths, classes, threshold):
                 table[label][label] += 1
             else:
                 rest.append((label, overlaps))
-        got = set(taken)
         for label, overlaps in rest:
             own, other = (np.where((truth.labels == label) == own, overlaps,
                                    -1) for own in (True, False))
