@@ -6,11 +6,13 @@ Text is large enough for a figure 5 inches wide to be read on a telephone.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..visualisation import PALETTE, TEXT_SIZE
+from ..config.schedules import DRAWN
+from ..visualisation import PALETTE, TEXT_SIZE, draw_detections
 
 WIDTH, ROW_HEIGHT = 5.0, 0.44    # inches: of a picture, of one row of it
 MIDDLE, WIDEST, TEXT, RIGHT = 0.14, 0.26, 0.31, 0.99
@@ -20,7 +22,25 @@ STAGE_KINDS = {
     PALETTE[1]: ("stem", "halving"), PALETTE[3]: ("transition", "transfer"),
     PALETTE[2]: ("dense prediction", "plain prediction", "extra layers"),
     PALETTE[4]: ("gate",), PALETTE[6]: ("reuse", "map")}
+SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
 OTHER, MAP_MARK, INK = "#BBBBBB", PALETTE[5], "#222222"
+
+
+def save_detections(path: str | Path, found: Any,
+                    least: float = DRAWN) -> None:
+    """Write a picture with its detections drawn, in its own resolution.
+
+    Args:
+        path: a .png or .jpg file.
+        found: ``Detections`` that know their picture.
+        least: score below which nothing is drawn.
+    """
+    height, width = found.size
+    dpi = max(height, width) / SAVED_WIDTH
+    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
+    draw_detections(figure.add_axes((0, 0, 1, 1)),
+                    found[found.scores >= least])
+    figure.savefig(path, dpi=dpi)
 
 
 def draw_network(ax, summary, config) -> None:

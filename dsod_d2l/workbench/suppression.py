@@ -15,7 +15,7 @@ import numpy as np
 
 from ..boxes import iou
 from ..config import DetectConfig
-from ..config.base import Checked, positive
+from ..config.base import Checked, Positive
 from ..detection import Detections, Detector, best_first, nms
 
 
@@ -33,11 +33,7 @@ class SuppressionConfig(Checked):
 
     nms_kind: Literal["per-class", "agnostic", "soft"] = "per-class"
     soft_decay: Literal["gaussian", "linear"] = "gaussian"
-    sigma: float = 0.5
-
-    def check(self) -> None:
-        """See ``Checked``."""
-        positive(self, "sigma")
+    sigma: Positive = 0.5
 
 
 def soft_scores(boxes: np.ndarray, scores: np.ndarray,

@@ -37,7 +37,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> tuple[Any, str]:
     """Find the objects in an image, a folder of images, or a video."""
-    from ...visualisation import save_detections
+    from ..drawing import save_detections
     from ..video import VIDEO_SUFFIXES
     detector = make_detector(options)
     if Path(options.image).suffix.lower() in VIDEO_SUFFIXES:

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import re
 import types
 import typing
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig, TrainConfig
-from ...config.base import between, positive, whole
-from ...runtime import devices
+from ...config.base import Bounds, Count, NotNegative, Positive, Share
 from ...transforms import AUGMENTATIONS
+from .. import machine
 from ..formats import addresses
 from ..suppression import SuppressingDetector, SuppressionConfig
 
@@ -169,29 +168,25 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
             typing.get_type_hints(kind) if hasattr(options, name)}
 
 
-# What numbers options may have: the check, its bounds, their names. Those of
-# a configuration it checks itself.
-RANGES = (
-    (whole, (1,), "most frames num_classes input train val size "
-     "multiple servers"),
-    (positive, (), "epochs iou"),
-    (between, (0, 1), "iou at ratio"),
-    (between, (0, math.inf), "areas"),
-)
+# What numbers options may have that are no fields of a configuration.
+RANGES = {
+    "most frames num_classes input train val size multiple servers": Count,
+    "epochs": Positive, "areas": NotNegative, "at ratio": Share,
+    "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
 
 
 def check_numbers(options: Namespace) -> None:
     """Raise a ValueError if an option has a number that makes no sense."""
-    given = types.SimpleNamespace(**{
-        f"--{name.replace('_', '-')}":
-        tuple(value) if isinstance(value, list) else value
-        for name, value in vars(options).items() if value is not None})
-    for check, bounds, names in RANGES:
-        check(given, *bounds, *[name for name in (
-            f"--{name.replace('_', '-')}" for name in names.split())
-            if hasattr(given, name)])
-    for kind in (TrainConfig, DetectConfig, SuppressionConfig):
-        kind(**given_fields(options, kind))
+    for names, kind in RANGES.items():
+        bounds = typing.get_args(kind)[1]
+        for name in names.split():
+            value = getattr(options, name, None)
+            if value is not None:
+                bounds.check(f"--{name.replace('_', '-')}",
+                             tuple(value) if isinstance(value, list)
+                             else value)
+    for config in (TrainConfig, DetectConfig, SuppressionConfig):
+        config(**given_fields(options, config))
 
 
 def input_size(options: Namespace) -> dict[str, Any]:
@@ -215,7 +210,7 @@ def add_detector(parser: ArgumentParser, threshold: float,
 
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
-    context, _ = devices.device(options.device)
+    context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = SuppressingDetector.from_weights(
         options.weights, ctx=context, detect_config=settings,

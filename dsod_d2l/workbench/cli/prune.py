@@ -12,7 +12,7 @@ import numpy as np
 
 from ...config import TrainConfig
 from ...config.base import require
-from ...runtime import devices
+from .. import machine
 from ..formats.choices import matched
 from ..recipes import steps_of
 from .options import (DataOptions, WeightsOptions, add_fields, figures,
@@ -90,7 +90,7 @@ def run(options: Namespace) -> tuple[Any, str]:
                     "with --ratio: --scan prunes nothing")
     options.out = options.out or "{}-{}".format(
         Path(options.weights).with_suffix(""), "scan" if scan else "pruned")
-    context, _ = devices.device(options.device)
+    context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
     dataset, judged = _data(options, settings, metadata["classes"])
