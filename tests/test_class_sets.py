@@ -39,12 +39,12 @@ def names_of(dataset):
 
 @pytest.mark.parametrize("classes, labels, words", [
     (("cow", "bee", "ant"), [0, 2], []),
-    (("cow", "bee"), [0, 1], ["lacks ant of the detector",
+    (("cow", "bee"), [0, 1], ["lacks ant, which the detector knows",
                               "?classes=ant,bee,cow"]),
     (("bee",), [0], ["lacks ant, cow"]),
     (("insects", "ant", "bee", "cow"), [3, 1],
-     ["names insects without an object"]),
-    (("all", "cow"), [1], ["names all without", "lacks ant, bee"])])
+     ["names insects and has no object"]),
+    (("all", "cow"), [1], ["names all and", "lacks ant, bee"])])
 def test_classes_are_matched_by_name_with_a_remark(classes, labels, words,
                                                    caplog):
     given = Set(classes, labels)
@@ -155,7 +155,7 @@ def test_evaluate_train_and_prune_take_them(here, capsys, caplog, tmp_path,
     got, err = run("train", "--data", spec(here, "train"), "--validation",
                    spec(here, name), *tiny, "--out", tmp_path / "run")
     assert got["best"]["step"] == 1
-    assert err.count("lacks ant of the set to train on") == (name == "lacks")
+    assert err.count("lacks ant, which the set to train on") == (name == "lacks")
     got, _ = run("prune", "--data", spec(here, "train"), "--validation",
                  spec(here, name), *weights, "--scan", ".5", "--layers",
                  "to_first.1.mix*", "--out", tmp_path / "p")

@@ -265,8 +265,8 @@ def test_the_best_model_may_be_chosen_on_a_set_of_its_own(monkeypatch):
 def test_other_classes_to_choose_the_model_on_are_refused():
     other = Squares(3)
     other.classes = ("circle",)
-    with pytest.raises(ValueError, match="have the classes circle, those to "
-                                         "train on square"):
+    with pytest.raises(ValueError, match=r"1 classes \(square\), the data set "
+                       r"has 1 \(circle\); rename=circle:NAME"):
         run_training(small(), Squares(8), settings(), validation=other)
 
 

@@ -140,10 +140,10 @@ def _more_figures(options, detections, truths, value):
         columns = {f"AP at {iou:g}": table[:, k]
                    for k, iou in enumerate(options.iou)}
     if options.areas:
-        bounds = [0, *options.areas, 1e10]
+        bounds = sorted({0, *options.areas, 1e10})
         table = ap_table(detections, truths, len(value["classes"]), sizes=[
             *zip(bounds, bounds[1:])], most=options.most).mean(axis=2)
-        words = ["0", *(f"{bound:g}" for bound in options.areas), ""]
+        words = [*(f"{bound:g}" for bound in bounds[:-1]), ""]
         columns |= {f"AP of {low} to {high}" if high else f"AP from {low}":
                     table[:, k]
                     for k, (low, high) in enumerate(zip(words, words[1:]))}

@@ -16,12 +16,12 @@ import types
 import typing
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig, TrainConfig
-from ...config.base import ABOVE_0, COUNTED, FROM_0, FROM_0_TO_1
+from ...config.base import Bounds, Count, NotNegative, Positive, Share
 from ...transforms import AUGMENTATIONS
 from .. import machine
 from ..formats import addresses
@@ -183,22 +183,25 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
             typing.get_type_hints(kind) if hasattr(options, name)}
 
 
-# What numbers options may have; those of a configuration it checks itself.
-RANGES = (
-    (COUNTED, "most frames num_classes input train val size multiple servers"),
-    (ABOVE_0, "epochs iou"), (FROM_0_TO_1, "iou at ratio"), (FROM_0, "areas"))
+# What numbers options may have that are no fields of a configuration.
+RANGES = {
+    "most frames num_classes input train val size multiple servers": Count,
+    "epochs": Positive, "areas": NotNegative, "at ratio": Share,
+    "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
 
 
 def check_numbers(options: Namespace) -> None:
     """Raise a ValueError if an option has a number that makes no sense."""
-    for bounds, names in RANGES:
+    for names, kind in RANGES.items():
+        bounds = typing.get_args(kind)[1]
         for name in names.split():
             value = getattr(options, name, None)
             if value is not None:
-                bounds.check(f"--{name.replace('_', '-')}", tuple(value)
-                             if isinstance(value, list) else value)
-    for kind in (TrainConfig, DetectConfig, SuppressionConfig):
-        kind(**given_fields(options, kind))
+                bounds.check(f"--{name.replace('_', '-')}",
+                             tuple(value) if isinstance(value, list)
+                             else value)
+    for config in (TrainConfig, DetectConfig, SuppressionConfig):
+        config(**given_fields(options, config))
 
 
 def input_size(options: Namespace) -> dict[str, Any]:

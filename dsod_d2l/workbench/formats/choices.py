@@ -173,12 +173,12 @@ def matched(dataset: Any, classes: Sequence[str],
             f"calls them otherwise, and ?only={_listed(known)} leaves them "
             "out.")
     if lacking:
-        _log.warning("The data set lacks %s of %s: no figure comes of it. "
-                     "?classes=%s behind its name lists all that may occur.",
-                     few(lacking), whose, _listed(classes))
+        _log.warning("The data set lacks %s, which %s knows: no figure comes "
+                     "of it. ?classes=%s behind its name lists all that may "
+                     "occur.", few(lacking), whose, _listed(classes))
     if other:
-        _log.warning("The data set names %s without an object of it, which "
-                     "%s does not know: left out.", few(other), whose)
+        _log.warning("The data set names %s and has no object of it; %s does "
+                     "not know it: left out.", few(other), whose)
     return chosen
 
 
