@@ -233,17 +233,16 @@ def test_ctrl_c_leaves_what_is_done(here, tmp_path):  # noqa: F811
     assert f"{len(rows) - 1:04d}.png" in printed and f"{len(rows):04d}.png" not in printed
 
 
-def test_a_table_is_printed_before_a_report_fails(capsys, here, tmp_path,  # noqa: F811
-                                                  monkeypatch):
-    from dsod_d2l.workbench.reports import evaluation_report
+def test_a_table_is_printed_before_a_picture_fails(capsys, here, tmp_path,  # noqa: F811
+                                                   monkeypatch):
+    from dsod_d2l.workbench.checking import figure
 
     def fail(*_):
         raise OSError("the disk is full")
-    monkeypatch.setattr(evaluation_report, "write_report", fail)
-    options = ["evaluate", "--weights", here / "w.safetensors", "--data",
-               f"rec:{here}/squares.rec", "--out", tmp_path / "r"]
+    monkeypatch.setattr(figure, "save_report", fail)
+    options = ["data", "check", f"rec:{here}/squares.rec", "--out", tmp_path / "a.png"]
     code, printed, err = call(capsys, *options)
-    assert code == 2 and "AP50" in printed and "the disk is full" in err
+    assert code == 2 and "square" in printed and "the disk is full" in err
     code, printed, err = call(capsys, *options, "--json")
     assert code == 2 and json.loads(printed)["images"] == 8
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import data, demo, detect, evaluate, info, launch, prune, train
-from .options import Incomplete, add_commands
+from .options import Incomplete, add_commands, check_device
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -75,6 +75,7 @@ def _carry_out(chosen):
     what they fail at costs nothing that was computed. They may return a line
     to print, and add to the value, which comes last.
     """
+    check_device(chosen)
     value, table, *late = COMMANDS[chosen.command][0](chosen)
     if not chosen.json:
         _say(table)

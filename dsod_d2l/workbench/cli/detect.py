@@ -126,8 +126,7 @@ class _Work:
 
 def _pictures(options):
     """Go through pictures; return what is found in each."""
-    from ..formats.conversion import check_class_names
-    from ..found_files import save_crops, save_labels
+    from ..found_files import check_labels, save_crops, save_labels
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
     base = base if several else base.parent
@@ -136,7 +135,7 @@ def _pictures(options):
     detector, work, found = make_detector(options), _Work(
         "pictures", len(names)), {}
     if options.labels:
-        check_class_names(detector.classes)
+        check_labels(options.out, detector.classes)
     draw, bad = _drawing(detector, targets), []
     with open_list(options.out if not options.labels else None) as add:
         with work.going():
@@ -196,7 +195,7 @@ def _check_out(options, sources, base, several):
     suffix, folder = Path(out).suffix.lower(), outputs.is_folder(out)
     if options.labels:
         outputs.check_folder(out)
-        check_labels(out)
+        check_labels(out, ())
         return {}
     if not folder and suffix in LISTS:
         outputs.check_target(out, sources)

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from ...config import DetectConfig
-from ..outputs import check_folder
 from .options import (DataOptions, add_detector, add_fields, figures,
                       make_detector, open_data)
 
@@ -44,13 +43,11 @@ def add_options(parser: ArgumentParser) -> None:
     add_detector(parser, DetectConfig.score_threshold)
 
 
-def run(options: Namespace) -> tuple[Any, ...]:
+def run(options: Namespace) -> tuple[Any, str]:
     """Judge weights on a data set: AP, AP50 and AP75 as fractions."""
     from ...evaluation import evaluate_detections, run_detector
     if options.save and not options.out:
         raise ValueError("--save needs --out, the folder to write to")
-    if options.out:
-        check_folder(options.out)
     detector, dataset = make_detector(options), open_data(options)
     detections, truths = run_detector(detector, dataset)
     result = evaluate_detections(detections, truths, len(detector.classes),
@@ -64,20 +61,15 @@ def run(options: Namespace) -> tuple[Any, ...]:
     text = (f"{result.images} images"
             f"{f', {skipped} faulty ones left out' if skipped else ''}\n"
             f"{_table(detector.classes, result)}")
-    if not options.out:
-        return value, text
-
-    def write():
-        from ..fonts import fonts_of
+    if options.out:
         from ..reports.evaluation_report import write_report
-        with fonts_of(detector.classes):
-            paths, _ = write_report(options.out, dataset, detector.classes,
-                                    detections, truths, result)
+        paths, _ = write_report(options.out, dataset, detector.classes,
+                                detections, truths, result)
         if options.save:
             paths += _save(options, dataset, detector.classes, detections)
         value["written"] = list(map(str, paths))
-        return "written: " + ", ".join(value["written"])
-    return value, text, write
+        text += "\n\nwritten: " + ", ".join(value["written"])
+    return value, text
 
 
 def _table(classes, result):

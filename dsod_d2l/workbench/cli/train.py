@@ -9,12 +9,11 @@ from typing import Any
 
 from ...config import TrainConfig
 from ...config.base import require
-from .. import machine
-from ..outputs import check_folder
+from ...runtime import devices
+from .. import machine, outputs
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
-                      chosen_device, given_fields, input_size, open_data,
-                      pairs)
+                      given_fields, input_size, open_data, pairs)
 
 # Where no recipe is named.
 PLAIN = Recipe(name="", model="dsod_tiny", train=TrainConfig(), note="")
@@ -62,6 +61,8 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> tuple[Any, str | None]:
     """Train a network from scratch."""
     from ..runs import distributed
+    if options.out:
+        outputs.check_folder(options.out)
     if not distributed.is_worker() or options.dry_run:
         return _train(options)
     with distributed.joined(options.patience) as team:
@@ -74,9 +75,6 @@ def _train(options, team=None):
     from ..runs.long_run import run_training
     require(options.out or options.dry_run, "--out must name the folder for "
             "weights, checkpoints and history")
-    if options.out:
-        check_folder(options.out)
-    context, reason = _device(options)
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
     validation = options.validation and open_data(options, options.validation)
@@ -85,6 +83,7 @@ def _train(options, team=None):
                        resize=settings.resize)
     if options.dry_run:
         return _plan(net, len(dataset), settings, recipe)
+    context, reason = _device(options)
     net, transfer = _start(options, net, dataset.classes, context)
     if not (options.json or team and team.rank):
         print("\n".join(str(line) for line in (reason, transfer) if line),
@@ -109,7 +108,7 @@ def _train(options, team=None):
 def _device(options):
     """Return one context or a list of them, and a sentence that says why."""
     if not options.devices:
-        return chosen_device(options)
+        return devices.device(options.device)
     require(not options.device, "--device and --devices exclude each other")
     return machine.named_devices(options.devices.split(","))
 
