@@ -54,9 +54,9 @@ def open_data(job):
 def alone(job):
     """Time each recipe, and each step of "ssd", on decoded pictures."""
     from dsod_d2l import transforms
-    from dsod_d2l.runtime import devices
+    from dsod_d2l import runtime
 
-    devices.worker_init()
+    runtime.worker_init()
     data = open_data(job)
     samples = [data[index] for index in range(len(data))]
     size = job["side"]

@@ -30,6 +30,7 @@ import numpy as np                                            # noqa: E402
 
 from benchmarks import bccd, common, pikachu                  # noqa: E402
 from dsod_d2l import config, models  # noqa: E402
+from dsod_d2l.workbench import machine  # noqa: E402
 from dsod_d2l.workbench.runs.long_run import run_training  # noqa: E402
 
 MODELS = ("toy_ssd", "ssd_vgg_thin", "ssd_mobilenet_v2_tiny", "dsod_tiny",
@@ -79,8 +80,8 @@ def one_run(job):
 
 def timed(job):
     """Return the milliseconds of the forward pass of one image."""
-    return {"latency": models.forward_time(config.get(job["model"]),
-                                           repeats=30)}
+    return {"latency": machine.forward_time(config.get(job["model"]),
+                                            repeats=30)}
 
 
 def affordable(on, names, minutes):

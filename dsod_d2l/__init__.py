@@ -8,6 +8,7 @@ network is built.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import runtime
@@ -19,10 +20,11 @@ if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
     from .evaluation import Evaluation, evaluate_dataset
     from .models import build, summarise
     from .weights import load_model, load_weights, save_weights
+    from .workbench.colab import install as install_packages
     from .workbench.detectors import evaluate, open_detector as Detector
     from .workbench.formats.addresses import open_dataset
     from .workbench.formats.conversion import convert
-    from .workbench.machine import describe_machine
+    from .workbench.machine import describe_machine, device
     from .workbench.pretrained.classifier_weights import (
         adapt, layer_pairs, read_classifier, start_from_classifier)
     from .workbench.recipes import RECIPES, get_recipe
@@ -44,7 +46,8 @@ _HOMES = {
     "evaluate": "workbench.detectors",
     "open_dataset": "workbench.formats.addresses",
     "convert": "workbench.formats.conversion",
-    "describe_machine": "workbench.machine",
+    "describe_machine": "workbench.machine", "device": "workbench.machine",
+    "install_packages": "workbench.colab:install",
     "fit": "workbench.runs.long_run:run_training",
     "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
     "render_sample": "workbench.standin.picture",
@@ -57,13 +60,20 @@ _HOMES = {
 }
 __all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
            "RECIPES", "SEED", "Sample", "TrainConfig", "adapt", "build",
-           "convert", "describe_machine", "evaluate", "evaluate_dataset",
-           "example", "fit", "get_recipe", "layer_pairs", "load_model",
+           "convert", "describe_machine", "device", "evaluate",
+           "evaluate_dataset", "example", "fit", "get_recipe",
+           "install_packages", "layer_pairs", "load_model",
            "load_weights", "open_dataset", "read_classifier",
            "render_sample", "save_weights", "split", "start_from_classifier",
            "summarise"]
 
-runtime.prepare()
+
+def _look_after_gpus(folder: Path) -> None:
+    """Get ready for the import of MXNet from a folder."""
+    importlib.import_module(f"{__name__}.workbench.gpus").look_after(folder)
+
+
+runtime.prepare(_look_after_gpus)
 
 
 def __getattr__(name: str) -> Any:

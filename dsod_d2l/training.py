@@ -207,6 +207,10 @@ class Fitted(NamedTuple):
     history: History
     best: dict | None
 
+    def __repr__(self):
+        return (f"Fitted({self.net.config.name}, {len(self.history)} steps, "
+                f"best={self.best})")
+
 
 class Run:
     """One training: what the loop works on, and the hooks it calls.

@@ -1,26 +1,36 @@
-"""Visualisation: images, boxes, anchors, matches and curves."""
+"""Visualisation: images, boxes, anchors, matches, curves, and numbers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from .boxes import corner_to_centre, require_fractions
-from .config.schedules import DRAWN
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
            "#CC79A7")
 LINE_STYLES = ("solid", "dashed", "dotted", "dashdot")
 TEXT_SIZE = 11        # points
+
+
+def about(value: float, tolerance: float) -> str:
+    """Return a number, and how far off it may be on another machine.
+
+    The comparison of a notebook's outputs allows as much.
+
+    >>> about(0.97383, 0.05)
+    '0.974 ± 0.05'
+    """
+    digits = max(0, 1 - math.floor(math.log10(tolerance)))
+    return f"{value:.{digits}f} ± {tolerance:g}"
 
 
 def class_colour(label: int) -> str:
@@ -54,9 +64,6 @@ def line_style(label: int) -> str:
 def line_colour(place: int) -> str:
     """Return a colour that is also seen as a thin line on white."""
     return ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222")[place % 5]
-
-
-SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
 
 
 def draw_image(ax: Axes, image: np.ndarray, title: str | None = None) -> None:
@@ -158,23 +165,6 @@ def draw_detections(ax: Axes, found: Any) -> None:
     """
     draw_image(ax, found.image())
     draw_boxes(ax, found.boxes, found.labels, found.scores, found.classes)
-
-
-def save_detections(path: str | Path, found: Any,
-                    least: float = DRAWN) -> None:
-    """Write a picture with its detections drawn, in its own resolution.
-
-    Args:
-        path: a .png or .jpg file.
-        found: ``Detections`` that know their picture.
-        least: score below which nothing is drawn.
-    """
-    height, width = found.size
-    dpi = max(height, width) / SAVED_WIDTH
-    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
-    draw_detections(figure.add_axes((0, 0, 1, 1)),
-                    found[found.scores >= least])
-    figure.savefig(path, dpi=dpi)
 
 
 def _corners(ax, boxes):

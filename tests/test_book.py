@@ -18,6 +18,7 @@ from PIL import Image
 from browsing import listed_names
 from tools import notebook_rules as rules
 from tools import run_notebooks
+from tools.fold_cells import folded
 from tools.stamp_repository import setup_cell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +132,7 @@ def small_notebook():
         for out in cell.outputs:
             if out.output_type == "execute_result":
                 out.execution_count = count
-    return new_notebook(cells=cells)
+    return folded(new_notebook(cells=cells))
 
 
 def drawing(noise=False, empty=False, kind="PNG"):
@@ -179,6 +180,9 @@ BREACHES = [
     (lambda nb: nb.cells[2].update(source="%time 1"), "uses '%'"),
     (lambda nb: nb.cells[2].update(source="1 # NBVAL_SKIP"), "by a comment"),
     (lambda nb: nb.cells[2].metadata.update(tags=["funny"]), "unknown tag 'funny'"),
+    (lambda nb: nb.cells[2].metadata.update(tags=["hide-cell"]), "cell 3 is not folded"),
+    (lambda nb: nb.cells[1].metadata.pop("cellView"), "cell 2 is not folded"),
+    (lambda nb: nb.cells[2].update(source="#@title A\n1"), "cell 3 is not folded"),
     (lambda nb: nb.cells[2].metadata.update(tags=["nbval-ignore-output"]), "no assert follows"),
     (lambda nb: nb.cells[2].metadata.update(tags=["nbval-ignore-output"]), "one in ten may be"),
     (lambda nb: nb.cells[2].update(outputs=[]), "six in ten"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dsod_d2l.runtime import colab, gpus
+from dsod_d2l.workbench import colab, gpus
 from tools.stamp_repository import release, repository, setup_cell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,8 @@ def wheel(folder, name, module, text):
 def remote(tmp_path):
     """Return a repository with this module, a stand-in for MXNet, and a tag."""
     folder = tmp_path / "remote"
-    for file in [*(ROOT / "dsod_d2l" / "runtime").glob("*.py"), ROOT / "dsod_d2l" / "__init__.py"]:
+    for file in ("__init__", "runtime", "workbench/__init__", "workbench/colab", "workbench/gpus"):
+        file = ROOT / "dsod_d2l" / f"{file}.py"
         copy = folder / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())

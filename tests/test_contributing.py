@@ -51,6 +51,22 @@ def squares(folder, count=4):
     return folder / "squares.jsonl"
 
 
+def test_a_family_whose_sides_are_wrong_is_told_so_at_once():
+    names = run("Add a network family")
+
+    class Wrong(names["ChainConfig"]):
+        family = "wrong"
+
+        def sides(self, side):
+            return [side // 4, side // 8]
+
+    preset = Wrong(name="wrong_tiny", anchors=names["CHAIN"].anchors, input_size=(96, 128))
+    with pytest.raises(ValueError, match=r"wrong_tiny: the network makes maps of \[\(12, 16\), "
+                                         r"\(6, 8\)\] cells, .*sides\(\)"):
+        models.add_family(Wrong, names["Chain"], preset)
+    assert "wrong" not in families.FAMILIES
+
+
 def test_the_toy_family_is_one_like_the_others(tmp_path, capsys):
     names = run("Add a network family")
     net = names["net"]

@@ -197,13 +197,13 @@ def test_a_name_that_cannot_be_printed_costs_nothing(here, photos):  # noqa: F81
 @pytest.mark.parametrize("error, code", [(KeyboardInterrupt, 130), (OSError, 2)])
 def test_what_is_done_stays_when_it_stops(capsys, here, photos, tmp_path,  # noqa: F811
                                           monkeypatch, error, code):
-    whole, real, seen = value(capsys, *detect(here, photos)), drawing.save_drawn, []
+    whole, real, seen = value(capsys, *detect(here, photos)), drawing.save_detections, []
 
-    def draw(path, found):
+    def draw(path, found, least):
         if len(seen) == 2:
             raise error("the disk is full")
-        seen.append(real(path, found))
-    monkeypatch.setattr(drawing, "save_drawn", draw)
+        seen.append(real(path, found, least))
+    monkeypatch.setattr(drawing, "save_detections", draw)
     got, printed, err = call(capsys, *detect(here, photos, "--out", tmp_path / "d", "--crops",
                                              tmp_path / "c"), "--json")
     assert got == code and "2 of 4 pictures are done" in err

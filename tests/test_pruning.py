@@ -543,6 +543,6 @@ def test_a_wrong_scan_is_one_sentence(monkeypatch, ratios, wishes, words):
 
 
 def test_no_step_is_no_cycle():
-    with pytest.raises(ValueError, match="steps must be at least 1, found 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, found 0"):
         pruning.prune_and_train(tiny(), ("square",), Squares(2), Squares(2),
                                 0.3, steps=0)

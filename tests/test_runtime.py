@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from dsod_d2l import runtime
-from dsod_d2l.runtime import devices
-from dsod_d2l.workbench import machine
-from dsod_d2l.runtime import gpus, restoring
+from dsod_d2l.workbench import gpus, machine
 
 
 def run(code, *arguments, **variables):
@@ -55,7 +53,7 @@ boxes = mx.nd.contrib.MultiBoxPrior(
 json.dump({"y": y.asnumpy()[0, 0, 0, 0].item(), "shape": list(y.shape),
            "gradient": x.grad.asnumpy()[0, 0, 2, 3].item(),
            "boxes": list(boxes.shape), "np": mx.util.is_np_array(),
-           "restored": dsod_d2l.runtime.restoring.RESTORED,
+           "restored": dsod_d2l.runtime.RESTORED,
            "stub": not hasattr(sys.modules["distutils"], "__file__")},
           sys.stdout)
 """
@@ -91,18 +89,18 @@ def test_names_are_put_back_only_where_they_are_missing(monkeypatch):
     fake.round_ = ours
     for name in ("bool", "in1d", "npv"):
         vars(fake).pop(name, None)
-    monkeypatch.setattr(restoring, "np", fake)
-    monkeypatch.setattr(restoring, "RESTORED", [])
-    restoring._restore_numpy()
+    monkeypatch.setattr(runtime, "np", fake)
+    monkeypatch.setattr(runtime, "RESTORED", [])
+    runtime._restore_numpy()
     assert fake.round_ is ours and fake.bool is np.bool_
     assert fake.in1d([[1, 2], [3, 1]], [1]).tolist() == [True, False, False,
                                                          True]
     with pytest.raises(NotImplementedError, match="npv"):
         fake.npv(0.1, [1, 2])
-    first = list(restoring.RESTORED)
+    first = list(runtime.RESTORED)
     assert {"numpy.bool", "numpy.in1d", "numpy.npv"} <= set(first)
-    restoring._restore_numpy()
-    assert restoring.RESTORED == first
+    runtime._restore_numpy()
+    assert runtime.RESTORED == first
 
 
 # Uses all that has to be put back: by the import, or by one of these calls.
@@ -133,15 +131,15 @@ NEEDED = """
 import json, os, sys
 import numpy as np
 import dsod_d2l
-from dsod_d2l.runtime import restoring
+from dsod_d2l import runtime
 
 def without(name):
-    replace = restoring._replace
+    replace = runtime._replace
     if name.startswith("numpy print"):
         np.set_printoptions(legacy=False)
     elif name.startswith("numpy."):
         delattr(np, name.removeprefix("numpy."))
-    restoring._replace = lambda module, part, maker: (
+    runtime._replace = lambda module, part, maker: (
         name == f"{module.__name__}.{part}" or replace(module, part, maker))
 
 def works(name):
@@ -156,7 +154,7 @@ def works(name):
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0
 
-names = [name for name in restoring.RESTORED if name != "distutils.version"]
+names = [name for name in runtime.RESTORED if name != "distutils.version"]
 names += json.loads(sys.argv[1])
 json.dump({name: works(name) for name in ["nothing", *names]}, sys.stdout)
 """
@@ -166,7 +164,7 @@ def test_all_that_is_put_back_is_needed_and_nothing_more():
     numpy = np.lib.NumpyVersion(np.__version__)
     later = ["mxnet.recordio.pack", "mxnet.recordio.pack_img"]
     later = later * (not hasattr(np.ndarray, "tostring"))
-    if not restoring._converts():
+    if not runtime._converts():
         later.append("mxnet.contrib.quantization.c_array")
     code = f"EXERCISE = {EXERCISE!r}\n{NEEDED}"
     found = run(code, json.dumps(later), OMP_NUM_THREADS="1")
@@ -182,13 +180,13 @@ def test_all_that_is_put_back_is_needed_and_nothing_more():
 def test_the_patches_are_listed_once_mxnet_is_imported():
     found = run("import json, sys, dsod_d2l, mxnet\n"
                 "dsod_d2l.runtime.prepare()\n"
-                "json.dump(dsod_d2l.runtime.restoring.RESTORED, sys.stdout)")
+                "json.dump(dsod_d2l.runtime.RESTORED, sys.stdout)")
     assert len(found) == len(set(found))
     assert ("mxnet.recordio.pack" in found) != hasattr(np.ndarray, "tostring")
 
 
 def test_mxnet_that_was_imported_first_is_patched_too():
-    early = ("import numpy as np\nfrom dsod_d2l.runtime import restoring\n"
+    early = ("import numpy as np\nfrom dsod_d2l import runtime\n"
              "import sys; del sys.modules['dsod_d2l']\n"
              "sys.meta_path[:] = [f for f in sys.meta_path if type(f).__module__"
              " != 'dsod_d2l.runtime']\n"
@@ -261,7 +259,7 @@ class FakeMXNet(types.ModuleType):
 def test_device(monkeypatch, count, cuda, prefer, context, words):
     monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(count, cuda))
     monkeypatch.setattr(gpus, "installed", list)
-    found, sentence = devices.device(prefer)
+    found, sentence = machine.device(prefer)
     assert found == context and sentence.endswith(words)
 
 
@@ -278,14 +276,14 @@ def test_why_the_cpu(monkeypatch, cuda, here, said):
     monkeypatch.setitem(sys.modules, "mxnet", FakeMXNet(0, cuda))
     monkeypatch.setattr(gpus, "installed", lambda: here)
     monkeypatch.setenv(gpus.VISIBLE, "7")
-    context, sentence = devices.device()
+    context, sentence = machine.device()
     assert context == "cpu" and sentence.endswith(said)
 
 
 def test_device_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="prefer must be cpu, gpu or None, "
                                          "found 'tpu'"):
-        devices.device("tpu")
+        machine.device("tpu")
 
 
 def test_describe_is_json_and_says_what_is_here():
@@ -302,9 +300,3 @@ def test_describe_without_mxnet(monkeypatch):
     monkeypatch.setitem(sys.modules, "mxnet", None)
     found = machine.describe_machine()
     assert found["device"] is None and "cannot be imported" in found["reason"]
-
-
-def test_versions_compare_by_number():
-    assert restoring._Version("1.9.1") < "1.17"
-    assert restoring._Version("2.5.5") >= restoring._Version("1.6.0")
-    assert restoring._Version("1.17") == "1.17"

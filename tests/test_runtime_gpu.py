@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dsod_d2l.runtime import gpus
+from dsod_d2l.workbench import gpus
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPILER = shutil.which("gcc") or shutil.which("cc")
@@ -128,7 +128,7 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     try:
         import mxnet
-        context, why = dsod_d2l.runtime.device()
+        context, why = dsod_d2l.device()
     except ImportError as error:
         context, why = None, str(error)
 from dsod_d2l.workbench.machine import describe_machine
@@ -299,8 +299,8 @@ DRIVER = "".join(f"int cu{name}(void) {{ return 100; }}\n" for name in (
     "LaunchKernel", "ModuleGetFunction", "ModuleLoadData", "ModuleLoadDataEx", "ModuleUnload"))
 REAL = """
 import json, sys
-from dsod_d2l.runtime import colab, device
-folder = str(colab.install())
+from dsod_d2l import device, install_packages
+folder = str(install_packages())
 import mxnet as mx
 from mxnet import autograd, gluon
 net = gluon.nn.Conv2D(4, (3, 3), in_channels=2)

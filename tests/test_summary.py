@@ -10,6 +10,7 @@ from mxnet.gluon import nn
 from dsod_d2l import config, models
 from dsod_d2l.models import summary
 from dsod_d2l.models.grp_dsod import FrozenUpSampling
+from dsod_d2l.workbench import machine
 
 
 def test_examples():
@@ -23,6 +24,12 @@ def test_examples():
 def test_published_multiply_adds(name, giga, digits):
     cost = models.multiply_adds(models.build(name))
     assert round(cost / 1e9, digits) == giga
+
+
+def test_it_is_short_in_words():
+    found = summary.summarise(models.build("dsod_tiny", input_size=(96, 128)))
+    assert repr(found) == (f"Summary({len(found.stages)} stages, 5 maps, "
+                           f"{found.multiply_adds:,} multiply-adds)")
 
 
 def test_a_count_by_hand():
@@ -136,5 +143,5 @@ def test_a_summary_leaves_the_network_as_it_was():
 
 
 def test_forward_time_is_measured():
-    assert 0 < models.forward_time(config.get(
+    assert 0 < machine.forward_time(config.get(
         "dsod_tiny", input_size=(65, 80)), repeats=2) < 1000

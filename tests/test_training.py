@@ -417,3 +417,12 @@ def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
         run_training(small(), Squares(4), settings(), progress=False,
                      callbacks=[stop])
     assert {"bar", "loader"} <= set(closed)
+
+
+def test_what_a_run_leaves_is_short_in_words():
+    """A notebook shows it where a cell ends in a call of fit."""
+    net = models.build("dsod_tiny", 2)
+    fitted = training.Fitted(net, training.History([{"step": 1}] * 900),
+                             {"step": 7, "AP": 0.5, "AP50": 0.75})
+    assert repr(fitted) == ("Fitted(dsod_tiny, 900 steps, best={'step': 7, "
+                            "'AP': 0.5, 'AP50': 0.75})")

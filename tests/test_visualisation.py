@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from dsod_d2l import visualisation
+from dsod_d2l.workbench import drawing
 from dsod_d2l.workbench.reports import evaluation_report
 from dsod_d2l.detection import Detections
 from dsod_d2l.evaluation import Curve
@@ -229,7 +230,7 @@ def test_a_saved_image_has_the_size_of_the_original(tmp_path, size):
     found = Detections(np.array([0]), np.array([.9]), BOXES[:1], size,
                        classes=("cat",), picture=image)
     path = tmp_path / "found.png"
-    assert visualisation.save_detections(path, found) is None
+    assert drawing.save_detections(path, found) is None
     saved = cv2.imread(str(path))[..., ::-1]
     assert saved.shape == image.shape
     far = (slice(int(size[0] * .8), None), slice(int(size[1] * .6), None))
@@ -244,7 +245,7 @@ def test_boxes_in_pixels_are_refused_and_not_drawn_out_of_sight(tmp_path,
                        BOXES[:1].astype(np.float32), (60, 90), picture=image)
     boxes = found.pixels().boxes
     for draw in (
-            lambda: visualisation.save_detections(tmp_path / "a.png",
+            lambda: drawing.save_detections(tmp_path / "a.png",
                                                   found.pixels()),
             lambda: visualisation.draw_boxes(picture, boxes),
             lambda: visualisation.draw_anchors(picture, boxes),

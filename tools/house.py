@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dsod_d2l"
-# (files, lines of code). The aim is 4,800 and 10,800; until then neither may grow.
-MODULE, WHOLE = (50, 4890), (110, 10930)
+# (files, lines of code): lasting for the module; the whole grows by what new things need.
+MODULE, WHOLE = (50, 4800), (110, 10875)
 BOTH = {"__init__", "__main__"}      # the face and the command line know both floors
 QUIET = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
          tokenize.ENDMARKER}

@@ -24,6 +24,7 @@ from PIL import Image
 if __package__ in (None, ""):  # started as a program
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tools.fold_cells import TITLE, folded
 from tools.run_notebooks import PACKAGE, ROOT, arguments, parse, without_magics
 from tools.stamp_repository import setup_cell
 
@@ -67,6 +68,7 @@ def cells_are_short(nb):
     """A code cell has at most 20 lines of 79 columns, and holds something."""
     for number, cell in code_cells(nb):
         lines = cell.source.splitlines()
+        lines = lines[bool(lines) and lines[0].startswith(TITLE):]   # Colab hides all but this
         if not cell.source.strip():
             yield f"cell {number} is empty"
         if len(lines) > MAX_LINES:
@@ -82,6 +84,13 @@ def tags_are_known(nb):
         for tag in sorted(tags(cell) - TAGS):
             if not re.fullmatch(r"library:[a-z_0-9]+(\.\w+)+", tag):
                 yield f"cell {number} has the unknown tag {tag!r}"
+
+
+def what_is_hidden_is_hidden_everywhere(nb):
+    """What the page folds or leaves out is folded in JupyterLab, VS Code and Colab too."""
+    for number, (cell, wanted) in enumerate(zip(nb.cells, folded(copy.deepcopy(nb)).cells), 1):
+        if cell != wanted:
+            yield f"cell {number} is not folded as its tags say (tools/fold_cells.py --all does it)"
 
 
 def everything_is_run(nb):
@@ -435,7 +444,8 @@ def library_tree(name, root=ROOT):
     return None if source is None else definition(source, name.rpartition(".")[2])
 
 
-RULES = (cells_are_short, tags_are_known, everything_is_run, outputs_can_be_compared,
+RULES = (cells_are_short, tags_are_known, what_is_hidden_is_hidden_everywhere,
+         everything_is_run, outputs_can_be_compared,
          cells_end_well, pictures_are_described, pictures_are_whole, little_is_ignored,
          enough_is_compared, visible_cells_are_no_tests, paths_are_relative,
          markdown_is_plain, links_lead_somewhere, setup_is_the_same, notebook_is_small,

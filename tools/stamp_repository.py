@@ -26,7 +26,7 @@ IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.M)
 SETUP = '''\
-# The same in every chapter: on your own machine it only imports.
+#@title Set-up: on your own machine it only imports
 import os
 import sys
 
@@ -38,8 +38,8 @@ if "google.colab" in sys.modules:  # fetch the book and MXNet first
             "git -c advice.detachedHead=false clone -q --depth 1"
             f" -b {RELEASE} {REPOSITORY} dsod-d2l")
     sys.path.insert(0, os.path.abspath("dsod-d2l"))
-    from dsod_d2l.runtime import colab
-    colab.install()
+    import dsod_d2l
+    dsod_d2l.install_packages()
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -45,7 +45,8 @@ GROUPS = {
     "Keep what was trained": ["save_weights", "load_weights", "load_model"],
     "Start from a classifier": ["read_classifier", "start_from_classifier", "adapt",
                                 "layer_pairs"],
-    "The stand-in, and this machine": ["render_sample", "COUNTS", "SEED", "describe_machine"],
+    "The stand-in, and this machine": ["render_sample", "COUNTS", "SEED", "device",
+                                       "describe_machine", "install_packages"],
 }
 VALUES = {"RECIPES": "The recipes by name: how the authors, and we, have trained which network.",
           "COUNTS": "How many pictures the rendered stand-in has, by the name of the part.",

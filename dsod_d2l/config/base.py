@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import (Annotated, Any, ClassVar, Literal, get_args, get_origin,
+                    get_type_hints)
 
-_kinds = cache(get_type_hints)      # {field: what it may be} of a class
+
+@cache
+def _kinds(cls):
+    """Return {field: what it may be} of a class."""
+    return get_type_hints(cls, include_extras=True)
 
 
 def require(good: object, message: str) -> None:
@@ -33,35 +38,45 @@ def require_fields(cls: type[Checked], names: Iterable[str],
     require(not unknown, f"{title} has no field {', '.join(unknown)}")
 
 
-def whole(config: object, least: int, *names: str) -> None:
-    """Require fields that are whole numbers of at least ``least``."""
-    _numbers(config, names, f"a whole number of at least {least}",
-             least, kind=Integral)
+@dataclass(frozen=True)
+class Bounds:
+    """Which numbers a field may hold, one or a tuple of them.
 
-
-def between(config: object, least: float, most: float, *names: str) -> None:
-    """Require fields that are numbers from ``least`` to ``most``."""
-    words = (f"of at least {least}" if most == inf
-             else f"from {least} to {most}")
-    _numbers(config, names, f"a number {words}", least, most)
-
-
-def positive(config: object, *names: str) -> None:
-    """Require fields that are finite numbers above 0."""
-    _numbers(config, names, "positive", 0, without=0)
-
-
-def _numbers(config, names, words, least, most=inf, without=None, kind=Real):
-    """Require that fields hold such numbers, or None where that is a choice.
+    words: the same, for messages.
+    least, most: the ends of their range, both in it.
+    without: a number in the range that is none of them.
+    kind: class of the numbers.
     """
-    for name in names:
-        value, kinds = getattr(config, name), _kinds(type(config)).get(name)
-        if value is None and type(None) in get_args(kinds):
-            continue
+
+    words: str
+    least: float
+    most: float = inf
+    without: float | None = None
+    kind: Any = Real
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise a ValueError unless a value holds only such numbers."""
         for one in value if isinstance(value, tuple) else (value,):
-            require(isinstance(one, kind) and least <= one <= most
-                    and abs(one) < inf and one != without,
-                    f"{name} must be {words}, found {one!r}")
+            require(isinstance(one, self.kind) and abs(one) < inf
+                    and self.least <= one <= self.most
+                    and one != self.without,
+                    f"{name} must be {self.words}, found {one!r}")
+
+
+COUNTED = Bounds("a whole number of at least 1", 1, kind=Integral)
+Count = Annotated[int, COUNTED]
+Whole = Annotated[int, Bounds("a whole number of at least 0", 0,
+                              kind=Integral)]
+Positive = Annotated[float, Bounds("positive", 0, without=0)]
+NotNegative = Annotated[float, Bounds("a number of at least 0", 0)]
+Share = Annotated[float, Bounds("a number from 0 to 1", 0, 1)]
+BelowOne = Annotated[float, Bounds("a number from 0 to below 1", 0, 1, 1)]
+
+
+def _bounds(kind):
+    """Return the ``Bounds`` within an annotation, or None."""
+    return kind if isinstance(kind, Bounds) else next(
+        filter(None, map(_bounds, get_args(kind))), None)
 
 
 def _tuples(item):
@@ -76,7 +91,9 @@ class Checked:
     """Numbers that belong together, checked at birth.
 
     Lists become tuples. Fields of type ``bool`` must be flags, those of a
-    ``Literal`` type one of its values; what else must hold, ``check`` knows.
+    ``Literal`` type one of its values, and those whose type states ``Bounds``
+    numbers within them, or None where that is a choice; what else must hold,
+    ``check`` knows.
     """
 
     def __post_init__(self):
@@ -89,6 +106,10 @@ class Checked:
                     f"{name} must be True or False, found {value!r}")
             if get_origin(kind) is Literal:
                 one_of(name, value, get_args(kind))
+            bounds = _bounds(kind)
+            if bounds and not (value is None
+                               and type(None) in get_args(kind)):
+                bounds.check(name, value)
         self.check()
 
     def check(self) -> None:
@@ -109,16 +130,15 @@ class AnchorSpec(Checked):
         where it is the image divided by the map.
     """
 
-    sizes: tuple[float, ...]
-    ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
-    step: float | None = None
+    sizes: tuple[Positive, ...]
+    ratios: tuple[Positive, ...] = (1.0, 2.0, 0.5)
+    step: Positive | None = None
 
     def check(self) -> None:
         """See ``Checked``."""
         for name in ("sizes", "ratios"):
             require(len(getattr(self, name)), f"{name} of an AnchorSpec needs "
                     "at least one number, found none")
-        positive(self, "sizes", "ratios", "step")
 
     @property
     def per_cell(self) -> int:
@@ -203,13 +223,14 @@ class ModelConfig(Checked):
     codec: ClassVar[str] = "offsets"
     offset_means: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0, 0.0)
     name: str
-    num_classes: int = 1
-    input_size: tuple[int, int] = (256, 256)
+    num_classes: Count = 1
+    input_size: tuple[Count, Count] = (256, 256)
     resize: Literal["stretch", "letter-box"] = "stretch"
     anchors: tuple[AnchorSpec, ...]
-    variances: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
-    mean: tuple[float, ...] = (123.68, 116.78, 103.94)
-    std: tuple[float, ...] = (58.4, 57.1, 57.4)
+    variances: tuple[Positive, ...] = (0.1, 0.1, 0.2, 0.2)
+    mean: tuple[Annotated[float, Bounds("a number from 0 to 255", 0, 255)],
+                ...] = (123.68, 116.78, 103.94)
+    std: tuple[Positive, ...] = (58.4, 57.1, 57.4)
     widths: tuple[tuple[str, int], ...] = dataclasses.field(default=(),
                                                             repr=False)
 
@@ -221,12 +242,9 @@ class ModelConfig(Checked):
         require(isinstance(self.name, str) and len(self.name) <= 100
                 and self.name.isprintable(), "name must be a short text, "
                 f"found {self.name!r:.80}")
-        whole(self, 1, "num_classes", "input_size")
         for field, length in (("variances", 4), ("mean", 3), ("std", 3)):
             require(len(getattr(self, field)) == length, f"{field} needs "
                     f"{length} numbers, found {getattr(self, field)}")
-        between(self, 0, 255, "mean")
-        positive(self, "variances", "std")
         object.__setattr__(self, "widths", _pairs(self.widths))
         rows = tuple(row if isinstance(row, AnchorSpec) else AnchorSpec(**row)
                      for row in self.anchors)

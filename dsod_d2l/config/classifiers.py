@@ -8,9 +8,9 @@ entered under one name.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from .base import Checked, positive, require, require_fields, whole
+from .base import COUNTED, Checked, Count, Positive, require, require_fields
 
 BACKBONES: dict[str, type[BackboneConfig]] = {}
 
@@ -75,20 +75,17 @@ class VGG16Config(BackboneConfig):
 
     dense_layers: ClassVar[int] = 2
     name: str = "vgg16"
-    widths: tuple[int, ...] = (64, 64, 128, 128, *[256] * 3, *[512] * 6,
-                               1024, 1024)
+    widths: tuple[Count, ...] = (64, 64, 128, 128, *[256] * 3, *[512] * 6,
+                                 1024, 1024)
     norm: bool = False
     conv5: bool = False
-    pool5: int = 1
-    dilation: int = 6
+    pool5: Literal[1, 2] = 1
+    dilation: Count = 6
 
     def check(self) -> None:
         """See ``Checked``."""
-        whole(self, 1, "widths", "dilation")
         require(len(self.widths) == 15, "widths of vgg16 needs 15 numbers, "
                 f"found {len(self.widths)}")
-        require(self.pool5 in (1, 2), "pool5 must be 1 or 2, found "
-                f"{self.pool5!r}")
 
     @property
     def halvings(self) -> tuple[int, ...]:
@@ -113,11 +110,11 @@ class ResNet50Config(BackboneConfig):
 
     kinds: ClassVar[tuple[str, ...]] = ("stride_at",)
     name: str = "resnet50"
-    stem: int = 64
+    stem: Count = 64
     inner: tuple = (*[(64, 64)] * 3, *[(128, 128)] * 4, *[(256, 256)] * 6,
                     *[(512, 512)] * 3)
-    outputs: tuple[int, ...] = (256, 512, 1024, 2048)
-    stride_at: str = "3x3"
+    outputs: tuple[Count, ...] = (256, 512, 1024, 2048)
+    stride_at: Literal["3x3", "1x1"] = "3x3"
 
     def check(self) -> None:
         """See ``Checked``."""
@@ -125,14 +122,7 @@ class ResNet50Config(BackboneConfig):
                 f"resnet50 needs 16 pairs, found {self.inner}")
         require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "
                 f"numbers, found {self.outputs}")
-        whole(self, 1, "stem", "inner_widths", "outputs")
-        require(self.stride_at in ("3x3", "1x1"), "stride_at must be 3x3 or "
-                f"1x1, found {self.stride_at!r}")
-
-    @property
-    def inner_widths(self) -> tuple[int, ...]:
-        """All channels of ``inner``."""
-        return tuple(width for pair in self.inner for width in pair)
+        COUNTED.check("inner", sum(self.inner, ()))
 
     def like(self, convolutions: list[dict]) -> BackboneConfig:
         """See ``BackboneConfig.like``: shapes are the same in both kinds.
@@ -151,11 +141,10 @@ class MobileNetConfig(BackboneConfig):
     width: factor of all channels, the paper's alpha.
     """
 
-    width: float = 1.0
+    width: Positive = 1.0
 
     def check(self) -> None:
         """See ``Checked``."""
-        positive(self, "width")
         require(self.scaled(16) >= 1, f"width {self.width} leaves no channel "
                 f"of a layer of {self.name}")
 
@@ -201,13 +190,8 @@ class MobileNetV2Config(MobileNetConfig):
 
     kinds: ClassVar[tuple[str, ...]] = ("expand_first",)
     name: str = "mobilenet_v2"
-    top: int = 1280
+    top: Count = 1280
     expand_first: bool = True
-
-    def check(self) -> None:
-        """See ``Checked``."""
-        whole(self, 1, "top")
-        super().check()
 
     def like(self, convolutions: list[dict]) -> BackboneConfig:
         """See ``BackboneConfig.like``: the second layer may be depthwise."""

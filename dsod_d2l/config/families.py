@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from .base import (ModelConfig, between, positive, require, require_fields,
-                   whole)
+from .base import (COUNTED, Bounds, Count, ModelConfig, Positive, Share,
+                   require, require_fields)
 from .classifiers import VGG16Config, make_backbone
 
 
@@ -34,27 +34,22 @@ class DenseConfig(ModelConfig):
     Paper: DSOD, sections 3.1 and 4.1 (arXiv:1708.01241).
     """
 
-    stem: int = 64
-    bottleneck: int = 192
-    growth: int = 48
-    compression: float = 1.0
-    layers: tuple[int, ...] = (6, 8, 8, 8)
-    second: int = 256
-    predictions: tuple[int, ...] = (256, 128, 128, 128)
-    l2_scale: float | None = 20.0
+    stem: Count = 64
+    bottleneck: Count = 192
+    growth: Count = 48
+    compression: Share = 1.0
+    layers: tuple[Count, ...] = (6, 8, 8, 8)
+    second: Count = 256
+    predictions: tuple[Count, ...] = (256, 128, 128, 128)
+    l2_scale: Positive | None = 20.0
     head_norm: bool = True
 
     def check(self) -> None:
         """See ``Checked``."""
-        require(len(self.layers) >= 3 and min(self.layers) >= 1,
-                "layers needs at least three blocks of at least one layer, "
+        require(len(self.layers) >= 3, "layers needs at least three blocks, "
                 f"found {self.layers}")
         require(sum(self.layers) <= 1000, "layers may have 1000 dense layers "
                 f"in all, found {self.layers}")
-        whole(self, 1, "stem", "bottleneck", "growth", "layers", "second",
-              "predictions")
-        positive(self, "l2_scale")
-        between(self, 0, 1, "compression")
         require(self.compression * min(self.block_widths()) >= 1,
                 f"compression {self.compression} leaves no channel of a "
                 "block")
@@ -119,9 +114,9 @@ class GluonDSODConfig(DenseConfig):
 
     family: ClassVar[str] = "dsod_gluon"
     prediction: ClassVar[str] = "dense"
-    stem: int = 32
-    bottleneck: int = 48
-    l2_scale: float | None = None
+    stem: Count = 32
+    bottleneck: Count = 48
+    l2_scale: Positive | None = None
     head_norm: bool = False
 
 
@@ -150,18 +145,13 @@ class GRPConfig(DenseConfig):
     """
 
     family: ClassVar[str] = "grp_dsod"
-    first_reuse: int = 128
-    second: int = 171
-    predictions: tuple[int, ...] = (86, 86, 86, 128)
-    pyramid: tuple[int, ...] = (128, 171, 86, 86, 86)
-    gate_ratio: int = 16
+    first_reuse: Count = 128
+    second: Count = 171
+    predictions: tuple[Count, ...] = (86, 86, 86, 128)
+    pyramid: tuple[Count, ...] = (128, 171, 86, 86, 86)
+    gate_ratio: Count = 16
     up: Literal["nearest", "frozen"] = "nearest"
     gate_init: Literal["xavier", "zero"] = "xavier"
-
-    def check(self) -> None:
-        """See ``Checked``."""
-        whole(self, 1, "first_reuse", "pyramid", "gate_ratio")
-        super().check()
 
     def __post_init__(self):
         super().__post_init__()
@@ -203,11 +193,12 @@ class SSDConfig(ModelConfig):
     extras: tuple = ((256, 512, "half"), (128, 256, "half"),
                      (128, 256, "valid"), (128, 256, "valid"))
     extra_norm: bool = False
-    l2_scale: float | None = 20.0
+    l2_scale: Positive | None = 20.0
     head: str = "plain"
     clip_anchors: bool = False
     codec: str = "offsets"
-    offset_means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    offset_means: tuple[Annotated[float, Bounds("a number", -inf)], ...] = (
+        0.0, 0.0, 0.0, 0.0)
 
     def check(self) -> None:
         """See ``Checked``; a backbone's name becomes its configuration."""
@@ -216,16 +207,9 @@ class SSDConfig(ModelConfig):
             require(len(row) == 3 and row[2] in EXTRA_FORMS, "a row of "
                     "extras needs two widths and one of "
                     f"{', '.join(EXTRA_FORMS)}, found {row}")
-        whole(self, 1, "extra_widths")
+            COUNTED.check("extras", row[:2])
         require(len(self.offset_means) == 4, "offset_means needs 4 numbers, "
                 f"found {self.offset_means}")
-        between(self, -inf, inf, "offset_means")
-        positive(self, "l2_scale")
-
-    @property
-    def extra_widths(self) -> tuple[int, ...]:
-        """All channels of the extra layers."""
-        return tuple(width for row in self.extras for width in row[:2])
 
     @property
     def least_side(self) -> int:
@@ -268,20 +252,12 @@ class Refined:
     """
 
     refine: bool = True
-    transfer: int | None = 256
+    transfer: Count | None = 256
     transfer_norm: bool = False
     top_relu: bool = False
-    source_scales: tuple[float, ...] = ()
-    easy: float | None = 0.99
-
-    def check(self) -> None:
-        """See ``Checked``."""
-        positive(self, "source_scales")
-        whole(self, 1, "transfer")
-        between(self, 0.5, 1, "easy")
-        require(self.easy != 1, "easy must be below 1, or None, found "
-                f"{self.easy}")
-        super().check()
+    source_scales: tuple[Positive, ...] = ()
+    easy: Annotated[float, Bounds("a number from 0.5 to below 1, or None",
+                                  0.5, 1, 1)] | None = 0.99
 
     def __post_init__(self):
         super().__post_init__()
@@ -314,8 +290,8 @@ class RefineSSDConfig(Refined, SSDConfig):
     family: ClassVar[str] = "refinedet"
     backbone: Any = VGG16Config(conv5=True, pool5=2)
     extras: tuple = ((256, 512, "half"),)
-    l2_scale: float | None = None
-    source_scales: tuple[float, ...] = (10.0, 8.0)
+    l2_scale: Positive | None = None
+    source_scales: tuple[Positive, ...] = (10.0, 8.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,13 +299,12 @@ class ToySSDConfig(ModelConfig):
     """The small SSD of chapter 3: plain halving units and five maps."""
 
     family: ClassVar[str] = "toy_ssd"
-    body: tuple[int, ...] = (16, 32, 64)
-    extra: int = 128
+    body: tuple[Count, ...] = (16, 32, 64)
+    extra: Count = 128
 
     def check(self) -> None:
         """See ``Checked``."""
         require(len(self.body), "body needs at least one width, found none")
-        whole(self, 1, "body", "extra")
 
     @property
     def least_side(self) -> int:

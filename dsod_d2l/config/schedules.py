@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from math import inf
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from .base import Checked, ModelConfig, between, positive, require, whole
+from .base import (BelowOne, Bounds, Checked, Count, ModelConfig, NotNegative,
+                   Positive, Share, Whole, require)
 
 DRAWN = 0.3     # least score of what is shown: most of the rest is noise
 
@@ -25,15 +25,10 @@ class DetectConfig(Checked):
     The defaults are the authors' (DSOD, evaluation script).
     """
 
-    score_threshold: float = 0.01
-    nms_threshold: float = 0.45
-    candidates: int = 400
-    keep: int = 200
-
-    def check(self) -> None:
-        """See ``Checked``."""
-        between(self, 0, 1, "score_threshold", "nms_threshold")
-        whole(self, 1, "candidates", "keep")
+    score_threshold: Share = 0.01
+    nms_threshold: Share = 0.45
+    candidates: Count = 400
+    keep: Count = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,49 +73,38 @@ class TrainConfig(Checked):
     seed: of all that is drawn: first weights, order of images, augmentation.
     """
 
-    steps: int = 600
-    batch_size: int = 16
-    accumulate: int = 1
+    steps: Count = 600
+    batch_size: Count = 16
+    accumulate: Count = 1
     optimiser: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup: int = 20
+    learning_rate: Positive = 0.05
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 5e-4
+    warmup: Whole = 20
     schedule: Literal["constant", "multistep", "cosine"] = "cosine"
-    milestones: tuple[float, ...] = (0.6, 0.85)
-    decay: float = 0.1
-    clip: float | None = 10.0
+    milestones: tuple[Share, ...] = (0.6, 0.85)
+    decay: Positive = 0.1
+    clip: Positive | None = 10.0
     classification: Literal["softmax", "focal"] = "softmax"
-    match_threshold: float = 0.5
-    negative_ratio: float = 3.0
-    localisation_weight: float = 1.0
-    average: float = 0.0
+    match_threshold: Annotated[float, Bounds("a number above 0, at most 1", 0,
+                                             1, 0)] = 0.5
+    negative_ratio: NotNegative = 3.0
+    localisation_weight: NotNegative = 1.0
+    average: BelowOne = 0.0
     augment: str = "light"
-    held_back: float = 0.1
-    evaluate_every: float = 0.0
-    checkpoint_every: int = 0
-    keep_checkpoints: int = 2
-    workers: int | None = None
+    held_back: BelowOne = 0.1
+    evaluate_every: NotNegative = 0.0
+    checkpoint_every: Whole = 0
+    keep_checkpoints: Count = 2
+    workers: Whole | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     sync_norm: bool = False
-    seed: int = 0
+    seed: Whole = 0
 
     def check(self) -> None:
         """See ``Checked``."""
-        whole(self, 1, "steps", "batch_size", "accumulate",
-              "keep_checkpoints")
-        whole(self, 0, "warmup", "checkpoint_every", "seed", "workers")
-        positive(self, "learning_rate", "decay", "match_threshold", "clip")
-        between(self, 0, 1, "milestones", "momentum", "match_threshold",
-                "held_back", "average")
-        between(self, 0, inf, "weight_decay", "negative_ratio",
-                "localisation_weight", "evaluate_every")
         require(list(self.milestones) == sorted(self.milestones),
                 f"milestones must rise, found {self.milestones}")
-        require(self.average < 1, "average must be below 1, found "
-                f"{self.average}")
-        require(self.held_back < 1, "held_back must leave something to train "
-                f"on, found {self.held_back}")
 
     @property
     def resize(self) -> Literal["stretch", "letter-box"]:

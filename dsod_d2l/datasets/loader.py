@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from .. import anchors, targets, transforms
+from .. import anchors, runtime, targets, transforms
 from ..config import ModelConfig, TrainConfig
-from ..runtime import devices
 from .sample import Sample
 
 SLOTS = 3                # batches a worker may be ahead
@@ -143,7 +142,7 @@ def _work(maker, buffers, jobs, done, others):
     """
     for end in others:
         end.close()
-    devices.worker_init()
+    runtime.worker_init()
     batches = [maker.empty(buffer)[0] for buffer in buffers]
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -8,15 +8,11 @@ Anchors, targets, losses and detection stay outside.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import mxnet as mx
-import numpy as np
-
 from .. import config as configs
-from ..config.base import ModelConfig
+from ..config.base import ModelConfig, require
 from ..config.families import FAMILIES
 from .backbones import build_backbone
 from .dsod import DSOD, GluonDSOD
@@ -29,8 +25,8 @@ from .widths import narrow
 
 __all__ = ["DSOD", "GRPDSOD", "GluonDSOD", "Network", "RefineDSOD",
            "RefineSSD", "SSD", "ToySSD", "add_family", "build",
-           "build_backbone", "count_parameters", "forward_time",
-           "initialise", "multiply_adds", "summarise"]
+           "build_backbone", "count_parameters", "initialise",
+           "multiply_adds", "summarise"]
 
 NETWORKS = {"toy_ssd": ToySSD, "dsod": DSOD, "dsod_gluon": GluonDSOD,
             "grp_dsod": GRPDSOD, "ssd": SSD, "refinedet": RefineSSD,
@@ -78,28 +74,15 @@ def add_family(config: type[ModelConfig], network: type[Network],
         config: a ``ModelConfig``, whose ``family`` is the name.
         network: the ``Network`` that is built from such a configuration.
         presets: configurations to be known by their names.
+
+    Raises:
+        ValueError: a network has other maps than its preset says.
     """
+    for preset in presets:
+        made = [shape[1:] for shape in summarise(network(preset)).maps]
+        require(made == preset.map_shapes(), f"{preset.name}: the network "
+                f"makes maps of {made} cells, its configuration says "
+                f"{preset.map_shapes()}; sides() tells the length of a side "
+                "on each map")
     FAMILIES[config.family], NETWORKS[config.family] = config, network
     configs.NAMED.update({preset.name: preset for preset in presets})
-
-
-def forward_time(config: ModelConfig, ctx: Any = None,
-                 repeats: int = 5) -> float:
-    """Measure the forward pass of one image, in milliseconds.
-
-    Args:
-        config: ``ModelConfig``; a network with random numbers is built.
-        ctx: MXNet context, default the CPU.
-        repeats: how often; the median counts.
-    """
-    net = build(config)
-    initialise(net, ctx)
-    net.hybridize(static_alloc=True, static_shape=True)
-    image = mx.nd.zeros((1, 3, *config.input_size), ctx=ctx)
-    times = []
-    for _ in range(repeats + 2):               # two to get warm
-        start = time.perf_counter()
-        for part in net(image):
-            part.wait_to_read()
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times[2:]))

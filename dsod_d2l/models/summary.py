@@ -47,6 +47,10 @@ class Summary(NamedTuple):
     maps: list[tuple[int, int, int]]
     heads: list[Stage]
 
+    def __repr__(self):
+        return (f"Summary({len(self.stages)} stages, {len(self.maps)} maps, "
+                f"{self.multiply_adds:,} multiply-adds)")
+
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one image in all convolutions."""

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urljoin
 
+from ..config.base import one_of
 from ..datasets.records import RecordDataset
 from ..files import inside, write_atomically
 
@@ -208,10 +209,7 @@ def download(name: str, folder: str | Path, keep: bool = False,
             goes on from where it was cut.
     """
     names = ARCHIVE_GROUPS.get(name, (name,))
-    if names[0] not in ARCHIVES:
-        raise ValueError("name must be one of "
-                         f"{', '.join([*ARCHIVE_GROUPS, *ARCHIVES])}, found "
-                         f"{name!r}.")
+    one_of("name", name, [*ARCHIVE_GROUPS, *ARCHIVES])
     folder = Path(folder)
     done = folder / DONE
     there = done.read_text().split() if done.is_file() else []
@@ -319,9 +317,7 @@ class Pikachu(RecordDataset):
 
     def __init__(self, folder: str | Path, split: str = "train",
                  verify: bool = False, **options: Any):
-        if split not in ("train", "val"):
-            raise ValueError("split must be train or val for Pikachu, found "
-                             f"{split!r}.")
+        one_of("split", split, ("train", "val"))
         path = Path(folder) / f"{split}.rec"
         if not path.is_file():
             raise FileNotFoundError(f"There is no {path}. {INSTEAD}")

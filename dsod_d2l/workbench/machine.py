@@ -2,14 +2,59 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import time
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
-from ..config.base import require
-from ..runtime import devices, gpus, restoring
+from .. import runtime
+from ..config.base import ModelConfig, require
+from . import gpus
+
+
+def device(prefer: str | None = None) -> tuple[Any, str]:
+    """Choose where networks run.
+
+    Args:
+        prefer: "gpu", "cpu", or None for a GPU where there is one.
+
+    Returns:
+        The MXNet context, and one plain sentence that says why.
+
+    Raises:
+        ValueError: prefer is none of these.
+    """
+    if prefer not in (None, "cpu", "gpu"):
+        raise ValueError(f"prefer must be cpu, gpu or None, found {prefer!r}.")
+    import mxnet as mx
+
+    if prefer == "cpu":
+        return mx.cpu(), "Running on the CPU, as asked."
+    count = mx.context.num_gpus()
+    if count:
+        more = f", the first of {count}" if count > 1 else ""
+        return mx.gpu(0), f"Running on the GPU{more}."
+    return mx.cpu(), (f"Running on the CPU, because "
+                      f"{_why_no_gpu(mx.runtime.Features())}.")
+
+
+def _why_no_gpu(features):
+    """Return the second half of a sentence."""
+    if features.is_enabled("CUDA"):
+        if gpus.HIDDEN:
+            return gpus.HIDDEN[-1]
+        if os.environ.get(gpus.VISIBLE) is not None and gpus.installed():
+            return f"{gpus.VISIBLE} names no GPU of this machine"
+        return "MXNet finds no GPU"
+    reason, found = "this MXNet is built without GPU support", gpus.installed()
+    if good := [gpu for gpu in found if gpu.supported]:
+        return (f"{reason}; requirements-gpu.txt has the build for the "
+                f"{gpus.names(good)} here")
+    return f"{reason}, and {gpus.no_code_for(found)}" if found else reason
 
 
 def named_devices(names: Sequence[str]) -> tuple[list, str]:
@@ -63,15 +108,15 @@ def describe_machine() -> dict:
              "mxnet": _version(*_BUILDS),
              "build": " and ".join(filter(_version, _BUILDS)) or None}
     try:
-        context, reason = devices.device()
+        context, reason = device()
         found.update(device=str(context), reason=reason)
     except (ImportError, OSError) as error:
         found.update(device=None, reason="MXNet cannot be imported: "
                      f"{str(error).rstrip('.')}.")
     return {**found, "driver": gpus.driver(),
             "gpus": list(map(str, gpus.installed())),
-            "threads": devices.threads(), "cores": devices.usable_cores(),
-            "restored": list(restoring.RESTORED)}
+            "threads": runtime.threads(), "cores": runtime.usable_cores(),
+            "restored": list(runtime.RESTORED)}
 
 
 def _version(*names):
@@ -82,3 +127,28 @@ def _version(*names):
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def forward_time(config: ModelConfig, ctx: Any = None,
+                 repeats: int = 5) -> float:
+    """Measure the forward pass of one image, in milliseconds.
+
+    Args:
+        config: ``ModelConfig``; a network with random numbers is built.
+        ctx: MXNet context, default the CPU.
+        repeats: how often; the median counts.
+    """
+    import mxnet as mx
+
+    from .. import models
+    net = models.build(config)
+    models.initialise(net, ctx)
+    net.hybridize(static_alloc=True, static_shape=True)
+    image = mx.nd.zeros((1, 3, *config.input_size), ctx=ctx)
+    times = []
+    for _ in range(repeats + 2):               # two to get warm
+        start = time.perf_counter()
+        for part in net(image):
+            part.wait_to_read()
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times[2:]))

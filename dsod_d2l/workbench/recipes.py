@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from ..config.base import positive, require
+from ..config.base import Checked, Positive, require
 from ..config.schedules import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Checked):
     """A way to train.
 
     name: for ``train --recipe``.
@@ -31,11 +31,7 @@ class Recipe:
     train: TrainConfig
     note: str
     changes: dict = field(default_factory=dict)
-    epochs: float | None = None
-
-    def __post_init__(self):
-        if self.epochs is not None:
-            positive(self, "epochs")
+    epochs: Positive | None = None
 
 
 def steps_of(epochs: float, images: int, settings: TrainConfig) -> int:

@@ -231,7 +231,7 @@ def _drawing(detector, targets):
 
     def draw(source, found):
         if source in targets:
-            drawing.save_drawn(targets[source], found)
+            drawing.save_detections(targets[source], found, least=0)
     return draw
 
 

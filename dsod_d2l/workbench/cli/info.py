@@ -8,7 +8,6 @@ from typing import Any
 from tabulate import tabulate
 
 from ...config import NAMED
-from ...runtime import devices
 from .. import machine
 from ..outputs import check_target
 from ..recipes import RECIPES
@@ -54,8 +53,8 @@ def describe_network(options: Namespace) -> tuple[dict[str, Any], str]:
              "stages": [row._asdict() for row in summary.stages],
              "heads": [row._asdict() for row in summary.heads]}
     if options.time:
-        context, reason = devices.device()
-        value["forward_ms"] = round(models.forward_time(config, context), 2)
+        context, reason = machine.device()
+        value["forward_ms"] = round(machine.forward_time(config, context), 2)
         value["device"] = reason
     if options.picture:
         from ..drawing import save_network

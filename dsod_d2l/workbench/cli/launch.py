@@ -14,8 +14,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ... import runtime
 from ...config.base import require
-from ...runtime import devices
 from .options import add_fields, check_device, given_fields
 
 GRACE = 3                 # seconds for the others to end by themselves
@@ -74,7 +74,7 @@ class Crew:
                   "DMLC_PS_ROOT_PORT": str(free_port()),
                   "DMLC_NUM_WORKER": str(workers),
                   "DMLC_NUM_SERVER": str(servers)}
-        threads = threads or min(max(devices.usable_cores() // workers, 1),
+        threads = threads or min(max(runtime.usable_cores() // workers, 1),
                                  int(os.environ["OMP_NUM_THREADS"]))
         self.others = [_start(command, {
             **common, "DMLC_ROLE": role, "OMP_NUM_THREADS": "1",

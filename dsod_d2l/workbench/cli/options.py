@@ -20,8 +20,8 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig
-from ...runtime import devices
 from ...transforms import AUGMENTATIONS
+from .. import machine
 from ..formats import addresses
 
 
@@ -205,7 +205,7 @@ def check_device(options: Namespace) -> None:
     """Raise a ValueError if --device asks for a GPU, and there is none."""
     if getattr(options, "device", None) != "gpu":
         return
-    context, reason = devices.device("gpu")
+    context, reason = machine.device("gpu")
     if context.device_type != "gpu":
         raise ValueError("--device gpu: there is none to be used, "
                          f"{reason.partition('because ')[2]} Without "
@@ -217,7 +217,7 @@ def make_detector(options: Namespace) -> Any:
     from ...detection import Detector
     from ..tiles import TiledDetector, check_tiles
     check_tiles(options.tiles, options.overlap)
-    context, _ = devices.device(options.device)
+    context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = Detector.from_weights(options.weights, ctx=context,
                                      detect_config=settings)

@@ -13,8 +13,7 @@ import numpy as np
 from ...config import TrainConfig
 from ...config.base import require
 from ...files import write_atomically
-from ...runtime import devices
-from .. import outputs
+from .. import machine, outputs
 from ..recipes import steps_of
 from .options import (DataOptions, WeightsOptions, add_fields, figures,
                       given_fields, open_data)
@@ -94,7 +93,7 @@ def run(options: Namespace) -> tuple[Any, ...]:
     outputs.check_folder(options.out)
     for name in ("model.safetensors", "sensitivity.png"):
         outputs.check_target(Path(options.out, name), [options.weights])
-    context, _ = devices.device(options.device)
+    context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
     dataset, judged = _data(options, settings)

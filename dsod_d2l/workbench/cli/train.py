@@ -9,7 +9,6 @@ from typing import Any
 
 from ...config import TrainConfig
 from ...config.base import require
-from ...runtime import devices
 from .. import machine, outputs
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
@@ -108,7 +107,7 @@ def _train(options, team=None):
 def _device(options):
     """Return one context or a list of them, and a sentence that says why."""
     if not options.devices:
-        return devices.device(options.device)
+        return machine.device(options.device)
     require(not options.device, "--device and --devices exclude each other")
     return machine.named_devices(options.devices.split(","))
 

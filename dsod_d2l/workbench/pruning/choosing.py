@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from ...blocks import ALIGNED
-from ...config.base import require
+from ...config.base import COUNTED, one_of, require
 from .channels import Channels, trace
 
 SCOPES = ("layer", "global")
@@ -127,10 +127,8 @@ def plan_pruning(net, ratio: float | Mapping[str, float], layers=("*",),
         ValueError: the ratio would empty a layer or removes nothing, or a
             pattern fits no layer.
     """
-    require(scope in SCOPES, f"scope must be one of {', '.join(SCOPES)}, "
-            f"found {scope!r}")
-    require(isinstance(multiple, Integral) and multiple >= 1, "multiple must "
-            f"be a whole number of at least 1, found {multiple!r}")
+    one_of("scope", scope, SCOPES)
+    COUNTED.check("multiple", multiple)
     ratios = ratio if isinstance(ratio, Mapping) else {"*": ratio}
     require(all(isinstance(one, Real) for one in ratios.values()), "ratio "
             "must be a number from 0 to below 1, or {pattern: number}, found "

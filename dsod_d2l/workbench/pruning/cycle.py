@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ... import models, weights
-from ...config.base import require
+from ...config.base import COUNTED, require
 from ...detection import Detector
 from ...evaluation import class_numbers, evaluate_dataset
+from ..machine import forward_time
 from ..runs.long_run import run_training
 from .choosing import PruningPlan, filter_groups, plan_pruning
 
@@ -161,7 +162,7 @@ def measure(net, classes, dataset, stage: str = "",
         ``Row``.
     """
     if latency is None:
-        latency = models.forward_time(net.config, _device(net))
+        latency = forward_time(net.config, _device(net))
     result = evaluate_dataset(Detector(net, classes), dataset)
     return Row(stage, models.count_parameters(net),
                models.multiply_adds(net), latency, result.AP, result.AP50)
@@ -195,7 +196,7 @@ def prune_and_train(net, classes, dataset, judged, ratio, settings=None,
             left for; the data to train on have other classes, or have them
             in another order; steps is below 1.
     """
-    require(steps >= 1, f"steps must be at least 1, found {steps}")
+    COUNTED.check("steps", steps)
     numbers = class_numbers(classes, dataset.classes)
     if settings is not None:
         require(list(numbers) == sorted(numbers), "the data to train on must "

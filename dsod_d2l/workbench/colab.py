@@ -24,13 +24,14 @@ _MODULES = {"cv2": "opencv-python-headless<5", "PIL": "Pillow",
             "tabulate": "tabulate", "tqdm": "tqdm"}
 
 
-def install(root: str | Path = ROOT) -> Path:
+def install(root: str | Path | None = None) -> Path:
     """Install MXNet and d2l once, and let this session import them.
 
     The build for GPUs is taken only where there is a GPU that it can use.
 
     Args:
-        root: the repository; its requirement files are used.
+        root: the repository, whose requirement files are used; None: that of
+            this module.
 
     Returns:
         Path of the folder of the packages.
@@ -38,15 +39,15 @@ def install(root: str | Path = ROOT) -> Path:
     Raises:
         RuntimeError: pip failed; the sentence ends in its last line.
     """
-    found = gpus.installed()
+    root, found = Path(root or ROOT), gpus.installed()
     good = [gpu for gpu in found if gpu.supported]
     file = f"requirements-{'gpu' if good else 'mxnet'}.txt"
-    folder = Path(root) / ".packages" / ("gpu" if good else "cpu")
+    folder = root / ".packages" / ("gpu" if good else "cpu")
     if not (folder / "complete").exists():
         print(_announcement(found, good))
-        _pip(folder, Path(root) / file)
+        _pip(folder, root / file)
         (folder / "complete").touch()
-    _put_first(folder, Path(root))
+    _put_first(folder, root)
     return folder
 
 

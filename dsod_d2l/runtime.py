@@ -1,27 +1,91 @@
-"""Put back what newer Pythons and numpys have dropped and MXNet needs."""
+"""Make MXNet 1.9.1 run on this Python and numpy, on all cores.
+
+MXNet was last released in 2022. Since then numpy has dropped names that it
+uses and changed how numbers print, and Python 3.12 has dropped ``distutils``.
+``prepare`` puts back what is missing before MXNet is imported; the rest
+happens when it is. Importing the package calls it: the one import here that
+changes something outside.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib.abc
 import importlib.util
 import numbers
-import re
+import os
 import struct
 import sys
 import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RESTORED: list[str] = []  # what had to be put back or patched: describe()
+RESTORED: list[str] = []    # what had to be put back or patched
+_THREADS = "OMP_NUM_THREADS"
 
 
-def restore() -> None:
-    """Put back what is missing here, and only that."""
+def prepare(before: Callable[[Path], None] | None = None) -> None:
+    """Put back what MXNet misses here, and set its number of threads.
+
+    To be called before MXNet is imported; a second call does nothing. It
+    imports neither MXNet nor anything heavy. What it changes:
+
+    - numpy: the removed names that MXNet looks up, and on numpy 2 the way
+      in which numbers print (MXNet reads them as text);
+    - a small ``distutils.version`` where there is none;
+    - the variable OMP_NUM_THREADS, unless it is set or MXNet is loaded:
+      MXNet itself would leave half of the cores idle;
+    - the coming import of MXNet: functions that fail here are replaced.
+
+    Args:
+        before: called with the folder of MXNet when it is about to be
+            imported.
+    """
     _restore_numpy()
     _restore_distutils()
+    if _THREADS not in os.environ and "mxnet" not in sys.modules:
+        os.environ[_THREADS] = str(usable_cores())
+    if not any(isinstance(finder, MXNetFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, MXNetFinder(before))
+    if "mxnet" in sys.modules:
+        patch(sys.modules["mxnet"])
+
+
+class MXNetFinder(importlib.abc.MetaPathFinder):
+    """Finds MXNet where the others find it; does more when it is loaded.
+
+    Args:
+        before: called with the folder of MXNet before it is loaded, or None.
+    """
+
+    def __init__(self, before: Callable[[Path], None] | None):
+        self.before = before
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None
+                  ) -> Any:
+        """Return the specification of MXNet, its loader changed, or None."""
+        if name != "mxnet":
+            return None
+        for finder in sys.meta_path:
+            spec = finder is not self and finder.find_spec(name, path, target)
+            if spec:
+                loader: Any = spec.loader
+                if spec.origin and loader:
+                    loader.exec_module = functools.partial(
+                        self.load, loader.exec_module)
+                return spec
+        return None
+
+    def load(self, run: Callable, module: Any) -> None:
+        """Load MXNet as its own loader does, and patch it."""
+        if self.before:
+            self.before(Path(module.__spec__.origin).parent)
+        run(module)
+        patch(module)
 
 
 def _restore_numpy():
@@ -67,38 +131,23 @@ def _restore_distutils():
     """Stand in for ``distutils.version`` where Python has none."""
     if importlib.util.find_spec("distutils") is not None:
         return
+    from packaging.version import Version
+
     package = types.ModuleType("distutils", "Stands in for the old module.")
     module = types.ModuleType("distutils.version")
-    vars(module).update(StrictVersion=_Version, LooseVersion=_Version)
+    vars(module).update(StrictVersion=Version, LooseVersion=Version)
     vars(package).update(__path__=[], version=module)
     sys.modules.update({"distutils": package, "distutils.version": module})
     RESTORED.append("distutils.version")
 
 
-@functools.total_ordering
-class _Version:
-    """A version that compares by its numbers."""
-
-    def __init__(self, text):
-        self.version = tuple(int(n) for n in re.findall(r"\d+", str(text)))
-
-    def __eq__(self, other):
-        return self.version == _Version(other).version
-
-    def __lt__(self, other):
-        return self.version < _Version(other).version
-
-    def __str__(self):
-        return ".".join(map(str, self.version))
-
-
-def apply(mxnet: Any) -> None:
+def patch(mxnet: Any) -> None:
     """Replace the functions that fail with this numpy, once."""
     if hasattr(mxnet, "recordio") and not hasattr(np.ndarray, "tostring"):
         _replace(mxnet.recordio, "pack", _pack)
-        _replace(mxnet.recordio, "pack_img", pack_img)
+        _replace(mxnet.recordio, "pack_img", _pack_img)
     if hasattr(mxnet, "contrib") and not _converts():
-        _replace(mxnet.contrib.quantization, "c_array", c_array)
+        _replace(mxnet.contrib.quantization, "c_array", _c_array)
 
 
 def _replace(module, name, maker):
@@ -135,7 +184,7 @@ def _pack(recordio, _original):
     return function
 
 
-def pack_img(recordio: Any, _original: Callable) -> Callable:
+def _pack_img(recordio, _original):
     """Return ``recordio.pack_img`` without ``ndarray.tostring``."""
     def function(header, img, quality=95, img_fmt=".jpg"):
         cv2, kind = recordio.cv2, img_fmt.lower()
@@ -150,9 +199,30 @@ def pack_img(recordio: Any, _original: Callable) -> Callable:
     return function
 
 
-def c_array(_quantization: Any, original: Callable) -> Callable:
+def _c_array(_quantization, original):
     """Return ``c_array`` that takes arrays of one element as numbers."""
     def function(ctype, values):
         return original(ctype, [value.item() if isinstance(value, np.ndarray)
                                 else value for value in values])
     return function
+
+
+def threads() -> int | None:
+    """Return the number of threads that is set, or None."""
+    text = os.environ.get(_THREADS, "")
+    return int(text) if text.isdecimal() else None
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_init(*_: Any) -> None:
+    """Keep a data worker to one thread; call it first in a new process."""
+    import cv2
+
+    os.environ[_THREADS] = "1"
+    cv2.setNumThreads(1)

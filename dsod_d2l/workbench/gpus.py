@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -167,6 +168,21 @@ LIBRARIES = (
 )
 # MXNet warns of a newer cuDNN, and of a machine without a GPU.
 _QUIET = ("MXNET_CUDNN_LIB_CHECKING", "MXNET_CUDA_LIB_CHECKING")
+
+
+def look_after(folder: Path) -> None:
+    """Get ready for the import of MXNet, where it is a build for CUDA.
+
+    Args:
+        folder: path of the package ``mxnet``.
+
+    Warns:
+        RuntimeWarning: a GPU is hidden, see ``hide_unsupported``.
+    """
+    if is_gpu_build(folder):
+        if sentence := hide_unsupported():
+            warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+        preload()
 
 
 def is_gpu_build(folder: str | Path) -> bool:
