@@ -167,8 +167,14 @@ def test_one_bad_picture_is_named_and_the_rest_go_on(capsys, here, photos, tmp_p
     assert json.loads(printed) == whole
     assert {row["image"]: row["detections"] for row in
             map(json.loads, lines.read_text().splitlines())} == whole
+    whole_ones = [path for path in photos.rglob("*.png")]
+    for path in whole_ones:
+        path.write_bytes(b"none")
+    code, printed, err = call(capsys, *detect(here, photos, "--labels", "yolo", "--out",
+                                              tmp_path / "none"))
+    assert code == 1 and "4 of 4 pictures" in err and "nothing found" in printed
     code, printed, err = call(capsys, *detect(here, photos, "--bad", "error"))
-    assert code == 2 and "a.jpg" in err and not printed
+    assert code == 2 and "a.b.png" in err and not printed
     assert call(capsys, *detect(here, photos / "a.jpg"))[0] == 2
 
 

@@ -1,7 +1,8 @@
 """The commands info, data, train, launch, evaluate, prune, detect, demo.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
-Wrong use ends with one sentence on the error stream and exit code 2.
+Wrong use ends with one sentence on the error stream and exit code 2; the code
+is 1 where something was left out, which that stream says, too.
 """
 
 from __future__ import annotations

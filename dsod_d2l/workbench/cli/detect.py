@@ -116,12 +116,14 @@ class _Work:
         """Say it, once all that was found is printed and written."""
         of = f" of {self.total}" if self.total else ""
         done = f"{self.done}{of} {self.kind} are done"
-        if isinstance(self.stop, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"stopped: {done}") from self.stop
+        said = "\n".join(self.left_out)
         if self.stop:
-            raise ValueError(f"{self.stop}; {done}") from self.stop
-        if self.left_out:
-            raise Incomplete("\n".join(self.left_out))
+            said += "\n" * bool(said)
+            if isinstance(self.stop, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"{said}stopped: {done}")
+            raise ValueError(f"{said}{self.stop}; {done}") from self.stop
+        if said:
+            raise Incomplete(said)
 
 
 def _pictures(options):
@@ -129,6 +131,8 @@ def _pictures(options):
     from ..found_files import check_labels, save_crops, save_labels
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
+    if not several:
+        pictures.read_size(base)         # wrong ones are said at once
     base = base if several else base.parent
     targets = _check_out(options, [base / name for name in names], base,
                          several)
@@ -157,9 +161,12 @@ def _pictures(options):
     table = tabulate(rows, ("image", "label", "score", "xmin", "ymin",
                             "xmax", "ymax")) if rows else (
         f"nothing found with a score of at least {options.score_threshold:g}")
-    late = [lambda: save_labels(options.out, options.labels, found,
-                                detector.classes)] * bool(options.labels)
-    return value if several else value[names[0]], table, *late, work.end
+
+    def label():
+        if options.labels and found:
+            return save_labels(options.out, options.labels, found,
+                               detector.classes)
+    return value if several else value[names[0]], table, label, work.end
 
 
 def _names(options):
