@@ -167,8 +167,14 @@ def test_one_bad_picture_is_named_and_the_rest_go_on(capsys, here, photos, tmp_p
     assert json.loads(printed) == whole
     assert {row["image"]: row["detections"] for row in
             map(json.loads, lines.read_text().splitlines())} == whole
+    whole_ones = [path for path in photos.rglob("*.png")]
+    for path in whole_ones:
+        path.write_bytes(b"none")
+    code, printed, err = call(capsys, *detect(here, photos, "--labels", "yolo", "--out",
+                                              tmp_path / "none"))
+    assert code == 1 and "4 of 4 pictures" in err and "nothing found" in printed
     code, printed, err = call(capsys, *detect(here, photos, "--bad", "error"))
-    assert code == 2 and "a.jpg" in err and not printed
+    assert code == 2 and "a.b.png" in err and not printed
     assert call(capsys, *detect(here, photos / "a.jpg"))[0] == 2
 
 
@@ -197,13 +203,13 @@ def test_a_name_that_cannot_be_printed_costs_nothing(here, photos):  # noqa: F81
 @pytest.mark.parametrize("error, code", [(KeyboardInterrupt, 130), (OSError, 2)])
 def test_what_is_done_stays_when_it_stops(capsys, here, photos, tmp_path,  # noqa: F811
                                           monkeypatch, error, code):
-    whole, real, seen = value(capsys, *detect(here, photos)), drawing.save_drawn, []
+    whole, real, seen = value(capsys, *detect(here, photos)), drawing.save_detections, []
 
-    def draw(path, found):
+    def draw(path, found, least):
         if len(seen) == 2:
             raise error("the disk is full")
-        seen.append(real(path, found))
-    monkeypatch.setattr(drawing, "save_drawn", draw)
+        seen.append(real(path, found, least))
+    monkeypatch.setattr(drawing, "save_detections", draw)
     got, printed, err = call(capsys, *detect(here, photos, "--out", tmp_path / "d", "--crops",
                                              tmp_path / "c"), "--json")
     assert got == code and "2 of 4 pictures are done" in err
@@ -233,17 +239,16 @@ def test_ctrl_c_leaves_what_is_done(here, tmp_path):  # noqa: F811
     assert f"{len(rows) - 1:04d}.png" in printed and f"{len(rows):04d}.png" not in printed
 
 
-def test_a_table_is_printed_before_a_report_fails(capsys, here, tmp_path,  # noqa: F811
-                                                  monkeypatch):
-    from dsod_d2l.workbench.reports import evaluation_report
+def test_a_table_is_printed_before_a_picture_fails(capsys, here, tmp_path,  # noqa: F811
+                                                   monkeypatch):
+    from dsod_d2l.workbench.checking import figure
 
     def fail(*_):
         raise OSError("the disk is full")
-    monkeypatch.setattr(evaluation_report, "write_report", fail)
-    options = ["evaluate", "--weights", here / "w.safetensors", "--data",
-               f"rec:{here}/squares.rec", "--out", tmp_path / "r"]
+    monkeypatch.setattr(figure, "save_report", fail)
+    options = ["data", "check", f"rec:{here}/squares.rec", "--out", tmp_path / "a.png"]
     code, printed, err = call(capsys, *options)
-    assert code == 2 and "AP50" in printed and "the disk is full" in err
+    assert code == 2 and "square" in printed and "the disk is full" in err
     code, printed, err = call(capsys, *options, "--json")
     assert code == 2 and json.loads(printed)["images"] == 8
 

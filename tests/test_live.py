@@ -241,7 +241,7 @@ def test_names_in_other_scripts_are_painted(tmp_path):
     painted = [paint_detections(found(name)) for name in names]
     saved = []
     for number, name in enumerate(names):
-        drawing.save_drawn(tmp_path / f"{number}.png", found(name))
+        drawing.save_detections(tmp_path / f"{number}.png", found(name))
         saved.append(cv2.imread(str(tmp_path / f"{number}.png")))
     for images in (painted, saved):
         for one in range(len(names)):
@@ -257,7 +257,7 @@ def test_names_in_other_scripts_are_painted(tmp_path):
 def test_letters_that_join_are_left_to_pillow(tmp_path):
     """Drawn from right to left: the other order looks different."""
     for number, name in enumerate(["\u0628\u062a\u0646", "\u0646\u062a\u0628"]):
-        drawing.save_drawn(tmp_path / f"{number}.png", found(name))
+        drawing.save_detections(tmp_path / f"{number}.png", found(name))
     here_now, other = (cv2.imread(str(tmp_path / f"{number}.png"))[..., ::-1]
                        for number in (0, 1))
     assert (here_now == paint_detections(found("\u0628\u062a\u0646"))).all()
@@ -266,21 +266,21 @@ def test_letters_that_join_are_left_to_pillow(tmp_path):
 
 @pytest.mark.parametrize("name", ["5$ or 6$", "$x", "a_{b", "$\\frac{$"])
 def test_a_dollar_is_a_dollar(tmp_path, name):
-    drawing.save_drawn(tmp_path / "a.png", found(name))
-    drawing.save_drawn(tmp_path / "b.png", found(name.replace("$", "S")))
+    drawing.save_detections(tmp_path / "a.png", found(name))
+    drawing.save_detections(tmp_path / "b.png", found(name.replace("$", "S")))
     one, other = (cv2.imread(str(tmp_path / f"{end}.png")) for end in "ab")
     assert (one != other).any() == ("$" in name)
 
 
 def test_no_warning_of_matplotlib_is_left(tmp_path, recwarn):
-    drawing.save_drawn(tmp_path / "a.png", found("\N{CJK UNIFIED IDEOGRAPH-732B}"))
+    drawing.save_detections(tmp_path / "a.png", found("\N{CJK UNIFIED IDEOGRAPH-732B}"))
     assert not [one for one in recwarn if "Glyph" in str(one.message)]
 
 
 @pytest.mark.parametrize("suffix", drawing.DRAWN_SUFFIXES)
 def test_a_drawing_is_of_the_format_of_its_name(tmp_path, suffix):
     from PIL import Image
-    drawing.save_drawn(tmp_path / f"new/a{suffix}", found("cat"))
+    drawing.save_detections(tmp_path / f"new/a{suffix}", found("cat"))
     with Image.open(tmp_path / f"new/a{suffix}") as image:
         assert image.size == (300, 200)
         assert suffix in [end for end, kind in Image.registered_extensions().items()

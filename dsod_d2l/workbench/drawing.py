@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from ..config.base import require
 from ..config.schedules import DRAWN
 from ..datasets.pictures import SUFFIXES
 from ..files import write_atomically
@@ -31,23 +32,6 @@ STAGE_KINDS = {
     PALETTE[4]: ("gate",), PALETTE[6]: ("reuse", "map")}
 SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
 OTHER, MAP_MARK, INK = "#BBBBBB", PALETTE[5], "#222222"
-
-
-def save_detections(path: str | Path, found: Any,
-                    least: float = DRAWN) -> None:
-    """Write a picture with its detections drawn, in its own resolution.
-
-    Args:
-        path: a .png or .jpg file.
-        found: ``Detections`` that know their picture.
-        least: score below which nothing is drawn.
-    """
-    height, width = found.size
-    dpi = max(height, width) / SAVED_WIDTH
-    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
-    draw_detections(figure.add_axes((0, 0, 1, 1)),
-                    found[found.scores >= least])
-    figure.savefig(path, dpi=dpi)
 
 
 def draw_network(ax, summary, config) -> None:
@@ -128,21 +112,37 @@ DRAWN_SUFFIXES = tuple(
     if Image.registered_extensions().get(one) in Image.SAVE)
 
 
-def save_drawn(path: str | Path, found: Any) -> None:
-    """Write a picture with its detections, in its own resolution, at once.
+def save_detections(path: str | Path, found: Any,
+                    least: float = DRAWN) -> None:
+    """Write a picture with its detections drawn, in its own resolution.
 
     Args:
         path: an image file; its ending, one of ``DRAWN_SUFFIXES``, says
-            which format; its folder is made.
+            which format; its folder is made, and it is there at once.
         found: ``Detections`` that know their picture.
+        least: score below which nothing is drawn.
+
+    Raises:
+        ValueError: the ending is none of these.
     """
-    page, data = io.BytesIO(), io.BytesIO()
+    suffix, page, data = Path(path).suffix.lower(), io.BytesIO(), io.BytesIO()
+    require(suffix in DRAWN_SUFFIXES, f"{path}: expected a name that ends in "
+            f"{', '.join(DRAWN_SUFFIXES)}, found {suffix or 'no ending'}")
+    found = found[found.scores >= least]
     if is_shaped(found.classes):
         Image.fromarray(paint_detections(found)).save(page, "PNG")
     else:
         with fonts_of(found.classes):
-            save_detections(page, found, least=0)
-    kind = Image.registered_extensions()[Path(path).suffix.lower()]
+            _draw(found).savefig(page, dpi="figure")
+    kind = Image.registered_extensions()[suffix]
     more = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
     Image.open(page).convert("RGB").save(data, kind, **more)
     write_atomically(path, data.getvalue())
+
+
+def _draw(found):
+    height, width = found.size
+    dpi = max(height, width) / SAVED_WIDTH
+    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
+    draw_detections(figure.add_axes((0, 0, 1, 1)), found)
+    return figure

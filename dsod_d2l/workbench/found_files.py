@@ -59,8 +59,12 @@ class FoundDataset(Dataset):
         return Path(self._found[index].picture).read_bytes()
 
 
-def check_labels(folder: str | Path) -> None:
-    """Raise a ValueError unless a folder can take a new data set."""
+def check_labels(folder: str | Path, classes: Sequence[str]) -> None:
+    """Raise a ValueError unless a folder can take a new data set of them."""
+    for name in classes:
+        require(name.isprintable() and name == name.strip(), "--labels cannot "
+                f"write the class name {name!r}: expected printable text "
+                "without space around it")
     require(not Path(folder).is_dir() or not any(Path(folder).iterdir()),
             f"--labels writes a new data set, but {folder} holds something: "
             "expected as --out a folder that is empty or not there")

@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = (*VIDEO_CODECS, *(f".{name}" for name in (
     "3g2 3gp asf divx dv f4v flv h264 hevc m2ts m2v mjpeg mjpg mpeg mpg mts "
     "mxf ogv ts vob wmv y4m").split()))
 # Files that state how many frames they have; others only how long they are.
-COUNTED = (".avi", ".mp4", ".m4v", ".mov", ".3gp", ".3g2")
+COUNTING = (".avi", ".mp4", ".m4v", ".mov", ".3gp", ".3g2")
 ANY_FPS = 25.0            # of a source that does not tell its own
 LONGEST = 1e6             # seconds between two frames that are believed
 
@@ -164,7 +164,7 @@ class VideoReader(_Video):
         A few may always be: what was cut away at the beginning is stated,
         too, and where only the length is known, the number is rounded.
         """
-        exact = Path(self.name).suffix.lower() in COUNTED
+        exact = Path(self.name).suffix.lower() in COUNTING
         # Where the rate varies, the length in frames is made up from it.
         lost = self.stated - max(self.count, round(self.time * self.fps) + 1)
         return lost if lost > max(2, self.stated * (.02 if exact else .1)

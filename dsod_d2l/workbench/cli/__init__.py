@@ -1,7 +1,8 @@
 """The commands info, data, train, launch, evaluate, prune, detect, demo.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
-Wrong use ends with one sentence on the error stream and exit code 2.
+Wrong use ends with one sentence on the error stream and exit code 2; the code
+is 1 where something was left out, which that stream says, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NoReturn
 
 from ...datasets.sample import Faulty
 from . import data, demo, detect, evaluate, info, launch, prune, train
-from .options import Incomplete, add_commands, check_numbers
+from .options import Incomplete, add_commands, check_device, check_numbers
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -88,6 +89,7 @@ def _carry_out(chosen):
     what they fail at costs nothing that was computed. They may return a line
     to print, and add to the value, which comes last.
     """
+    check_device(chosen)
     value, table, *late = COMMANDS[chosen.command][0](chosen)
     if not chosen.json:
         _say(table)

@@ -116,27 +116,30 @@ class _Work:
         """Say it, once all that was found is printed and written."""
         of = f" of {self.total}" if self.total else ""
         done = f"{self.done}{of} {self.kind} are done"
-        if isinstance(self.stop, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"stopped: {done}") from self.stop
+        said = "\n".join(self.left_out)
         if self.stop:
-            raise ValueError(f"{self.stop}; {done}") from self.stop
-        if self.left_out:
-            raise Incomplete("\n".join(self.left_out))
+            said += "\n" * bool(said)
+            if isinstance(self.stop, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"{said}stopped: {done}")
+            raise ValueError(f"{said}{self.stop}; {done}") from self.stop
+        if said:
+            raise Incomplete(said)
 
 
 def _pictures(options):
     """Go through pictures; return what is found in each."""
-    from ..formats.conversion import check_class_names
-    from ..found_files import save_crops, save_labels
+    from ..found_files import check_labels, save_crops, save_labels
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
+    if not several:
+        pictures.read_size(base)         # wrong ones are said at once
     base = base if several else base.parent
     targets = _check_out(options, [base / name for name in names], base,
                          several)
     detector, work, found = make_detector(options), _Work(
         "pictures", len(names)), {}
     if options.labels:
-        check_class_names(detector.classes)
+        check_labels(options.out, detector.classes)
     draw, bad = _drawing(detector, targets), []
     with open_list(options.out if not options.labels else None) as add:
         with work.going():
@@ -158,9 +161,12 @@ def _pictures(options):
     table = tabulate(rows, ("image", "label", "score", "xmin", "ymin",
                             "xmax", "ymax")) if rows else (
         f"nothing found with a score of at least {options.score_threshold:g}")
-    late = [lambda: save_labels(options.out, options.labels, found,
-                                detector.classes)] * bool(options.labels)
-    return value if several else value[names[0]], table, *late, work.end
+
+    def label():
+        if options.labels and found:
+            return save_labels(options.out, options.labels, found,
+                               detector.classes)
+    return value if several else value[names[0]], table, label, work.end
 
 
 def _names(options):
@@ -196,7 +202,7 @@ def _check_out(options, sources, base, several):
     suffix, folder = Path(out).suffix.lower(), outputs.is_folder(out)
     if options.labels:
         outputs.check_folder(out)
-        check_labels(out)
+        check_labels(out, ())
         return {}
     if not folder and suffix in LISTS:
         outputs.check_target(out, sources)
@@ -232,7 +238,7 @@ def _drawing(detector, targets):
 
     def draw(source, found):
         if source in targets:
-            drawing.save_drawn(targets[source], found)
+            drawing.save_detections(targets[source], found, least=0)
     return draw
 
 

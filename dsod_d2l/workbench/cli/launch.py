@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from ... import runtime
 from ...config.base import require
-from .options import add_fields, check_numbers, chosen_device, given_fields
+from .options import add_fields, check_device, check_numbers, given_fields
 
 GRACE = 3                 # seconds for the others to end by themselves
 END = 15                  # seconds for the last words, then they are killed
@@ -48,10 +48,9 @@ def run(options: argparse.Namespace) -> tuple[None, None]:
         require(count >= 1, f"--{name} must be at least 1, found {count}")
     require(words[:1] == ["train"], "what is launched must be train and its "
             f"options, behind two hyphens, found {shlex.join(words)!r}")
-    wanted = options.parse(words)         # wrong use is said once
+    wanted = options.parse(words)            # wrong use is said once
     check_numbers(wanted)
-    if wanted.device == "gpu":
-        chosen_device(wanted)
+    check_device(wanted)
     command = [sys.executable, "-m", "dsod_d2l", *words]
     with _hearing() as heard, contextlib.closing(
             Crew(command, options.workers, options.servers)) as crew:

@@ -228,25 +228,22 @@ class Incomplete(Exception):
     """Something was left out, which the exit code says, 1."""
 
 
-def chosen_device(options: Namespace) -> tuple[Any, str]:
-    """Return the context that --device asks for, and a sentence.
-
-    Raises:
-        ValueError: a GPU is asked for, and there is none.
-    """
-    context, reason = machine.device(options.device)
-    if options.device == "gpu" and context.device_type != "gpu":
+def check_device(options: Namespace) -> None:
+    """Raise a ValueError if --device asks for a GPU, and there is none."""
+    if getattr(options, "device", None) != "gpu":
+        return
+    context, reason = machine.device("gpu")
+    if context.device_type != "gpu":
         raise ValueError("--device gpu: there is none to be used, "
                          f"{reason.partition('because ')[2]} Without "
                          "--device, the CPU computes")
-    return context, reason
 
 
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
     from ..tiles import TiledDetector, check_tiles
     check_tiles(options.tiles, options.overlap)
-    context, _ = chosen_device(options)
+    context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = SuppressingDetector.from_weights(
         options.weights, ctx=context, detect_config=settings,

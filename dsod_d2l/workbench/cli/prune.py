@@ -13,11 +13,11 @@ import numpy as np
 from ...config import TrainConfig
 from ...config.base import require
 from ...files import write_atomically
-from .. import outputs
+from .. import machine, outputs
 from ..formats.choices import matched
 from ..recipes import steps_of
-from .options import (DataOptions, WeightsOptions, add_fields, chosen_device,
-                      figures, given_fields, open_data)
+from .options import (DataOptions, WeightsOptions, add_fields, figures,
+                      given_fields, open_data)
 
 # Of TrainConfig, for the training after pruning.
 SETTINGS = {"batch_size": 16, "learning_rate": 1e-3, "optimiser": "adam",
@@ -94,7 +94,7 @@ def run(options: Namespace) -> tuple[Any, ...]:
     outputs.check_folder(options.out)
     for name in ("model.safetensors", "sensitivity.png"):
         outputs.check_target(Path(options.out, name), [options.weights])
-    context, _ = chosen_device(options)
+    context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
     dataset, judged = _data(options, settings, metadata["classes"])

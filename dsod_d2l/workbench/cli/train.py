@@ -10,14 +10,12 @@ from typing import Any
 from ...config import TrainConfig
 from ...config.base import require
 from ...datasets.sample import share_cache
-from .. import machine
+from .. import machine, outputs
 from ..formats.choices import matched
-from ..outputs import check_folder
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from ..runs.tuning import Tuning
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
-                      chosen_device, given_fields, input_size, open_data,
-                      pairs)
+                      given_fields, input_size, open_data, pairs)
 
 # Where no recipe is named.
 PLAIN = Recipe(name="", model="dsod_tiny", train=TrainConfig(), note="")
@@ -74,6 +72,8 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> tuple[Any, str | None]:
     """Train a network from scratch."""
     from ..runs import distributed
+    if options.out:
+        outputs.check_folder(options.out)
     if not distributed.is_worker() or options.dry_run:
         return _train(options)
     with distributed.joined(options.silence) as team:
@@ -86,9 +86,6 @@ def _train(options, team=None):
     from ..runs.long_run import run_training, telling
     require(options.out or options.dry_run, "--out must name the folder for "
             "weights, checkpoints and history")
-    if options.out:
-        check_folder(options.out)
-    context, reason = _device(options)
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
     weighing.require_objects(dataset, options.data)
@@ -102,6 +99,7 @@ def _train(options, team=None):
         net, fit = _build(options, recipe, dataset, settings)
         if options.dry_run:
             return _plan(net, dataset, settings, recipe, tuning, fit)
+        context, reason = _device(options)
         net, transfer = _start(options, net, dataset.classes, context)
     first = not (team and team.rank)
     if not options.json and first:
@@ -162,7 +160,7 @@ def _callbacks(options, first):
 def _device(options):
     """Return one context or a list of them, and a sentence that says why."""
     if not options.devices:
-        return chosen_device(options)
+        return machine.device(options.device)
     require(not options.device, "--device and --devices exclude each other")
     return machine.named_devices(options.devices.split(","))
 

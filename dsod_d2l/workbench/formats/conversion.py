@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -54,21 +54,16 @@ def convert(dataset: Any, target: str, bad: str = "error",
     """
     check_policy(bad)
     dataset = complete(dataset)
-    check_class_names(dataset.classes)
+    for name in dataset.classes:
+        if name != name.strip() or not name.isprintable():
+            raise ValueError(f"the class name {name!r} cannot be written: "
+                             "expected printable text without space around "
+                             "it.")
     writer = _writer(target, dataset.classes)
     run = _Run(dataset, writer, bad, progress)
     path = writer.write(run.items())
     return Converted(str(path), len(run.stems), run.objects, run.skipped,
                      run.renamed)
-
-
-def check_class_names(classes: Iterable[str]) -> None:
-    """Raise a ValueError if a format cannot hold the name of a class."""
-    for name in classes:
-        if name != name.strip() or not name.isprintable():
-            raise ValueError(f"the class name {name!r} cannot be written: "
-                             "expected printable text without space around "
-                             "it.")
 
 
 def _writer(target, classes):
