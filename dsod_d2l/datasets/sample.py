@@ -259,8 +259,7 @@ class FileDataset(Dataset):
                 turned = sum(pool.map(self._is_turned, entries))
             if turned:
                 self.remarks["images have an EXIF tag that turns them, taken "
-                             f"as {exif}; exif=turned or stored says how"
-                             ] = turned
+                             f"as {exif}: exif=turned or exif=stored"] = turned
         self.faults = [*faults, *lost, *(fault for entry in entries
                                          for fault in entry.faults)]
         if bad == "error" and self.faults:

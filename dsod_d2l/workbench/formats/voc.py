@@ -397,10 +397,10 @@ class _Maker:
         folder, sign, last = name.rpartition("/")
         said = stated.replace("\\", "/").rpartition("/")[2]
         find, beside = self.finder.find, f"{folder}{sign}{said}"
-        if beside in self.finder.files and _stem(said) == _stem(last):
+        alike = not said or _stem(said) == _stem(last)
+        if alike and beside in self.finder.files:
             return beside
-        return find(name, stem=True) or sign and find(
-            last, stem=True) or stated and find(stated) or None
+        return find(name, stem=True) or (None if alike else find(beside))
 
     def _compare(self, name, image, stated):
         """Count an image that is not called as its XML file, or says it."""
