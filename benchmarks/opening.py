@@ -13,7 +13,6 @@ import contextlib
 import io
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def ours(job):
     data = addresses.open_dataset(f"coco:{job['path']}")
     seconds, used = time.perf_counter() - begin, memory() - before
     boxes = []
-    for row in range(LOOKED_AT):
+    for row in range(min(LOOKED_AT, len(data))):
         entry = data.entry(row)
         height, width = entry.size
         boxes.append(entry.boxes * [width, height, width, height])
@@ -101,8 +100,8 @@ def pycocotools(job):
 
 def answer(seconds, used, boxes, images):
     """Return what one opening took, and the edges of its first boxes."""
-    return {"opening": seconds, "MiB": max(used, .1), "images": images,
-            "edges": np.concatenate(boxes).ravel().tolist()}
+    return {"seconds": seconds, "MiB": max(used, .1), "images": images,
+            "edges": np.concatenate(boxes).T.tolist()}
 
 
 def measure(options):
@@ -116,25 +115,23 @@ def measure(options):
         name, {"path": path}, threads=1) for name in ("ours", "pycocotools")},
         options.rounds)
     first = {name: rows[0] for name, rows in answers.items()}
-    differences = {"edges of boxes": common.agree(
-        "edges", first["ours"]["edges"], first["pycocotools"]["edges"], 1e-9),
-        "images": common.agree("images", [first["ours"]["images"]],
-                               [first["pycocotools"]["images"]], 0)}
-    figures = {name: {
-        "seconds": common.spread([row["opening"] for row in rows]),
-        "MiB": common.spread([row["MiB"] for row in rows]),
-        "of_pycocotools": {part: common.ratio(
-            [row[part] for row in rows],
-            [row[part] for row in answers["pycocotools"]])
-            for part in ("opening", "MiB")}}
-        for name, rows in answers.items()}
-    rows = [(name, row["seconds"], row["of_pycocotools"]["opening"],
-             row["MiB"], row["of_pycocotools"]["MiB"])
-            for name, row in figures.items()]
-    return ({"config": {**job, **made}, "seed": SEED, "aim": AIM,
-             "figures": figures, "differences": differences},
-            common.table(rows, ("", "seconds", "of pycocotools'", "MiB",
-                                "of pycocotools'")))
+    differences = {name: common.agree(name, *edges, 1e-9) for name, *edges
+                   in zip(("xmin", "ymin", "xmax", "ymax"),
+                          *(one["edges"] for one in first.values()))}
+    differences["images"] = common.agree(
+        "images", *([one["images"]] for one in first.values()), 0)
+    figures = {part: {
+        **{name: common.spread([row[part] for row in rows])
+           for name, rows in answers.items()},
+        "of_pycocotools": common.ratio(*([row[part] for row in rows]
+                                         for rows in answers.values()))}
+        for part in ("seconds", "MiB")}
+    config = {**job, **made}
+    rows = [(name, *row.values()) for name, row in figures.items()]
+    rows += [(name, value, "", "") for name, value in config.items()]
+    return ({"config": config, "seed": SEED, "aim": AIM, "figures": figures,
+             "differences": differences},
+            common.table(rows, ("", "ours", "pycocotools", "ratio")))
 
 
 CHILDREN = {"make_up": make_up, "ours": ours, "pycocotools": pycocotools}

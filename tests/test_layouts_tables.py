@@ -144,7 +144,7 @@ def test_a_root_of_the_same_name_is_one_class(tmp_path):
         one["category_id"] = 2
     write(tmp_path / "a.json", value)
     found = addresses.open_dataset(f"coco:{tmp_path}")
-    assert found.classes == ("hole",)
+    assert found.classes == ("hole",) and found.category_ids == (2,)
     same(found, by_pycocotools(tmp_path / "a.json"))
 
 
@@ -670,6 +670,57 @@ def test_made_up_coco_files(tmp_path_factory, data, stems, rows):
         assert found.entry(row).flags[:, 2].tolist() == list(map(bool, flags))
     assert sum(count for text, count in found.remarks.items()
                if "outline" in text) == outlines
+
+
+@pytest.mark.parametrize("told, flag", [
+    ("1", True), ("0.4", True), ("yes", True), ("-1", False), ("", False),
+    ("Unspecified", False), ("perhaps", False)])
+def test_flags_of_a_table_refuse_nothing(tmp_path, told, flag):
+    pictures(tmp_path)
+    lines(tmp_path / "t.csv", ",".join(TF) + ",truncated",
+          f"a.jpg,10,5,30,25,cat,{told}")
+    found = addresses.open_dataset(f"csv:{tmp_path}")
+    assert found.entry(0).flags.tolist() == [[False, flag, False, False]]
+    assert any(told in one for one in found.remarks) == (told == "perhaps")
+
+
+def test_bad_objects_cost_themselves(tmp_path):
+    value = table(pictures(tmp_path))
+    value["annotations"][0]["bbox"] = [10, 5, 0, 20]
+    value["annotations"][2]["category_id"] = 9
+    write(tmp_path / "a.json", value)
+    lines(tmp_path / "t.csv", ",".join(TF), "a.jpg,10,5,10,25,cat",
+          "a.jpg,0,0,60,40,dog", "c.jpg,1,x,3,4,cat")
+    for address, images in ((f"coco:{tmp_path}/a.json", 3),
+                            (f"csv:{tmp_path}/t.csv", 2)):
+        found = addresses.open_dataset(f"{address}?bad=object")
+        assert len(found) == images and len(found.faults) == 2
+        assert read(found)["a.jpg"] == [("dog", [0, 0, 60, 40])]
+        assert found.remarks["bad objects left out of their images"] == 2
+
+
+def test_what_was_done_is_said(tmp_path, capsys):
+    """`data check` counts it, and names what is left."""
+    from dsod_d2l.workbench.cli import main
+    for split in ("train", "valid"):
+        value = table(pictures(tmp_path / split), "x\\", ("all", "cat", "dog"))
+        for one in value["categories"]:
+            one["supercategory"] = "all"
+        for one in value["annotations"]:
+            one.update(category_id=2, id=1, iscrowd="perhaps")
+        write(tmp_path / split / "_annotations.coco.json", value)
+    assert main(["data", "check", f"coco:{tmp_path}", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["remarks"]
+    for words, count in (("id of another one", 2), ("read as /", 3),
+                         ("above all others", 1), ("flags crowd", 3),
+                         ("train/_annotations.coco.json; another split", 1)):
+        assert sum(many for one, many in told.items() if words in one
+                   ) == count, (words, told)
+    path = lines(tmp_path / "valid/t.csv", ",".join(TF), "a.jpg,1,2,3,4,cat")
+    assert main(["data", "check", f"csv:{path}"]) == 0
+    assert "1 table whose least coordinate is 1" in capsys.readouterr().out
+    assert main(["data", "check", f"csv:{path}?origin=1"]) == 0
+    assert "least coordinate" not in capsys.readouterr().out
 
 
 def test_a_hostile_mask_is_no_box():

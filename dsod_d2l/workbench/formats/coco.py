@@ -28,7 +28,7 @@ from .image_folder import SLACK, EntryMaker, ImageFolder, fault_at
 from .locating import annotation_file, folders_in, picture_folder, split_in
 from .text_files import number, read_text, whole_size
 
-KEYS = (*FLAGS[:3], "iscrowd")        # of the flags, in their order
+FLAG_KEYS = (*FLAGS[:3], "iscrowd")
 APART = ("annotations", "annotation", "labels", "json")  # without pictures
 IDS = {int, str, float}               # the types of an id; 3.0 and "3" are 3
 
@@ -80,7 +80,10 @@ class Coco(ImageFolder):
         if not classes:
             _leave_root_out(names, table["categories"], notes, remarks)
         self.classes = tuple(classes or dict.fromkeys(names.values()))
-        ids = {name: key for key, name in reversed(names.items())}
+        ids = {name: key for key, name in names.items()}
+        if len(ids) < len(names):
+            remarks["categories with the name of another one, taken for the "
+                    "same class"] += len(names) - len(ids)
         self.category_ids = tuple(map(ids.get, self.classes))
         pictures, finder, faults = _pictures(table["images"], path, images,
                                              remarks)
@@ -177,15 +180,16 @@ def _leave_root_out(names, rows, notes, remarks):
 
 
 def _spelt(key):
-    """Return an id as text, the same for 3, 3.0 and "3"."""
-    return f"{key:.17g}" if type(key) is float else str(key)
+    """Return an id as text, the same for 3, 3.0 and "3"; None for others."""
+    if type(key) is float:
+        return f"{key:.17g}"
+    return str(key) if type(key) in IDS else None
 
 
 def _numbers(keys, known):
     """Return the number of each id, -1 where there is none, (M,) int64."""
-    if not set(map(type, keys)) <= IDS:
-        keys = [key if type(key) in IDS else None for key in keys]
-    found = list(map(known.get, keys))
+    usual = set(map(type, keys)) <= IDS
+    found = list(map(known.get, keys)) if usual else [None]
     if None in found:
         spelt = {_spelt(key): value for key, value in known.items()}
         found = [spelt.get(_spelt(key), -1) for key in keys]
@@ -257,7 +261,8 @@ class _Reading:
     def __init__(self, path, finder, pictures, notes, names, index, remarks,
                  making):
         self.path, self.finder, self.pictures = path, finder, pictures
-        self.notes, self.names, self.index = notes, names, index
+        self.notes, self.index = notes, index
+        self.names = {_spelt(key): name for key, name in names.items()}
         self.making = {**making, "remarks": remarks}
         self.maker = EntryMaker("", "", index, **self.making)
         numbers = {one.key: row for row, one in enumerate(pictures)}
@@ -265,7 +270,7 @@ class _Reading:
         self.image = _numbers(self._column("image_id"), numbers)
         self.label = _numbers(self._column("category_id"), labels)
         self.sides = _sides(self._column("bbox"))
-        self.flags = self._flags([self._column(key) for key in KEYS])
+        self.flags = self._flags([self._column(key) for key in FLAG_KEYS])
         self.areas = self._areas(self._column("area"))
 
     def _column(self, key):
@@ -353,10 +358,8 @@ class _Reading:
     def _add(self, maker, row, note):
         """Add one annotation to its image."""
         where = f"annotation {row} (id {note.get('id')!r:.40})"
-        category, name = note.get("category_id"), None
-        place = _numbers([category], {key: place for place, key
-                                      in enumerate(self.names)})[0]
-        box = note.get("bbox")
+        category, box = note.get("category_id"), note.get("bbox")
+        name = self.names.get(_spelt(category))
         if _is_box(box) and (any(box) or not note.get("segmentation")):
             x, y, width, height = map(number, box)
             edges = x, y, x + width, y + height
@@ -368,12 +371,12 @@ class _Reading:
         if edges is None:
             maker.blame("expected a bbox of four numbers, or a segmentation, "
                         f"found {str(box)[:60]}", "file", where)
-        elif place < 0:
+        elif name is None:
             maker.blame(f"no category has the id {category!r:.60}",
                         "unknown class", where)
         else:
-            maker.add(list(self.names.values())[place], edges,
-                      self.flags[row], where, area=self.areas[row])
+            maker.add(name, edges, self.flags[row], where,
+                      area=self.areas[row])
 
 
 def _sides(boxes):

@@ -21,8 +21,9 @@ from .text_files import is_hidden
 SPELLINGS = {"training": "train", "valid": "val", "validation": "val",
              "dev": "val", "testing": "test"}
 # Files of these formats that list no boxes.
-_OTHERS = re.compile(r"(captions|person_keypoints|panoptic|stuff)_|"
-                     r"class-descriptions|(classes|labels|flags|notes)\.", re.I)
+_OTHERS = re.compile(
+    r"(captions|person_keypoints|panoptic|stuff)_|class-descriptions|"
+    r"(classes|labels|flags|notes)\.", re.I)
 
 
 def same_split(name: str) -> str:
