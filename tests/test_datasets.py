@@ -325,19 +325,17 @@ def test_a_hundredth_of_a_pixel_is_rounding(tmp_path):
     over = 1 + .009 / 60                    # the picture is 60 x 40
     write_payloads(path, [box_payload([0, .5, .5, over, 1 + .009 / 40]),
                           box_payload([0, -.009 / 60, 0, .5, .5])])
-    found = datasets.RecordDataset(path)
+    found = addresses.open_dataset(f"rec:{path}")
     assert found[0].boxes.tolist() == [[.5, .5, 1, 1]]
     assert found[1].boxes.tolist() == [[0, 0, .5, .5]] and found.clipped == 0
     write_payloads(path, [box_payload([0, .5, .5, 1 + .02 / 60, 1])])
     with pytest.raises(ValueError, match="record 0, box 0: it leaves"):
-        datasets.RecordDataset(path)
-    found = datasets.RecordDataset(path, outside="clip")
-    assert found[0].boxes.tolist() == [[.5, .5, 1, 1]] and found.clipped == 1
+        addresses.open_dataset(f"rec:{path}")
     found = addresses.open_dataset(f"rec:{path}?outside=clip")
-    assert found.clipped == 1
+    assert found[0].boxes.tolist() == [[.5, .5, 1, 1]] and found.clipped == 1
     write_payloads(path, [box_payload([0, 2, 2, 3, 3])])
     with pytest.raises(ValueError, match="record 0, box 0: "):
-        datasets.RecordDataset(path, outside="clip")
+        addresses.open_dataset(f"rec:{path}?outside=clip")
     with pytest.raises(ValueError, match="outside must be one of error, clip"):
         addresses.open_dataset(f"rec:{path}?outside=ignore")
 
@@ -444,14 +442,14 @@ def test_a_wild_label_does_not_make_a_million_names(tmp_path):
 @pytest.fixture
 def opened(monkeypatch):
     """Replace the sources by ones that note their arguments."""
-    from dsod_d2l.datasets import records
+    from dsod_d2l.workbench.formats import record_files
     from dsod_d2l.workbench import downloads
     from dsod_d2l.workbench.standin import rendered
     calls = []
 
     def noting(name):
         return lambda *args, **options: calls.append((name, args, options))
-    monkeypatch.setattr(records, "RecordDataset", noting("rec"))
+    monkeypatch.setattr(record_files, "FittedRecords", noting("rec"))
     monkeypatch.setattr(downloads, "Pikachu", noting("pikachu"))
     monkeypatch.setattr(rendered, "StandIn", noting("standin"))
     return calls

@@ -273,6 +273,20 @@ def test_a_set_is_never_written_over_its_source(tmp_path, kind):
                       if path.is_file()}
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_stop_on_the_way_leaves_no_half_set(tmp_path, kind):
+    class Stops(Small):
+        def encoded(self, index):
+            if index == 2:
+                raise ValueError("image 2 cannot be read.")
+            return super().encoded(index)
+    target = FORMATS[kind][0].format(tmp_path)
+    with pytest.raises(ValueError, match="image 2 cannot"):
+        convert(Stops(), target)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert convert(Small(), target).images == 4          # nothing is there
+
+
 def test_a_list_of_im2rec_is_not_replaced(tmp_path):
     (tmp_path / "a.lst").write_text("0\t2\t5\t0\t.1\t.1\t.9\t.9\tx.jpg\n")
     with pytest.raises(FileExistsError, match="a.lst is there already"):

@@ -13,8 +13,8 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import (FLAGS, SLACK, Entry, FileDataset, ObjectFault,
-                     broken_entry, check_policy)
+from .sample import (FLAGS, Entry, FileDataset, ObjectFault, broken_entry,
+                     check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -189,8 +189,6 @@ class RecordDataset(FileDataset):
         classes: names of the classes, in the order of their numbers. Default:
             the JSON list in ``labels.json`` beside the file, else "class 0",
             "class 1", ... up to the highest number in the file.
-        outside: "error" takes a box that leaves its image for a fault, "clip"
-            cuts it to the image and counts it.
         bad, cache, exif: as in ``FileDataset``.
 
     Attributes:
@@ -209,10 +207,9 @@ class RecordDataset(FileDataset):
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
                  bad: str = "error", cache: bool = False,
-                 outside: str = "error", exif: str = "turned"):
+                 exif: str = "turned"):
         check_policy(bad)
         self.reader, self._names = RecordReader(path), None
-        self._outside = outside
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
@@ -244,25 +241,10 @@ class RecordDataset(FileDataset):
         source = f"{self.reader.name}, record {position}"
         try:
             head, _ = unpack(self.reader[position], source)
-            return self._fitted(Entry(str(position), *objects(
-                head.label, source), None, source))
+            return Entry(str(position), *objects(head.label, source), None,
+                         source)
         except ValueError as error:
             return broken_entry(str(position), source, str(error), "record")
-
-    def _fitted(self, entry):
-        """Return an Entry whose boxes end at the edges of the image.
-
-        A hundredth of a pixel is rounding; ``outside`` may allow for more.
-        """
-        boxes = entry.boxes
-        over = np.maximum(-boxes, boxes - 1)
-        if not over.max(initial=0) > 1e-6:
-            return entry
-        height, width = pictures.encoded_size(self._bytes(entry), entry.source)
-        over = (over * ([width, height] * 2) > SLACK).any(axis=1)
-        if over.any() and self._outside != "clip":
-            return entry
-        return entry._replace(boxes=boxes.clip(0, 1), clipped=int(over.sum()))
 
     def _name(self, index):
         """Return a file name for one image: that in the .lst, or a number."""

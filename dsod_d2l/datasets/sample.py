@@ -17,7 +17,6 @@ from ..runtime import usable_cores
 from . import pictures
 
 FLAGS = ("difficult", "truncated", "occluded", "crowd")
-SLACK = 0.011        # pixels outside that are rounding: COCO has 2 digits
 
 
 class Sample(NamedTuple):

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
-from . import choices, coco, csv_table, voc, yolo
+from . import choices, coco, csv_table, record_files, voc, yolo
 from .image_folder import OUTSIDE
 
 SPLITS = ("train", "val")
@@ -183,8 +183,7 @@ def _open(kind, rest, split, options, text):
             return Pikachu(folder, last, **options)
         return Pikachu(rest, split or SPLITS[0], **options)
     if kind == "rec" and rest:
-        from ...datasets.records import RecordDataset
-        return RecordDataset(rest, **options)
+        return record_files.FittedRecords(rest, **options)
     if kind in _FILES and rest:
         return _FILES[kind](rest, split, options)
     raise ValueError(f"data must have one of the forms {address_forms()}; "

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...datasets import pictures
-from ...datasets.sample import (FLAGS, SLACK, Entry, Fault, FileDataset,
-                                ObjectFault)
+from ...datasets.sample import FLAGS, Entry, Fault, FileDataset, ObjectFault
 from ...files import one_line
 from .text_files import as_flag, note, number, unknown_class, whole_size
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 OUTSIDE = ("error", "clip")
+SLACK = 0.011         # pixels outside that are rounding: COCO has 2 digits
 _NO_SIZE = {"", "0", "-1", "None"}
 
 

@@ -87,7 +87,7 @@ class Writer:
     def __init__(self, folder: str | Path, classes: Iterable,
                  part: str | None = None):
         self.folder, self.classes = Path(folder), tuple(classes)
-        self.part, self.rows = part or self.PART, []
+        self.part, self.rows, self.written = part or self.PART, [], []
         self.pictures = self.folder / self.PICTURES.format(self.part)
         said = read_names(self.folder)
         if said and tuple(said) != self.classes:
@@ -107,10 +107,20 @@ class Writer:
 
     def write(self, items: Iterable[tuple]) -> Path:
         """Write all (name, Entry, size, bytes); return the main file."""
-        for name, entry, size, data in items:
-            write_new(self.pictures / name, data)
-            self.add(name, entry, size)
+        try:
+            for name, entry, size, data in items:
+                self.put(self.pictures / name, data)
+                self.add(name, entry, size)
+        except BaseException:        # half a set would look like a whole one
+            for path in self.written:
+                path.unlink(missing_ok=True)
+            raise
         return self.close()
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Write a file that is not there yet, and note it."""
+        write_new(path, data)
+        self.written.append(path)
 
     def close(self) -> Path:
         """Write the class names and the main file; return its path."""
@@ -145,8 +155,8 @@ class VocWriter(Writer):
         head = (f"<annotation>\n  <filename>{escape(PurePosixPath(name).name)}"
                 f"</filename>\n  <size><width>{size[1]}</width><height>"
                 f"{size[0]}</height><depth>3</depth></size>\n")
-        write_new(self.folder / "Annotations" / f"{stem}.xml",
-                  (head + "".join(rows) + "</annotation>\n").encode())
+        self.put(self.folder / "Annotations" / f"{stem}.xml",
+                 (head + "".join(rows) + "</annotation>\n").encode())
         self.rows.append(stem)
 
     def _object(self, row, box, entry):
@@ -236,7 +246,7 @@ class YoloWriter(Writer):
                 decimal(side, FRACTION_DIGITS) for side in sides)]))
             if flags.any():
                 self.rows.append((path, row, *flags.astype(int)))
-        write_new(self.folder / path, _lines(lines).encode())
+        self.put(self.folder / path, _lines(lines).encode())
 
     def close(self) -> Path:
         """Write the class names, and add the flags; return the folder."""
