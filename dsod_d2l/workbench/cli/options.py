@@ -243,6 +243,9 @@ def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
     from ..tiles import TiledDetector, check_tiles
     check_tiles(options.tiles, options.overlap)
+    if options.tiles and options.nms_kind != "per-class":
+        raise ValueError("--tiles makes one of the boxes of a class that "
+                         "meet: leave out --nms-kind")
     context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = SuppressingDetector.from_weights(
