@@ -89,6 +89,8 @@ def _train(options, team=None):
     validation = options.validation and open_data(options, options.validation)
     settings = _settings(options, recipe, len(dataset))
     tuning = Tuning(**given_fields(options, Tuning))
+    tuning.check_held(settings, options.validation or settings.held_back)
+    weighing.weights_by_class(tuning.class_weights, dataset)
     with telling():
         net, fit = _build(options, recipe, dataset, settings)
         if options.dry_run:
