@@ -652,6 +652,16 @@ def test_the_command_freezes_and_says_what(tmp_path, capsys):
     assert not any(stays[name] for name in old if name.startswith("to_first."))
 
 
+@pytest.mark.parametrize("words, said", [
+    (["--class-weights", "clas 0=2"], "--class-weights clas 0=2: expected CLASS=WEIGHT or balanced, the class "
+     "being one of class 0"), (["--patience", "3"], "--evaluate-every 1 for every epoch"),
+    (["--freeze", "steam"], "--freeze steam fits no array of dsod_tiny; near it are stem"),
+    (["--watch", "loss", "--held-back", "0"], "need images to choose the best model on")])
+def test_a_dry_run_knows_what_cannot_be(tmp_path, capsys, words, said):
+    assert main(["train", "--data", str_of(tmp_path), "--dry-run", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def models_drawn():
     net = models.build("dsod_tiny", 1)
     models.initialise(net)

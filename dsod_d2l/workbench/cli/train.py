@@ -95,6 +95,8 @@ def _train(options, team=None):
         "the set to train on")
     settings = _settings(options, recipe, len(dataset))
     tuning = Tuning(**given_fields(options, Tuning))
+    tuning.check_held(settings, options.validation or settings.held_back)
+    weighing.weights_by_class(tuning.class_weights, dataset)
     with telling():
         net, fit = _build(options, recipe, dataset, settings)
         if options.dry_run:

@@ -8,7 +8,6 @@ what to say of a failure. All of it hangs on the hooks of ``training.Run``.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -88,8 +87,7 @@ def telling(folder: Path | None = None) -> Iterator[None]:
     except (MemoryError, mx.MXNetError, OSError) as error:
         text = str(error).strip() or type(error).__name__
         short = one_line(text.splitlines()[-1].strip(), 300)
-        if (isinstance(error, MemoryError) or NO_MEMORY.search(text)
-                or getattr(error, "errno", 0) == errno.ENOMEM):
+        if isinstance(error, MemoryError) or NO_MEMORY.search(text):
             short = (f"memory has run out ({short}): a smaller batch_size, "
                      "made up for by accumulate, a smaller input or fewer "
                      "workers need less, in a run of their own")

@@ -21,7 +21,7 @@ class Tuning(Checked):
     freeze (NAME): layers and arrays that keep their numbers, by the first
         parts of their names, such as class_heads or class_heads.0, or by a
         pattern such as "*.gamma"
-    class_weights (CLASS=WEIGHT): how much an object counts in the loss of
+    class_weights (CLASS=X): how much an object counts in the loss of
         its class, such as cat=2 (others: 1); "balanced": in inverse
         proportion to how many objects the class has
     watch: by what the best model is chosen; "loss" is that on the images to
