@@ -330,12 +330,13 @@ def test_a_class_of_any_name_has_a_folder_inside(tmp_path, name):
 # ------------------------------------------------------------------------- devices
 
 @pytest.mark.parametrize("words", [
-    ["train", "--data", "rec:{}/squares.rec", "--out", "{}/x"],
+    ["train", "--data", "rec:{}/squares.rec", "--out", "{}/x", "--steps", "1"],
     ["train", "--data", "rec:{}/squares.rec", "--dry-run"],
     ["evaluate", "--weights", "{}/w.safetensors", "--data", "rec:{}/squares.rec"],
     ["prune", "--weights", "{}/w.safetensors", "--data", "rec:{}/squares.rec", "--ratio", ".5"],
     ["detect", "{}/images", "--weights", "{}/w.safetensors"],
-    ["launch", "--workers", "2", "--", "train", "--data", "rec:{}/squares.rec", "--out", "{}/x"],
+    ["launch", "--workers", "2", "--", "train", "--data", "rec:{}/squares.rec", "--out", "{}/x",
+     "--steps", "1"],
     ["demo", "{}/film.avi", "--weights", "{}/w.safetensors"]])
 def test_a_gpu_that_is_not_there_is_an_error(capsys, here, words):  # noqa: F811
     import mxnet as mx
