@@ -101,7 +101,7 @@ def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
-                              np.random.default_rng(0))
+                              np.random.default_rng(0), bad="object")
     value = report.to_dict()
     if chosen.out and len(report.labels):
         from ..checking.figure import save_report

@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig
 from ...datasets.pictures import size_lies
-from ...datasets.sample import Fault, Faulty
+from ...datasets.sample import Dataset, Fault, Faulty
 from ...files import one_line
 from ...runtime import devices, usable_cores
 from ...transforms import AUGMENTATIONS
@@ -211,7 +211,7 @@ def open_data(options: Namespace, spec: str | None = None,
     dataset = addresses.open_dataset(spec, **more)
     for text, count in getattr(dataset, "remarks", {}).items():
         print(f"{spec}: {count} {text}", file=sys.stderr)
-    if more.get("bad") == "error":
+    if more.get("bad") == "error" and isinstance(dataset, Dataset):
         _check_heads(dataset)
     return dataset
 

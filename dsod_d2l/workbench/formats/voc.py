@@ -271,7 +271,7 @@ class VOC(ImageFolder):
         else:
             listed, faults = _once(lists / f"{wanted}.txt", _name_in)
             names, without = self._listed(listed, finder)
-        left = len(self._files) - len(names)
+        left = len(self._files.keys() - names)
         if image_set is None and wanted != "all" and left:
             self._remarks[f"XML files were left out: the image set {wanted!r} "
                           f"was taken, of {', '.join(known[:12])}; :all takes "
