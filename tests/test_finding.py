@@ -98,6 +98,16 @@ def test_what_a_name_is_not(tmp_path, files, name, words):
         "; images=FOLDER names another folder")
 
 
+def test_another_folder_is_named_where_nothing_was_found_yet(tmp_path):
+    finder = PictureFinder(made(tmp_path, "1.jpg"), option="root=FOLDER")
+    assert finder.find("2.jpg") is None
+    assert finder.missing("2.jpg")[0].endswith(
+        ", with any suffix, among 1 pictures; root=FOLDER names another folder")
+    assert finder.find("1.jpg")
+    assert finder.missing("2.jpg")[0] == (
+        f"there is no image '2.jpg' in {tmp_path}")
+
+
 def test_two_names_of_other_folders_are_not_one_picture(tmp_path):
     finder = PictureFinder(made(tmp_path, "1.jpg"))
     assert finder.find("/a/left/1.jpg") == "1.jpg"

@@ -159,6 +159,18 @@ def unknown_class(folder):
     addresses.open_dataset(f"voc:{folder}")
 
 
+def no_picture(folder):
+    convert(Small(), f"voc:{folder}")
+    (folder / "JPEGImages/b.jpg").unlink()
+    addresses.open_dataset(f"voc:{folder}")
+
+
+def other_size(folder):
+    convert(Small(), f"voc:{folder}")
+    (folder / "JPEGImages/b.jpg").write_bytes(encoded("b.jpg", 50, 30))
+    addresses.open_dataset(f"voc:{folder}")[1]
+
+
 def doctype(folder):
     convert(Small(), f"voc:{folder}")
     path = folder / "Annotations/b.xml"
@@ -207,6 +219,8 @@ SAID = {
     "with it": changed,
     "... was not written (...); an earlier file is untouched": full,
     "the class ... is not one of ...": unknown_class,
+    "there is no image ... in ...": no_picture,
+    "the file states ... pixels, the image has ...": other_size,
     "expected a whole image, found ... bytes that cannot be read as one":
         written("a.png", b"GIF89a", pictures.read_image),
     "expected an image of at most ... pixels":

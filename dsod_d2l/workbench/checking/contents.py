@@ -133,7 +133,8 @@ def inspect(spec: str, config: ModelConfig, model: str,
         config: ``ModelConfig`` whose anchors are compared.
         model: its name, for the report.
         rng: numpy.random.Generator.
-        options: of ``open_dataset``.
+        options: of ``open_dataset``; with bad="object" a fault of an object
+            costs the object alone.
 
     Returns:
         ``Report``; with no image where nothing could be opened at all.
@@ -141,7 +142,8 @@ def inspect(spec: str, config: ModelConfig, model: str,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")          # the report says it all
         try:
-            dataset = addresses.open_dataset(spec, bad="object", **options)
+            dataset = addresses.open_dataset(spec, **{"bad": "skip",
+                                                      **options})
             classes, faults = dataset.classes, dataset.faults
         except (ValueError, OSError) as error:
             dataset = classes = ()

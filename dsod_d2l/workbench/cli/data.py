@@ -106,7 +106,7 @@ def _check(chosen):
     if chosen.out:
         check_target(chosen.out, suffixes=(".png", ".svg", ".pdf"))
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
-                              np.random.default_rng(0))
+                              np.random.default_rng(0), bad="object")
     value = report.to_dict()
     table = contents.describe_contents(report)
     if not chosen.out or not len(report.labels):

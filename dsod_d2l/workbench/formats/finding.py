@@ -58,6 +58,7 @@ class PictureFinder:
         self._root = os.path.abspath(folder)
         self._base = os.path.abspath(base or folder)
         self._index: dict[str, list[str]] = {}
+        self._right = False     # whether any name was found in the folder
         self._known: dict[tuple, str | None] = {}
         self._reasons: dict[str, tuple[str, str]] = {}
         self._given: dict[str, str] = {}
@@ -72,23 +73,26 @@ class PictureFinder:
             stem: whether it has no suffix, by its nature.
         """
         if name in self.files and (not stem or self._is_picture(name)):
+            self._right = True
             return name
         if (name, stem) not in self._known:
-            self._known[name, stem] = self._search(name, stem)
+            found = self._known[name, stem] = self._search(name, stem)
+            self._right = self._right or found is not None
         return self._known[name, stem]
 
     def missing(self, name: str) -> tuple[str, str]:
         """Return why a name was not found, and the kind of that fault."""
         if name in self._reasons:
             return self._reasons[name]
-        lacking = (f"there is no image {name[:120]!r} in {self.folder}, nor "
-                   f"one with another suffix or folder, among its "
-                   f"{self.pictures_there} pictures")
-        return lacking + (f"; {self.option} names another folder"
-                          if self.option else ""), "image"
+        lacking = f"there is no image {name[:120]!r} in {self.folder}"
+        if self._right:
+            return lacking, "image"
+        return (f"{lacking}, with any suffix, among {self._there} pictures"
+                + (f"; {self.option} names another folder"
+                   if self.option else "")), "image"
 
     @functools.cached_property
-    def pictures_there(self) -> int:
+    def _there(self):
         """The number of files with one of the suffixes."""
         return sum(map(self._is_picture, self.files))
 
