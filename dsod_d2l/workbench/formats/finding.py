@@ -81,7 +81,7 @@ class PictureFinder:
         """Return why a name was not found, and the kind of that fault."""
         if name in self._reasons:
             return self._reasons[name]
-        lacking = (f"there is no image {name[:120]!r} in {self.folder}, nor "
+        lacking = (f"there is no image {name[:60]!r} in {self.folder}, nor "
                    f"one with another suffix or folder, among its "
                    f"{self.pictures_there} pictures")
         return lacking + (f"; {self.option} names another folder"
