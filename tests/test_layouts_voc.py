@@ -287,13 +287,16 @@ def test_sizes_that_say_nothing_are_measured_and_counted(tmp_path, size):
 @pytest.mark.parametrize("outline", [
     "<polygon><x1>3</x1><y1>9</y1><x2>20</x2><y2>4</y2><x3>5</x3><y3>30</y3>"
     "</polygon>", "<polygon><pt><x>3</x><y>4</y></pt><pt><x>20</x><y>30</y>"
-    "</pt><pt><x>5</x><y>9</y></pt></polygon>"])
+    "</pt><pt><x>5</x><y>9</y></pt></polygon>",
+    # 26 x 17 around (11.5, 17), turned by a quarter.
+    "<robndbox><cx>11.5</cx><cy>17</cy><w>26</w><h>17</h><angle>1.5707963268"
+    "</angle></robndbox>"])
 def test_a_polygon_without_a_box_has_one_around_it(tmp_path, outline):
     text = xml(f"<object><name>cat</name>{outline}</object>")
     found = addresses.open_dataset(
         f"voc:{made(tmp_path, {'a.jpg': None, 'a.xml': text})}")
     assert objects(found) == {"a.jpg": [("cat", [3, 4, 20, 30])]}
-    assert remarks(found) == {"objects with a polygon and no box": 1}
+    assert remarks(found) == {"objects with a polygon or a turned box": 1}
 
 
 @pytest.mark.parametrize("data, name", [
@@ -398,6 +401,20 @@ def test_commands_name_what_helps_against_bad_objects(flat, tmp_path, capsys):
     assert value["remarks"] == {"bad objects left out of their images": 2}
     assert main(["data", "check", f"voc:{flat}"]) == 1
     assert "2 bad objects left out" in capsys.readouterr().out
+
+
+def test_a_picture_of_another_size_is_told_before_the_first_step(tmp_path,
+                                                                 capsys):
+    root = made(tmp_path / "set", {**pairs("a", "b"), "c.jpg": encoded(
+        "c.jpg", 60, 40), "c.xml": xml(CAT, name="c.jpg")})
+    out = tmp_path / "run"
+    words = fault(capsys, "train", "--data", f"voc:{root}", "--out", out)
+    assert "c.xml: the file states 60 x 40 pixels, the image has 40" in words
+    assert "exif=stored" in words and "--bad object" in words
+    made(root, {"c.jpg": b"no picture"})
+    words = fault(capsys, "train", "--data", f"voc:{root}", "--out", out)
+    assert "c.jpg: expected a whole image" in words and "--bad skip" in words
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("more, sound", [(.009, True), (.1, False)])
