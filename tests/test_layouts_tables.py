@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
@@ -266,7 +266,9 @@ def test_neither_box_nor_outline(tmp_path):
 sides = st.one_of(st.integers(-2, 70), st.floats(-1, 70, width=32),
                   st.sampled_from([60.005, 60.02, -0.005, 0, 1e-9, 1e300]))
 one_box = st.one_of(st.lists(sides, min_size=4, max_size=4), st.tuples(
-    st.floats(0, 30), st.floats(0, 20), st.floats(.5, 20), st.floats(.5, 10)))
+    st.floats(0, 30), st.floats(0, 20), st.floats(.5, 20), st.floats(.5, 10)),
+    st.sampled_from([(0, 0, 48.005, 30), (30, 0, 18.02, 30), (1, 10, 9, 20.012),
+                     (0, -.005, 10, 20), (-.02, 1, 9, 9), (0, 0, 62, 42)]))
 rows_of_coco = st.lists(st.fixed_dictionaries(
     {"image_id": st.integers(7, 10), "category_id": st.integers(1, 3),
      "bbox": one_box}, optional={
@@ -277,6 +279,14 @@ rows_of_coco = st.lists(st.fixed_dictionaries(
 
 @settings(max_examples=150, deadline=None, database=None, derandomize=True,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([{"image_id": 9, "category_id": 1, "bbox": (30, 0, 18.02, 30)},
+          {"image_id": 8, "category_id": 1, "bbox": (30, 0, 19, 30.02)},
+          {"image_id": 7, "category_id": 1, "bbox": (-.012, 0, 19, 30)}],
+         "error")
+@example([{"image_id": 9, "category_id": 1, "bbox": (30, 0, 18.01, 30)},
+          {"image_id": 8, "category_id": 1, "bbox": (30, 0, 19, 30.01)},
+          {"image_id": 7, "category_id": 1, "bbox": (0, -.01, 19, 30)}],
+         "error")
 @given(rows_of_coco, st.sampled_from(["error", "clip"]))
 def test_arrays_hold_what_single_objects_give(tmp_path, rows, outside):
     value = table(pictures(tmp_path))
@@ -522,6 +532,19 @@ def test_columns_that_are_not_understood(tmp_path, option, words):
     with pytest.raises(ValueError, match="t.csv, line 1: ") as caught:
         addresses.open_dataset(f"csv:{path}?{option}".rstrip("?"))
     assert words in str(caught.value)
+
+
+def test_the_folder_that_has_most_of_the_pictures_is_taken(tmp_path):
+    """One copy lies in a likelier place."""
+    pictures(tmp_path / "images", ["a.jpg"])
+    pictures(tmp_path / "photos")
+    write(tmp_path / "a.json", table(dict(zip(
+        (f"{stem}.jpg" for stem in SIZES), SIZES.values()))))
+    lines(tmp_path / "t.csv", ",".join(TF), *(
+        f"{stem}.jpg,1,2,3,4,cat" for stem in SIZES))
+    for address in (f"coco:{tmp_path}", f"csv:{tmp_path}"):
+        found = addresses.open_dataset(address)
+        assert found.folder == tmp_path / "photos" and len(found) == 3
 
 
 def test_a_lost_picture_does_not_decide_about_the_folder(tmp_path):

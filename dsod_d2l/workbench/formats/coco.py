@@ -339,7 +339,7 @@ class _Reading:
                 & (np.minimum(width, height) > 1), edges)
 
     def _source(self, picture):
-        return f"{self.path.name}, {picture.name:.120}"
+        return f"{self.path.name}, {picture.name:.80}"
 
     def _made(self, picture, rows):
         """Return the Entry of an image that is made object by object."""

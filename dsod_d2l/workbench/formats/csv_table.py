@@ -124,7 +124,7 @@ class CsvTable(ImageFolder):
             name = place or row["image"]
             if name not in makers:
                 maker = makers[name] = EntryMaker(
-                    name, f"{self.path.name}, {name:.120}", self._index,
+                    name, f"{self.path.name}, {name:.80}", self._index,
                     path=place and finder.folder / place, **making)
                 self._start(maker, row, finder, where)
             maker = makers[name]
