@@ -263,8 +263,7 @@ class FileDataset(Dataset):
                              f"{min(self._blank)}"] = len(self._blank)
             if turned:
                 self.remarks["images have an EXIF tag that turns them, taken "
-                             f"as {exif}; exif=turned or stored says how"
-                             ] = turned
+                             f"as {exif}: exif=turned or exif=stored"] = turned
         self.faults = [*faults, *lost, *(fault for entry in entries
                                          for fault in entry.faults)]
         if bad == "error" and self.faults:

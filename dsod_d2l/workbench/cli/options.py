@@ -16,12 +16,16 @@ import types
 import typing
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig
-from ...runtime import devices
+from ...datasets.pictures import size_lies
+from ...datasets.sample import Fault, Faulty
+from ...files import one_line
+from ...runtime import devices, usable_cores
 from ...transforms import AUGMENTATIONS
 from ..formats import addresses
 
@@ -207,7 +211,30 @@ def open_data(options: Namespace, spec: str | None = None,
     dataset = addresses.open_dataset(spec, **more)
     for text, count in getattr(dataset, "remarks", {}).items():
         print(f"{spec}: {count} {text}", file=sys.stderr)
+    if more.get("bad") == "error":
+        _check_heads(dataset)
     return dataset
+
+
+def _check_heads(dataset):
+    """Raise for an image whose head says that it cannot be used as it is.
+
+    What the files say was checked on opening; a picture that is none, or
+    has another size, must not come up at a late step.
+    """
+    def check(index):
+        entry = dataset.entry(index)
+        try:
+            size = dataset.size(index)
+        except (ValueError, OSError) as error:
+            return Fault(entry.source, one_line(str(error)), "image")
+        if entry.size and tuple(entry.size) != tuple(size):
+            return Fault(entry.source, size_lies(entry, size), "size")
+        return None
+    with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
+        faults = list(filter(None, pool.map(check, range(len(dataset)))))
+    if faults:
+        raise Faulty(faults[0].reason, faults)
 
 
 def pairs(values: dict[str, Any]) -> str:

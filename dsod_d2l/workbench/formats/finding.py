@@ -8,6 +8,7 @@ folder, and hidden files are never found.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import unicodedata
@@ -80,14 +81,13 @@ class PictureFinder:
         """Return why a name was not found, and the kind of that fault."""
         if name in self._reasons:
             return self._reasons[name]
-        lacking = (f"there is no image {name[:120]!r} in {self.folder}, nor "
-                   f"one with another suffix or folder, among its "
-                   f"{self.pictures_there} pictures")
+        lacking = (f"there is no image {name[:120]!r} in {self.folder}, with "
+                   f"any suffix, among {self._there} pictures")
         return lacking + (f"; {self.option} names another folder"
                           if self.option else ""), "image"
 
-    @property
-    def pictures_there(self) -> int:
+    @functools.cached_property
+    def _there(self):
         """The number of files with one of the suffixes."""
         return sum(map(self._is_picture, self.files))
 

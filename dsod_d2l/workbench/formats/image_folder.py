@@ -160,9 +160,10 @@ class EntryMaker:
         if fault and not pixels and self._is_rounding(box):
             fault = None
         if fault and fault[0] == "box outside" and self.outside == "clip":
-            box = np.clip(box, origin, (width, height) * 2)
-            fault = box_fault(box, origin, width, height)
-            self.clipped += fault is None
+            inner = np.clip(box, origin, (width, height) * 2)
+            if box_fault(inner, origin, width, height) is None:
+                box, fault = inner, None
+                self.clipped += 1
         if fault:
             self.blame(fault[1], fault[0], where)
         if name not in self.classes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections import Counter
@@ -133,11 +134,11 @@ def _add(maker, found, where, origin):
     """Add one object, or say what is wrong with its texts."""
     faults = [f"it has more than one <{place.split('/')[-1]}>"
               for place in found["twice"]]
-    if found["corners"] and not any(f"bndbox/{side}" in found
-                                    for side in SIDES):
-        found = {**found, **_box_around(found["corners"])}
-        maker.remarks["objects with a polygon and no box, taken by the box "
-                      "around it"] += 1
+    corners = found["corners"] or _turned_corners(found)
+    if corners and not any(f"bndbox/{side}" in found for side in SIDES):
+        found = {**found, **_box_around(corners)}
+        maker.remarks["objects with a polygon or a turned box, taken by the "
+                      "upright box around it"] += 1
     for place in ("name", *(f"bndbox/{side}" for side in SIDES)):
         text = found.get(place, "")
         if not text:
@@ -150,6 +151,20 @@ def _add(maker, found, where, origin):
         box = [number(found[f"bndbox/{side}"]) for side in SIDES]
         maker.add(found["name"], box, [found.get(flag) for flag in FLAGS],
                   where, origin)
+
+
+def _turned_corners(found):
+    """Return the corners of a box that is turned by an angle, if it is one."""
+    x, y, width, height, angle = (
+        number(found.get(f"robndbox/{part}", "")) for part
+        in ("cx", "cy", "w", "h", "angle"))
+    if not math.isfinite(x + y + width + height + angle):
+        return []
+    cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+    across = (width * cos + height * sin) / 2
+    along = (width * sin + height * cos) / 2
+    return [("x", x - across), ("x", x + across), ("y", y - along),
+            ("y", y + along)]
 
 
 def _box_around(corners):
@@ -289,6 +304,7 @@ class VOC(ImageFolder):
                 without.append(image)
             else:
                 names.append(found[:-4] if found else name)
+        self._remarks.update(notes.remarks())
         return list(dict.fromkeys(names)), without
 
     def _negatives(self, make, entries, without, negatives):
@@ -397,10 +413,10 @@ class _Maker:
         folder, sign, last = name.rpartition("/")
         said = stated.replace("\\", "/").rpartition("/")[2]
         find, beside = self.finder.find, f"{folder}{sign}{said}"
-        if beside in self.finder.files and _stem(said) == _stem(last):
+        alike = not said or _stem(said) == _stem(last)
+        if alike and beside in self.finder.files:
             return beside
-        return find(name, stem=True) or sign and find(
-            last, stem=True) or stated and find(stated) or None
+        return find(name, stem=True) or (None if alike else find(beside))
 
     def _compare(self, name, image, stated):
         """Count an image that is not called as its XML file, or says it."""
@@ -472,7 +488,7 @@ def open_voc(folder: str | Path, image_set: str | None = None,
         return VOC(root, image_set, **options)
     parts = []
     for one in UNIONS.get(image_set, (image_set,)):
-        year, _, name = str(one).partition("-")
+        year, _, name = str(one).replace("_", "-").partition("-")
         if not name or not re.fullmatch(r"20\d\d", year):
             near = difflib.get_close_matches(str(one), UNIONS, 1)
             raise ValueError(

@@ -14,9 +14,9 @@ _NOTES = ("annotations", "annotation", "annots", "annot", "anns", "xmls",
           "xml", "labels", "label")
 _PICTURES = ("jpegimages", "images", "image", "imgs", "img", "pictures",
              "photos", "jpgs", "pngs")
-ALIASES = {"train": ("train", "training"), "test": ("test", "testing"),
+_SET_NAMES = {"train": ("train", "training"), "test": ("test", "testing"),
            "val": ("val", "valid", "validation")}
-_PARTS = {alias for names in ALIASES.values() for alias in names}
+_PARTS = {alias for names in _SET_NAMES.values() for alias in names}
 
 
 class VocPart(NamedTuple):
@@ -31,7 +31,7 @@ def same_set(name: str, known: list[str]) -> str | None:
     """Return the name of a set among those that are known, such as valid."""
     if name in known:
         return name
-    for names in ALIASES.values():
+    for names in _SET_NAMES.values():
         if name in names:
             return next((one for one in known if one.lower() in names), None)
     return None
@@ -72,6 +72,8 @@ def find_parts(root: Path, annotations: str | Path | None = None,
         raise FileNotFoundError(
             f"{root} holds {sum(notes.values())} XML files, but no JPEGImages "
             "or other images. If they lie elsewhere, images=FOLDER names it.")
+    if at == root and where.name in notes and not images:
+        where = root        # each folder has its own
     if at == where == root and _all_parts(notes):
         return root, [VocPart(name, *_pair(root / name))
                       for name in sorted(notes)]
