@@ -194,6 +194,17 @@ def test_one_split_is_taken_and_the_rest_is_named(tmp_path):
     assert len(found) == 1 and found.entry(0).name == "b.jpg"
 
 
+def test_images_beside_the_splits_are_told(tmp_path):
+    put(tmp_path, {**pair("images/train/a.jpg", "labels/train/a.txt"),
+                   **pair("images/b.jpg", "labels/b.txt"),
+                   "classes.txt": NAMES})
+    found = addresses.open_dataset(f"yolo:{tmp_path}")
+    assert len(found) == 1 and "images of rest are left out" in str(
+        found.remarks)
+    found = addresses.open_dataset(f"yolo:{tmp_path}:rest")
+    assert len(found) == 1 and found.entry(0).labels.tolist() == [1, 0]
+
+
 def test_training_takes_train_and_says_what_it_leaves(tmp_path, capsys):
     from dsod_d2l.workbench.cli import main
     put(tmp_path, {**LAYOUTS["Ultralytics"][0],
