@@ -1,10 +1,14 @@
 """YOLO as the programs lay it out, opened by the address one types first."""
 
+import shutil
+import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
@@ -190,6 +194,17 @@ def test_one_split_is_taken_and_the_rest_is_named(tmp_path):
     assert len(found) == 1 and found.entry(0).name == "b.jpg"
 
 
+def test_images_beside_the_splits_are_told(tmp_path):
+    put(tmp_path, {**pair("images/train/a.jpg", "labels/train/a.txt"),
+                   **pair("images/b.jpg", "labels/b.txt"),
+                   "classes.txt": NAMES})
+    found = addresses.open_dataset(f"yolo:{tmp_path}")
+    assert len(found) == 1 and "images of rest are left out" in str(
+        found.remarks)
+    found = addresses.open_dataset(f"yolo:{tmp_path}:rest")
+    assert len(found) == 1 and found.entry(0).labels.tolist() == [1, 0]
+
+
 def test_training_takes_train_and_says_what_it_leaves(tmp_path, capsys):
     from dsod_d2l.workbench.cli import main
     put(tmp_path, {**LAYOUTS["Ultralytics"][0],
@@ -321,3 +336,54 @@ def test_combined_splits_are_one_set(tmp_path):
     put(tmp_path, LAYOUTS["everything"][0])
     found = addresses.open_dataset(f"yolo:{tmp_path}:all")
     assert isinstance(found, datasets.Combined)
+
+
+# Where the images and the text files of a split are; {} is the split.
+PATTERNS = [("images/{}", "labels/{}"), ("{}/images", "{}/labels"),
+            ("{}", "{}"), ("set/images/{}", "set/labels/{}"),
+            ("{}/imgs", "{}/txt"), ("images/{}", "images/{}")]
+stems = st.text(st.characters(
+    codec="utf-8", exclude_categories=("C", "Z"),
+    exclude_characters="/\\:"), min_size=1, max_size=12).filter(
+        lambda text: not text.startswith(".")
+        and text.casefold() not in ("classes", "thumbs.db", "desktop.ini"))
+rows = st.lists(st.tuples(
+    st.integers(0, 1), *[st.floats(.3, .6) for _ in range(2)],
+    *[st.floats(.01, .5) for _ in range(2)]), max_size=3)
+
+
+@settings(max_examples=60, deadline=None, database=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(PATTERNS), st.sampled_from(["train", "training"]),
+       st.sampled_from(["val", "valid", "validation"]),
+       st.sampled_from([".jpg", ".JPG", ".png", ".jfif", ".tiff"]),
+       st.dictionaries(stems, rows, min_size=1, max_size=4))
+def test_any_names_in_any_layout(pattern, train, val, suffix, sets):
+    """What is found is what ten lines of Python read from the same files."""
+    distinct = {stem.casefold(): stem for stem in sets}.values()
+    root = Path(tempfile.mkdtemp())
+    try:
+        images, texts = pattern
+        for split, names in ((train, distinct), (val, ["other"])):
+            put(root, {f"{images.format(split)}/{name}{suffix}": None
+                       for name in names})
+            put(root, {f"{texts.format(split)}/{name}.txt": "".join(
+                " ".join(map(repr, row)) + "\n" for row in sets.get(name, []))
+                for name in names})
+        top = root / "set" if images.startswith("set") else root
+        (top / "classes.txt").write_text(NAMES)
+        wanted = [root / f"{texts.format(train)}/{name}.txt"
+                  for name in distinct]
+        found = opened(f"yolo:{root}".replace("+", "%2B"))
+        assert len(found) == len(wanted)
+        by_name = {found.entry(row).name: found.entry(row)
+                   for row in range(len(found))}
+        for path in wanted:
+            entry = by_name[path.name.removesuffix(".txt") + suffix]
+            boxes = parse(path)
+            assert entry.labels.tolist() == [label for label, _ in boxes]
+            np.testing.assert_allclose(entry.boxes, np.reshape(
+                [box for _, box in boxes], (-1, 4)), atol=1e-12)
+        assert 1 in found.remarks.values()           # that of the other split
+    finally:
+        shutil.rmtree(root)

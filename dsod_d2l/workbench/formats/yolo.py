@@ -274,14 +274,15 @@ def _chosen(layout, path, split, default):
 
 def _named(layout, split):
     """Return the places of a split, by the name of its folder or its own."""
-    root, known = layout.root, split_of(split) in layout.places
+    root, name = layout.root, split_of(split) or split
+    known = name in layout.places
     if inside(root, split) and not (known and layout.setup):
         if (root / "images" / split).is_dir():
             return [Place(root / "images" / split, root / "labels" / split)]
         if (root / split).is_dir():
             return [place_of(root / split)]
     if known:
-        return layout.places[split_of(split)]
+        return layout.places[name]
     lost = layout.lost.get(split_of(split))
     raise FileNotFoundError(
         f"There is no folder {root / split}" + (

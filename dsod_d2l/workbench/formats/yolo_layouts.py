@@ -67,7 +67,7 @@ class Layout:
     Attributes:
         root: the folder.
         places: {"train", "val", "test", or "" where nothing is parted: list
-            of ``Place``}.
+            of ``Place``}; "rest" for images beside the folders of splits.
         lost: {split: what is stated and not there}.
         remarks: {sentence: count} on what is stated.
 
@@ -92,8 +92,10 @@ class Layout:
             self.places = self._stated()
         else:
             stated = self._stated() if self.setup else {}
-            self.places = _without_rest({**_lists_in(self.root),
-                                         **places_in(self.root), **stated})
+            found = {**_lists_in(self.root), **places_in(self.root), **stated}
+            self.places = {split: places for split, places in found.items()
+                           if split and not (stated and split == "rest")
+                           or len(found) == 1}
 
     def _stated(self):
         """Return the places that the set's own file states."""
@@ -203,6 +205,11 @@ def places_in(root: Path) -> dict[str, list[Place]]:
         found.setdefault(split_of(part.name), []).append(
             _beside(part, labels) if images and labels != images
             else place_of(part))
+    if found and images:
+        loose = sorted(name for name in listing(images, *pictures.SUFFIXES)
+                       if not split_of(name.partition("/")[0]))
+        if loose:
+            found["rest"] = [Place(images, labels, tuple(loose))]
     return found or {"": [Place(images, labels) if images else
                           place_of(root)]}
 
@@ -246,12 +253,6 @@ def place_of(folder):
             if labels and labels.joinpath(*parts[at + 1:]).is_dir():
                 return Place(folder, labels.joinpath(*parts[at + 1:]))
     return Place(folder, _child(folder, LABELS) or folder)
-
-
-def _without_rest(places):
-    """Return the places without what is in no split, where there are any."""
-    return {split: found for split, found in places.items()
-            if split or len(places) == 1}
 
 
 def _lists_in(root):
