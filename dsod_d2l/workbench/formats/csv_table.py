@@ -6,7 +6,7 @@ flags ``difficult truncated occluded crowd``. xmin to ymax are edges: in
 pixels counted from 0, or in fractions of the image. An image without objects
 has one row that is empty but for its name. The tables of other programs are
 read as well, which call their columns otherwise, do not name them, or give a
-corner and two sides: ``NAMES`` and ``UNNAMED`` say which.
+corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
 CORNER = ("x", "y", "box_width", "box_height")
 # What a column may be called, the likeliest first.
-NAMES = {
+KNOWN_COLUMNS = {
     "image": ("image", "filename", "file_name", "file", "image_name",
               "image_path", "path", "img", "imageid", "image_id"),
     "xmin": ("xmin", "x1", "x_min", "left"),
@@ -51,7 +51,7 @@ NAMES = {
 # Tables that do not name their columns: RetinaNet's, makesense's.
 UNNAMED = (NEEDED, ("class", *CORNER, "image", "width", "height"))
 UNITS = ("pixels", "fractions")
-_CLASS_KEYS = (*NAMES["class"], "type", "object")     # in a region of VIA
+_CLASS_KEYS = (*KNOWN_COLUMNS["class"], "type", "object")     # in a region of VIA
 
 
 class CsvTable(ImageFolder):
@@ -205,9 +205,9 @@ def _lines(path):
 
 
 def _spelt(text):
-    """Return the name of a column as ``NAMES`` has it."""
+    """Return the name of a column as ``KNOWN_COLUMNS`` has it."""
     text = re.sub(r"[ -]", "_", text.strip("# ").lower())
-    return next((name for name, ones in NAMES.items() if text in ones), text)
+    return next((name for name, ones in KNOWN_COLUMNS.items() if text in ones), text)
 
 
 def _columns(head, columns, source):
@@ -246,7 +246,7 @@ def _columns(head, columns, source):
 def _found(head):
     """Return {column: its place} as the first line names them."""
     cells = [re.sub(r"[ -]", "_", cell.strip("# ").lower()) for cell in head]
-    places = {name: cells.index(one) for name, ones in NAMES.items()
+    places = {name: cells.index(one) for name, ones in KNOWN_COLUMNS.items()
               for one in reversed(ones) if cells.count(one) == 1}
     if {"x", "y", "width", "height"} <= {*places} and not (
             {"box_width", "xmin"} & {*places}):
