@@ -377,6 +377,11 @@ def test_the_demo_waits_for_a_browser_and_shows_it_the_film(here, tmp_path,  # n
             super().__init__(port)
             pages.append(self)
             opened.set()
+
+        def show(self, image):
+            waited.append(self.viewer.is_set())
+            super().show(image)
+    waited = []
     monkeypatch.setattr(live_page, "LivePage", Page)
     seen = []
 
@@ -392,6 +397,7 @@ def test_the_demo_waits_for_a_browser_and_shows_it_the_film(here, tmp_path,  # n
     got = value(capsys, "demo", path, "--weights", here / "w.safetensors", "--serve")
     browser.join(60)
     assert got["frames"] == 8 and 1 <= len(seen) <= 8
+    assert waited == [True] * 8                # not a frame before somebody looks
     assert seen[-1].shape == (*SIZE, 3)
     # Blue grows with the frames: the newest is seen, in order.
     blue = [image[60, 90, 2] for image in seen]
