@@ -415,7 +415,7 @@ class _Maker:
         find, beside = self.finder.find, f"{folder}{sign}{said}"
         alike = not said or _stem(said) == _stem(last)
         if alike and beside in self.finder.files:
-            return beside
+            return find(beside)
         return find(name, stem=True) or (None if alike else find(beside))
 
     def _compare(self, name, image, stated):
