@@ -327,7 +327,7 @@ class Detector:
         return cls(net, metadata["classes"], **options)
 
     def detect(self, source: Any) -> Any:
-        """Find the objects in one image or in many.
+        """Find the objects in a picture: an array, a path, a list, a folder.
 
         Args:
             source: a uint8 (H, W, 3) RGB array of any size, the path of an

@@ -17,8 +17,9 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
     """Make a ``Detector`` of a network, or of the file that holds one.
 
     Args:
-        network: what ``detection.Detector`` takes, or the path of a weights
-            file, a .safetensors.
+        network: the path of a weights file, a .safetensors; or a network;
+            or any function from a batch (B, 3, height, width) of normalised
+            images to class scores and offsets, then with ``config``.
         classes: names of the classes; a file has its own, and so has a
             network that was built with names or read from a file.
         options: of ``detection.Detector``; for a file, ctx as well; and

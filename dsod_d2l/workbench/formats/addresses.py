@@ -228,8 +228,8 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
     """Open the data set that a short text names.
 
     Args:
-        spec: ``KIND:PATH`` with options after a ``?``; ``describe_addresses``
-            lists all forms. Several, joined by ``" + "``, are one data set;
+        spec: ``KIND:PATH`` with options after a ``?``; on the command line
+            ``data --help`` lists all forms. Several, joined by ``" + "``, are one data set;
             their classes must agree.
         split: "train" or "val", for a spec that does not say; default
             "train" where there are splits of that name.
