@@ -15,6 +15,7 @@ from PIL import Image
 
 from dsod_d2l.datasets import pictures
 from dsod_d2l.detection import Detections, Detector
+from dsod_d2l.files import replacing
 from dsod_d2l.workbench import drawing, found_files, outputs
 from dsod_d2l.workbench.formats.addresses import open_dataset
 from test_cli import call, here, picture, value  # noqa: F401  (a fixture)
@@ -146,11 +147,11 @@ def test_a_folder_keeps_its_folders_and_stems(capsys, here, photos, tmp_path):  
 
 def test_a_file_is_the_old_one_or_the_new_one(tmp_path):
     path = tmp_path / "new/a.png"
-    with outputs.whole_file(path) as partial:
-        partial.write_bytes(b"old")
-        assert partial.suffix == ".png" and not path.exists()
-    with pytest.raises(KeyError), outputs.whole_file(path) as partial:
-        partial.write_bytes(b"half")
+    with replacing(path) as file:
+        file.write(b"old")
+        assert not path.exists()
+    with pytest.raises(KeyError), replacing(path) as file:
+        file.write(b"half")
         raise KeyError
     assert path.read_bytes() == b"old" and files(tmp_path) == ["new/a.png"]
 

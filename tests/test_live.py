@@ -17,7 +17,8 @@ from matplotlib import font_manager
 from dsod_d2l.detection import Detections
 from dsod_d2l.workbench import drawing, fonts, live_page, video
 from dsod_d2l.workbench.cli import demo
-from dsod_d2l.workbench.video import paint_detections, VideoReader, VideoWriter
+from dsod_d2l.workbench.drawing import paint_detections
+from dsod_d2l.workbench.video import VideoReader, VideoWriter
 from test_cli import call, here, value  # noqa: F401  (a fixture)
 
 SIZE = (64, 96)
@@ -247,7 +248,7 @@ def test_names_in_other_scripts_are_painted(tmp_path):
         for one in range(len(names)):
             for other in range(one):
                 assert (images[one] != images[other]).any(), (names[one], names[other])
-    colour = video._bytes(video.class_colour(0))
+    colour = drawing._bytes(drawing.class_colour(0))
     rows, columns = np.nonzero((painted[0] == colour).all(axis=2))
     assert rows.min() < 90 and 85 <= columns.min() <= 92
     ink = (painted[0][rows.min():99, 90:140] < 100).all(axis=2)

@@ -12,6 +12,7 @@ import logging
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 import matplotlib
@@ -39,12 +40,10 @@ def find_fonts(text: str) -> Fonts:
     first = font_manager.findfont("DejaVu Sans")
     wanted = {one for one in text if one.isprintable() and one != " "}
     paths, lacking = [first], wanted - letters(first)
-    for path in _others(first) if lacking else ():
-        if has := lacking & letters(path):
+    for path in _others(first):
+        if lacking and (has := lacking & letters(path)):
             paths.append(path)
             lacking -= has
-        if not lacking:
-            break
     return Fonts(tuple(paths), "".join(sorted(lacking)))
 
 
@@ -106,12 +105,10 @@ def runs(text: str, height: int
         text: to be drawn.
         height: of the letters, in pixels.
     """
-    paths, parts = find_fonts(text).paths, []
-    for one in text:
-        path = next((path for path in paths if one in letters(path)),
+    paths = find_fonts(text).paths
+
+    def path_of(one):
+        return next((path for path in paths if one in letters(path)),
                     paths[0])
-        if parts and parts[-1][1] == path:
-            parts[-1][0] += one
-        else:
-            parts.append([one, path])
-    return [(part, ImageFont.truetype(path, height)) for part, path in parts]
+    return [("".join(part), ImageFont.truetype(path, height))
+            for path, part in groupby(text, path_of)]

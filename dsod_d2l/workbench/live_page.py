@@ -19,7 +19,7 @@ live" style="max-width:100%;max-height:100vh;display:block;margin:auto">
 """
 
 
-class LivePage:
+class LivePage(contextlib.AbstractContextManager):
     """Pictures for whoever looks: ``/`` is the page, ``/stream`` MJPEG.
 
     Args:
@@ -45,9 +45,6 @@ class LivePage:
         self.address = f"http://{_HOST}:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, daemon=True
                          ).start()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         with self.changed:

@@ -1,38 +1,22 @@
-"""Where results go: checked before the work, and whole once they are there."""
+"""Where results go, checked before the work."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image
+
 from ..config.base import require
+from ..datasets.pictures import SUFFIXES
 
-
-@contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a name beside a file, of the same ending, to be written to.
-
-    What was written takes the place of the file in the end; after an error
-    the file is what it was.
-
-    Args:
-        path: where the result belongs; its folder is made.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_name(path)
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def partial_name(path: Path) -> Path:
-    """Return a name for a file that is not whole yet, of the same ending."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+Image.init()
+# Endings of the pictures that are read, as far as they can be written.
+DRAWN_SUFFIXES = tuple(
+    one for one in SUFFIXES
+    if Image.registered_extensions().get(one) in Image.SAVE)
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")       # of what Matplotlib draws
 
 
 def is_folder(name: str | Path) -> bool:
@@ -50,12 +34,11 @@ def check_target(path: str | Path, sources: Iterable[str | Path] = (),
         suffixes: one of these must be its ending; (): any will do.
         option: that named it, for messages.
     """
-    path, suffixes = Path(path), tuple(suffixes)
-    require(not suffixes or path.suffix.lower() in suffixes,
-            f"{option} {path}: expected a name that ends in "
-            f"{', '.join(suffixes)}, found {path.suffix or 'no ending'}")
+    path = Path(path)
+    if suffixes:
+        check_ending(path, suffixes, f"{option} {path}: expected a name")
     for source in sources:
-        require(not _same(path, source), f"{option} {path} is the input "
+        require(_file(path) != _file(source), f"{option} {path} is the input "
                 f"{source} itself, which would be lost: give another name, "
                 f"such as {path.with_name(f'{path.stem}-new{path.suffix}')}")
     require(not path.is_dir(), f"{option} {path} is a folder, expected the "
@@ -63,6 +46,20 @@ def check_target(path: str | Path, sources: Iterable[str | Path] = (),
     require(not path.exists() or os.access(path, os.W_OK),
             f"{option} {path} is there and cannot be written")
     check_folder(path.parent, option)
+
+
+def check_ending(path: Path, suffixes: Iterable[str], start: str) -> str:
+    """Raise a ValueError unless a name has one of these endings; return it.
+
+    Args:
+        path: of the file.
+        suffixes: in small letters.
+        start: of the message: whose name it is, and what was expected.
+    """
+    suffix = path.suffix.lower()
+    require(suffix in suffixes, f"{start} that ends in {', '.join(suffixes)}"
+            f", found {path.suffix or 'no ending'}")
+    return suffix
 
 
 def check_folder(path: str | Path, option: str = "--out") -> None:
@@ -79,29 +76,24 @@ def check_folder(path: str | Path, option: str = "--out") -> None:
             f"{option}: the folder {there} is not writable")
 
 
-def check_targets(targets: Iterable[Path], sources: Iterable[Path],
-                  option: str = "--out") -> None:
+def check_targets(targets: Iterable[Path], sources: Iterable[Path]) -> None:
     """Raise a ValueError if one of many files would replace a source.
 
     Args:
         targets, sources: the files; a target may not be there yet.
-        option: that named their folder, for messages.
     """
-    known = {_key(source): source for source in sources}
+    known = {_file(source): source for source in sources}
     for target in targets:
-        if target.exists() and (source := known.get(_key(target))):
-            raise ValueError(f"{option}: {target} is the input {source} "
+        if source := known.get(_file(target)):
+            raise ValueError(f"--out: {target} is the input {source} "
                              "itself, which would be lost: give another "
                              "folder, such as drawn/")
 
 
-def _same(one, other):
-    """Return whether two names lead to the same file, there or not."""
-    return os.path.realpath(one) == os.path.realpath(other) or (
-        os.path.exists(one) and os.path.exists(other)
-        and os.path.samefile(one, other))
-
-
-def _key(path):
-    state = os.stat(path)
+def _file(path):
+    """Return what is the same for all names of a file, there or not."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
     return state.st_dev, state.st_ino

@@ -94,11 +94,9 @@ class TiledDetector:
         """Return what is found in a picture and in its tiles, each once."""
         parts = [whole.pixels()]
         cuts = [np.zeros((len(whole), 4), bool)]
-        for (left, top, right, bottom), found in self._tiles(image, places):
-            shift = np.array([left, top] * 2)
+        for tile, found in self._tiles(image, places):
             found = found.pixels()
-            tile = np.array([left, top, right, bottom])
-            boxes = (found.boxes + shift).astype(np.float32)
+            boxes = (found.boxes + np.tile(tile[:2], 2)).astype(np.float32)
             # An edge of the tile that is one of the picture cuts nothing.
             inner = tile != [0, 0, image.shape[1], image.shape[0]]
             parts.append(replace(found, boxes=boxes))
@@ -174,9 +172,8 @@ def _join(boxes, rows, cuts):
             place += 1
             continue
         other = faces[0]
-        low = np.minimum(boxes[mine], boxes[other])[:2]
-        high = np.maximum(boxes[mine], boxes[other])[2:]
-        union = np.array([*low, *high], boxes.dtype)
+        union = np.append(np.minimum(boxes[mine], boxes[other])[:2],
+                          np.maximum(boxes[mine], boxes[other])[2:])
         cuts[mine] = np.where(union == boxes[mine], cuts[mine], cuts[other])
         boxes[mine] = union
         rows.remove(other)

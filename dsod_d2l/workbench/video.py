@@ -1,4 +1,4 @@
-"""Videos and cameras: frames in, detections out, painted and written."""
+"""Videos and cameras: frames in, detections out, frames written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.colors import to_rgb
-from PIL import Image, ImageDraw
 
 from ..config.base import require
 from ..detection import Detections
-from ..visualisation import class_colour, text_colour
-from . import fonts
-from .outputs import partial_name
+from .outputs import check_ending
 
 VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v",
                 ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80"}
@@ -150,13 +146,11 @@ class VideoReader(_Video):
         """Return a time of a frame, at most the length that is stated."""
         return min(seconds, self.stated / self.fps or seconds)
 
-    def shortfall(self) -> str:
-        """Return what to say of a file that has fewer frames than it states.
-        """
+    def shortfall(self) -> list[str]:
+        """Return what to say of a file with fewer frames than it states."""
         lost = self.missing()
-        return lost and (f"{self.name} states {self.stated} frames, and "
-                         f"{lost} of them are not there: it was cut, or is "
-                         "damaged") or ""
+        return [f"{self.name} states {self.stated} frames, and {lost} of them "
+                "are not there: it was cut, or is damaged"] if lost else []
 
     def missing(self) -> int:
         """Return how many frames of a file that was read are not there.
@@ -187,13 +181,11 @@ class VideoWriter(_Video):
     def __init__(self, path: str | Path, fps: float, size: tuple[int, int]):
         self.path, self.size = Path(path), tuple(size)
         self.fps, self.count, path = fps, 0, self.path
-        require(path.suffix.lower() in VIDEO_CODECS,
-                f"{path}: expected a video name that ends in "
-                f"{', '.join(VIDEO_CODECS)}, found "
-                f"{path.suffix or 'no ending'}")
-        codec = VIDEO_CODECS[path.suffix.lower()]
+        codec = VIDEO_CODECS[check_ending(
+            path, VIDEO_CODECS, f"{path}: expected a video name")]
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = partial_name(path)
+        self._partial = path.with_name(
+            f".{path.stem}.{os.getpid()}.part{path.suffix}")
         with _quiet():
             self._video = cv2.VideoWriter(
                 str(self._partial), cv2.VideoWriter_fourcc(*codec), fps,
@@ -246,63 +238,3 @@ def detect_frames(detector: Any, frames: Iterable[np.ndarray],
     frames = iter(frames)
     while batch := list(islice(frames, batch_size or detector.batch_size)):
         yield from detector.detect(batch)
-
-
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-LETTER = 22               # pixels: height of the letters of FONT at scale 1
-
-
-def paint_detections(found: Detections, note: str = "") -> np.ndarray:
-    """Return a picture with its detections painted in.
-
-    Args:
-        found: ``Detections`` that know their picture and its classes.
-        note: text for the upper left corner.
-
-    Returns:
-        uint8 (H, W, 3) array.
-    """
-    painted = np.ascontiguousarray(found.image()).copy()
-    scale = max(min(painted.shape[:2]) / 600, 0.35)
-    width = max(round(2 * scale), 1)
-    for label, score, box in list(found.pixels())[::-1]:     # best on top
-        colour = class_colour(label)
-        low, high = np.round(box).astype(int).reshape(2, 2).tolist()
-        cv2.rectangle(painted, low, high, _bytes(colour), width)
-        _write(painted, f"{found.classes[label]} {score:.0%}", low, colour,
-               scale)
-    if note:
-        _write(painted, note, (0, 0), "#222222", scale)
-    return painted
-
-
-def _write(image, words, corner, back, scale):
-    """Write on a ground of a colour, above a corner but in the image."""
-    # OpenCV is quick, but writes question marks for all but ASCII.
-    parts = [] if words.isascii() else fonts.runs(
-        words, max(round(LETTER * scale * 1.4), 9))
-    if parts:
-        width = round(sum(font.getlength(part) for part, font in parts))
-        height, under = (max(sides) for sides in zip(*(
-            font.getmetrics() for _, font in parts)))
-    else:
-        (width, height), under = cv2.getTextSize(words, FONT, scale, 1)
-    x = max(min(corner[0], image.shape[1] - width - 2), 0)
-    y = max(corner[1] - under, height + 2)
-    cv2.rectangle(image, (x, y - height - 2), (x + width + 2, y + under),
-                  _bytes(back), cv2.FILLED)
-    ink = _bytes(text_colour(back))
-    if not parts:
-        cv2.putText(image, words, (x + 1, y), FONT, scale, ink, 1,
-                    cv2.LINE_AA)
-        return
-    ground = Image.fromarray(image)
-    draw, x = ImageDraw.Draw(ground), float(x + 1)
-    for part, font in parts:
-        draw.text((x, y), part, ink, font, anchor="ls")
-        x += font.getlength(part)
-    image[:] = ground
-
-
-def _bytes(colour):
-    return tuple(round(255 * part) for part in to_rgb(colour))

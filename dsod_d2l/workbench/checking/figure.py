@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ...files import replacing
 from ...visualisation import PALETTE, TEXT_SIZE
-from ..outputs import whole_file
 from .anchor_fit import recall
 from .contents import Report
 
@@ -40,8 +40,8 @@ def save_report(path: str | Path, report: Report) -> None:
     figure.suptitle(f"{report.images} sound images, {len(report.labels)} "
                     f"objects, {len(report.faults)} faults",
                     fontsize=TEXT_SIZE + 2)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=100)
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:], dpi=100)
 
 
 def _classes(ax, report):

@@ -55,31 +55,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):     # names of files may be odd
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")
-    chosen, value = build_parser().parse_args(arguments), None
+    chosen = build_parser().parse_args(arguments)
     try:
         check_numbers(chosen)
         value = _carry_out(chosen)
     except BrokenPipeError:        # the reader of a pipe has left early
         _into_nothing()
+        return 0
     except (ValueError, OSError, FloatingPointError) as error:
         more = BAD_HELP if isinstance(error, Faulty) else ""
-        print(f"{chosen.command}: {error}{more}", file=sys.stderr)
-        return 2
+        said, code = f"{error}{more}", 2
     except Incomplete as error:
-        print(f"{chosen.command}: {error}", file=sys.stderr)
-        return 1
+        said, code = str(error), 1
     except RuntimeError as error:
         if not hasattr(error, "resumable"):      # of a run, see ``Broken``
             raise
-        print(f"{chosen.command}: {_farewell(error, arguments)}",
-              file=sys.stderr)
-        return 2
+        said, code = _farewell(error, arguments), 2
     except KeyboardInterrupt as stop:
-        print(f"{chosen.command}: {_farewell(stop, arguments)}",
-              file=sys.stderr)
-        return 128 + getattr(stop, "signum", signal.SIGINT)
-    # `data check` says by its code, too, whether a data set is sound.
-    return 1 if isinstance(value, dict) and value.get("sound") is False else 0
+        said = _farewell(stop, arguments)
+        code = 128 + getattr(stop, "signum", signal.SIGINT)
+    else:
+        # `data check` says by its code, too, whether a data set is sound.
+        return int(isinstance(value, dict) and value.get("sound") is False)
+    print(f"{chosen.command}: {said}", file=sys.stderr)
+    return code
 
 
 def _carry_out(chosen):

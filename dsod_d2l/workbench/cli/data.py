@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
-from ..outputs import check_target
+from ..outputs import FIGURE_SUFFIXES, check_target
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
@@ -104,7 +104,7 @@ def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
     if chosen.out:
-        check_target(chosen.out, suffixes=(".png", ".svg", ".pdf"))
+        check_target(chosen.out, suffixes=FIGURE_SUFFIXES)
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
                               np.random.default_rng(0), bad="object")
     value = report.to_dict()

@@ -13,8 +13,10 @@ from typing import Any
 
 import cv2
 
-from .detect import as_rows, video_target
-from .options import Incomplete, add_detector, add_fields, make_detector, pairs
+from .. import live_page
+from ..video import VideoReader, detect_frames, is_live
+from .detect import Work, as_rows, open_video, video_target
+from .options import add_detector, add_fields, make_detector, pairs
 
 DEMO_THRESHOLD = 0.6       # the authors draw from here
 RECENT = 30           # frames over which the speed is measured
@@ -52,19 +54,16 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> tuple[Any, ...]:
     """Show detections live, from a camera or a video, with the speed."""
+    from ..drawing import paint_detections
     from ..fonts import warn_of_letters
-    from ..video import (VideoReader, VideoWriter, detect_frames,
-                         paint_detections)
     out = video_target(options.out, options.source)
-    speed, count, short = Speed(), 0, ""
+    speed, count, work = Speed(), 0, Work("frames")
     with (VideoReader(options.source) as reader,
           contextlib.suppress(KeyboardInterrupt)):      # as q in a window
         detector = make_detector(options)
         warn_of_letters(detector.classes)
         speed = Speed()
-        with (VideoWriter(out, reader.fps, reader.size) if out
-              else contextlib.nullcontext() as writer,
-              _screen(options) as show):
+        with open_video(out, reader) as writer, _screen(options) as show:
             for found in detect_frames(detector, reader, batch_size=1):
                 note = f"{speed.tick():.1f} FPS"
                 count += len(found)
@@ -75,14 +74,10 @@ def run(options: Namespace) -> tuple[Any, ...]:
                         or speed.count == options.frames):
                     break
             else:
-                short = reader.shortfall()
-
-    def end():
-        if short:
-            raise Incomplete(short)
+                work.left_out = reader.shortfall()
     value = {"frames": speed.count, "detections": count,
              "frames_per_second": round(speed.overall(), 2), "out": out}
-    return value, pairs(value), end
+    return value, pairs(value), work.end
 
 
 class Speed:
@@ -125,15 +120,12 @@ def _screen(options):
                 stack.callback(cv2.destroyAllWindows)
                 yield _show
                 return
-        yield _beside(stack.enter_context(_page(options)),
-                      _printer(options.json))
+        yield _beside(stack.enter_context(_page(options)), options.json)
 
 
 def _page(options):
     """Return a page that is served, and say where."""
-    from ..live_page import LivePage
-    from ..video import is_live
-    page = LivePage(options.serve or 0)
+    page = live_page.LivePage(options.serve or 0)
     _say(f"detections, live: {page.address} in a browser on this machine; "
          "Ctrl-C stops")
     # A film would be over before somebody has opened the page.
@@ -141,13 +133,6 @@ def _page(options):
                                         or sys.stdout.isatty()):
         page.wait(PATIENCE)
     return page
-
-
-def _beside(page, printer):
-    def show(image, note, rows):
-        page.show(image)
-        return printer(image, note, rows)
-    return show
 
 
 def _say(words):
@@ -159,11 +144,12 @@ def _show(image, note, rows):
     return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
 
 
-def _printer(quiet):
+def _beside(page, quiet):
     last = 0.0
 
     def show(image, note, rows):
         nonlocal last
+        page.show(image)
         if not quiet and time.perf_counter() - last >= 1:
             last = time.perf_counter()
             words = ", ".join(f"{row['label']} {row['score']:.0%}"

@@ -20,7 +20,11 @@ from ...config.base import require
 from ...config.schedules import DRAWN
 from ...datasets import pictures
 from ...files import write_atomically
-from .. import outputs
+from .. import outputs, video
+from ..formats.text_files import listing
+from ..found_files import check_labels, save_crops, save_labels
+from ..outputs import DRAWN_SUFFIXES
+from ..video import VIDEO_CODECS
 from .options import Incomplete, add_detector, add_fields, make_detector, pairs
 
 LISTS = (".jsonl", ".json")     # endings of files that hold what is found
@@ -77,7 +81,6 @@ def as_rows(found: Any) -> list[dict[str, Any]]:
 def _is_video(source):
     """Return whether a source is one of frames; its file says it, if need be.
     """
-    from .. import video
     path, suffix = Path(source), Path(source).suffix.lower()
     if video.is_live(source) or path.is_dir() or suffix in pictures.SUFFIXES:
         return video.is_live(source)
@@ -94,7 +97,7 @@ def _is_video(source):
     return False
 
 
-class _Work:
+class Work:
     """What is done so far, and why it is not more."""
 
     def __init__(self, kind: str, total: int | None = None):
@@ -128,7 +131,7 @@ class _Work:
 
 def _pictures(options):
     """Go through pictures; return what is found in each."""
-    from ..found_files import check_labels, save_crops, save_labels
+    from .. import drawing, fonts
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
     if not several:
@@ -136,18 +139,21 @@ def _pictures(options):
     base = base if several else base.parent
     targets = _check_out(options, [base / name for name in names], base,
                          several)
-    detector, work, found = make_detector(options), _Work(
+    detector, work, found = make_detector(options), Work(
         "pictures", len(names)), {}
     if options.labels:
         check_labels(options.out, detector.classes)
-    draw, bad = _drawing(detector, targets), []
+    if targets:
+        fonts.warn_of_letters(detector.classes)
+    bad: list[str] = []
     with open_list(options.out if not options.labels else None) as add:
         with work.going():
-            for name, one in _detections(
-                    detector, base, names,
-                    bad if several and options.bad == "skip" else None):
+            for name, one in _detections(detector, _read(
+                    base, names,
+                    bad if several and options.bad == "skip" else None)):
                 add({"image": name, "detections": as_rows(one)})
-                draw(base / name, one)
+                if base / name in targets:
+                    drawing.save_detections(targets[base / name], one, least=0)
                 if options.crops:
                     save_crops(options.crops, name, one, one.image())
                 found[name] = replace(one, picture=base / name)
@@ -171,7 +177,6 @@ def _pictures(options):
 
 def _names(options):
     """Return the pictures in a folder and below, but for those we write."""
-    from ..formats.text_files import listing
     ours = [os.path.realpath(one) + os.sep for one
             in (options.out, options.crops) if one]
     root = os.path.realpath(options.image)
@@ -190,9 +195,6 @@ def _names(options):
 
 def _check_out(options, sources, base, several):
     """Check --out before the work; return {picture: where it is drawn}."""
-    from ..drawing import DRAWN_SUFFIXES
-    from ..found_files import check_labels
-    from ..video import VIDEO_CODECS
     out = options.out
     require(options.frames is None, "--frames goes with a video")
     require(out or not options.labels, "--labels needs --out, the folder of "
@@ -224,45 +226,35 @@ def _check_out(options, sources, base, several):
 
 def _drawn_name(source, base):
     """Return the name of a drawing: the picture's own, if it can be."""
-    from ..drawing import DRAWN_SUFFIXES
     name = source.relative_to(base)
     return name if name.suffix.lower() in DRAWN_SUFFIXES else Path(
         f"{name}.png")
 
 
-def _drawing(detector, targets):
-    """Return a function that draws what is found in a picture."""
-    from .. import drawing, fonts
-    if targets:
-        fonts.warn_of_letters(detector.classes)
-
-    def draw(source, found):
-        if source in targets:
-            drawing.save_detections(targets[source], found, least=0)
-    return draw
-
-
-def _detections(detector, base, names, bad):
-    """Yield (name, ``Detections``) of pictures; their picture is an array.
+def _read(base, names, bad):
+    """Yield (name, picture).
 
     bad: list that the faults of pictures go to; None: the first one stops.
     """
-    from ..video import detect_frames
-    waiting = deque()
+    for name in names:
+        try:
+            yield name, pictures.read_image(base / name)
+        except (ValueError, OSError) as error:
+            if bad is None:
+                raise
+            bad.append(str(error))
 
-    def images():
-        for name in names:
-            try:
-                image = pictures.read_image(base / name)
-            except (ValueError, OSError) as error:
-                if bad is None:
-                    raise
-                bad.append(str(error))
-                continue
-            waiting.append(name)
+
+def _detections(detector, images, batch_size=None):
+    """Yield (key, ``Detections``) of (key, image), a name or a time."""
+    keys = deque()
+
+    def noted():
+        for key, image in images:
+            keys.append(key)
             yield image
-    for found in detect_frames(detector, images()):
-        yield waiting.popleft(), found
+    for found in video.detect_frames(detector, noted(), batch_size):
+        yield keys.popleft(), found
 
 
 @contextlib.contextmanager
@@ -290,32 +282,29 @@ def open_list(path: str | None) -> Iterator[Callable[[dict], Any]]:
 
 def _video(options):
     """Go through a video; return its summary, and each frame's rows."""
-    from ..found_files import save_crops
-    from ..video import VideoReader, detect_frames, is_live
+    from .. import drawing, fonts
     require(not options.labels, "--labels takes pictures, not a video")
-    require(options.frames is None or options.frames >= 1, "--frames must be "
-            f"at least 1, found {options.frames}")
     out = video_target(options.out, options.image, LISTS)
-    counts, frames, work = Counter(), [], _Work("frames")
-    live, waiting = is_live(options.image), deque()
-    with VideoReader(options.image) as reader:
+    counts, frames, work = Counter(), [], Work("frames")
+    with video.VideoReader(options.image) as reader:
         detector = make_detector(options)
-
-        def images():
-            for image in islice(reader, options.frames):
-                waiting.append(reader.time)
-                yield image
+        images = ((reader.time, image)
+                  for image in islice(reader, options.frames))
         begin = time.perf_counter()
-        with open_list(out) as add, _painter(
-                out, reader, detector.classes) as paint, work.going():
-            for found in detect_frames(detector, images(), 1 if live
-                                       else None):
+        with (open_list(out) as add, open_video(out, reader) as writer,
+              work.going()):
+            if writer:
+                fonts.warn_of_letters(detector.classes)
+            for at, found in _detections(
+                    detector, images,
+                    1 if video.is_live(options.image) else None):
                 rows = as_rows(found)
                 counts.update(row["label"] for row in rows)
-                at = waiting.popleft()
                 add({"frame": work.done, "time": round(at, 4),
                      "detections": rows})
-                paint(found, at)
+                if writer:
+                    writer.write(drawing.paint_detections(found),
+                                 reader.until(at))
                 if options.crops:
                     save_crops(options.crops, f"{Path(options.image).stem}-"
                                f"{work.done:06d}", found, found.image())
@@ -323,10 +312,10 @@ def _video(options):
                     frames.append(rows)
                 work.done += 1
         seconds = time.perf_counter() - begin
-    ended = not work.stop and options.frames != work.done
-    if ended and reader.missing():
-        work.left_out = [reader.shortfall()]
-    value = {"frames": work.done, "missing": ended and reader.missing() or 0,
+    missing = 0
+    if not work.stop and options.frames != work.done:
+        missing, work.left_out = reader.missing(), reader.shortfall()
+    value = {"frames": work.done, "missing": missing,
              "fps": round(reader.fps, 3), "seconds": round(seconds, 3),
              "frames_per_second": round(work.done / seconds, 2),
              "found": dict(counts), "out": out}
@@ -345,10 +334,9 @@ def video_target(out: str | None, source: str, lists: tuple = ()
         source: the video, the number of a camera, or an address.
         lists: endings that are taken besides those of videos.
     """
-    from ..video import VIDEO_CODECS, is_live
     if not out:
         return None
-    live = is_live(source)
+    live = video.is_live(source)
     if outputs.is_folder(out):
         name = Path("live.mp4" if live else source)
         out = str(Path(out, name.name if name.suffix.lower() in VIDEO_CODECS
@@ -358,18 +346,9 @@ def video_target(out: str | None, source: str, lists: tuple = ()
     return out
 
 
-@contextlib.contextmanager
-def _painter(out, reader, classes):
-    """Give a function that paints a frame into a video, where there is one.
-
-    It takes ``Detections`` and the time of the frame.
-    """
-    from .. import fonts
-    from ..video import VIDEO_CODECS, VideoWriter, paint_detections
-    if not out or Path(out).suffix.lower() not in VIDEO_CODECS:
-        yield lambda found, at: None
-        return
-    fonts.warn_of_letters(classes)
-    with VideoWriter(out, reader.fps, reader.size) as writer:
-        yield lambda found, at: writer.write(paint_detections(found),
-                                             reader.until(at))
+def open_video(out: str | None, reader: video.VideoReader
+               ) -> contextlib.AbstractContextManager[Any]:
+    """Give a ``VideoWriter``, if a video is to be written, or None."""
+    if out and Path(out).suffix.lower() in VIDEO_CODECS:
+        return video.VideoWriter(out, reader.fps, reader.size)
+    return contextlib.nullcontext()

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ... import evaluation
 from ...config import DetectConfig
 from ...config.base import require
 from ..formats.choices import matched
 from ..outputs import check_folder
+from ..reports import result_files
 from .options import (DataOptions, WeightsOptions, add_detector, add_fields,
                       figures, make_detector, open_data)
 
@@ -74,11 +76,11 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> tuple[Any, ...]:
     """Judge weights on a data set: AP, AP50 and AP75 as fractions."""
-    from ...evaluation import evaluate_detections
     _check(options)
     dataset, classes, detections, truths = _found(options)
-    result = evaluate_detections(detections, truths, len(classes),
-                                 options.most, options.strict, options.pixel)
+    result = evaluation.evaluate_detections(
+        detections, truths, len(classes), options.most, options.strict,
+        options.pixel)
     value = result.to_dict()
     for row, name in zip(value["classes"], classes):
         row["name"] = name
@@ -115,16 +117,16 @@ def _check(options):
 
 def _found(options):
     """Return the data set, classes, detections and truths."""
-    from ...evaluation import Truth, run_detector
     if options.results:
-        from ..reports.result_files import read_results
         dataset = open_data(options)
-        truths = [Truth.of(dataset[row]) for row in range(len(dataset))]
-        return dataset, dataset.classes, read_results(
+        truths = [evaluation.Truth.of(dataset[row])
+                  for row in range(len(dataset))]
+        return dataset, dataset.classes, result_files.read_results(
             options.results, dataset, [one.size for one in truths]), truths
     detector = make_detector(options)
     dataset = matched(open_data(options), detector.classes)
-    return dataset, detector.classes, *run_detector(detector, dataset)
+    return (dataset, detector.classes,
+            *evaluation.run_detector(detector, dataset))
 
 
 def _more_figures(options, detections, truths, value):
@@ -132,17 +134,16 @@ def _more_figures(options, detections, truths, value):
 
     The APs are those of each class, then that of all.
     """
-    from ...evaluation import ap_table
     columns = {}
+    table_of = partial(evaluation.ap_table, detections, truths,
+                       len(value["classes"]), most=options.most)
     if options.iou:
-        table = ap_table(detections, truths, len(value["classes"]),
-                         options.iou, most=options.most)[:, 0]
+        table = table_of(options.iou)[:, 0]
         columns = {f"AP at {iou:g}": table[:, k]
                    for k, iou in enumerate(options.iou)}
     if options.areas:
         bounds = sorted({0, *options.areas, 1e10})
-        table = ap_table(detections, truths, len(value["classes"]), sizes=[
-            *zip(bounds, bounds[1:])], most=options.most).mean(axis=2)
+        table = table_of(sizes=[*zip(bounds, bounds[1:])]).mean(axis=2)
         words = [*(f"{bound:g}" for bound in bounds[:-1]), ""]
         columns |= {f"AP of {low} to {high}" if high else f"AP from {low}":
                     table[:, k]
@@ -186,15 +187,13 @@ def _write(options, dataset, classes, detections, truths, result, value):
 
 
 def _save(options, dataset, classes, detections):
-    from ...evaluation import class_numbers
-    from ..reports import result_files
     names = result_files.image_names(dataset)
     if options.save == "voc":
         return result_files.write_voc(options.out, detections, [
             PurePosixPath(name).stem for name in names], classes)
     ids = getattr(dataset, "image_ids", {})
     theirs = getattr(dataset, "category_ids", range(len(classes)))
-    order = class_numbers(classes, dataset.classes).argsort()
+    order = evaluation.class_numbers(classes, dataset.classes).argsort()
     theirs = [theirs[place] for place in order]
     known = np.array([one is not None for one in theirs])
     lost = sum(int((~known[one.labels]).sum()) for one in detections)

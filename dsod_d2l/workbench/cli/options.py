@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig, TrainConfig
-from ...config.base import Bounds, Count, NotNegative, Positive, Share
+from ...config.base import Bounds, Count, NotNegative, Positive, Share, require
 from ...datasets.pictures import size_lies
 from ...datasets.sample import Dataset, Fault, Faulty
 from ...files import one_line
@@ -31,6 +31,7 @@ from ...transforms import AUGMENTATIONS
 from .. import machine
 from ..formats import addresses
 from ..suppression import SuppressingDetector, SuppressionConfig
+from ..tiles import TiledDetector, check_tiles
 
 
 class FaultOptions:
@@ -192,6 +193,7 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
 RANGES = {
     "most frames num_classes input train val size multiple servers": Count,
     "epochs": Positive, "areas": NotNegative, "at ratio": Share,
+    "finetune": Annotated[float, Bounds("a number of epochs", 0)],
     "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
 
 
@@ -213,9 +215,8 @@ def input_size(options: Namespace) -> dict[str, Any]:
     """Return what --input changes of a network, as fields."""
     if not options.input:
         return {}
-    if len(options.input) > 2:
-        raise ValueError("--input takes one or two sides, found "
-                         f"{len(options.input)}")
+    require(len(options.input) <= 2, "--input takes one or two sides, found "
+            f"{len(options.input)}")
     return {"input_size": (options.input * 2)[:2]}
 
 
@@ -238,19 +239,17 @@ def check_device(options: Namespace) -> None:
     if getattr(options, "device", None) != "gpu":
         return
     context, reason = machine.device("gpu")
-    if context.device_type != "gpu":
-        raise ValueError("--device gpu: there is none to be used, "
-                         f"{reason.partition('because ')[2]} Without "
-                         "--device, the CPU computes")
+    require(context.device_type == "gpu", "--device gpu: there is none to be "
+            f"used, {reason.partition('because ')[2]} Without --device, the "
+            "CPU computes")
 
 
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
-    from ..tiles import TiledDetector, check_tiles
     check_tiles(options.tiles, options.overlap)
-    if options.tiles and options.nms_kind != "per-class":
-        raise ValueError("--tiles makes one of the boxes of a class that "
-                         "meet: leave out --nms-kind")
+    require(not options.tiles or options.nms_kind == "per-class", "--tiles "
+            "makes one of the boxes of a class that meet: leave out "
+            "--nms-kind")
     context, _ = machine.device(options.device)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     detector = SuppressingDetector.from_weights(

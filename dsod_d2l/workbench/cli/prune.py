@@ -108,8 +108,7 @@ def _settings(options, net):
     """Return the ``TrainConfig``; --augment and the network agree then."""
     if net.config.resize == "letter-box" and not hasattr(options, "augment"):
         options.augment = "letter-box"
-    settings = TrainConfig(**{name: getattr(options, name, default)
-                              for name, default in SETTINGS.items()})
+    settings = TrainConfig(**SETTINGS | given_fields(options, TrainConfig))
     net.config = dataclasses.replace(net.config, resize=settings.resize)
     return settings
 
@@ -151,8 +150,6 @@ def _prune(options, net, classes, dataset, judged, training):
 
 def _training(options, settings, images):
     """Return the ``TrainConfig`` of the training after a step, or None."""
-    require(0 <= options.finetune < float("inf"), "finetune must be a number "
-            f"of epochs, found {options.finetune:g}")
     if not options.finetune:
         return None
     return dataclasses.replace(settings, held_back=0.0, steps=(

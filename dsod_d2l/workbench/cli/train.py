@@ -11,6 +11,7 @@ from ...config import TrainConfig
 from ...config.base import require
 from ...datasets.sample import share_cache
 from .. import machine, outputs
+from ..checking import anchor_fit
 from ..formats.choices import matched
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
 from ..runs.tuning import Tuning
@@ -82,7 +83,8 @@ def run(options: Namespace) -> tuple[Any, str | None]:
 
 
 def _train(options, team=None):
-    from ..runs import weighing
+    from ..runs import curves, weighing
+    from ..runs.freezing import tell_frozen
     from ..runs.long_run import run_training, telling
     require(options.out or options.dry_run, "--out must name the folder for "
             "weights, checkpoints and history")
@@ -100,19 +102,22 @@ def _train(options, team=None):
     with telling():
         net, fit = _build(options, recipe, dataset, settings)
         if options.dry_run:
-            return _plan(net, dataset, settings, recipe, tuning, fit)
+            return _plan(net, dataset, settings, recipe,
+                         tell_frozen(net, tuning.freeze), fit)
         context, reason = _device(options)
         net, transfer = _start(options, net, dataset.classes, context)
     first = not (team and team.rank)
     if not options.json and first:
         print("\n".join(str(line) for line in (
-            reason, fit and _told(fit), transfer, _frozen(net, tuning))
-            if line), flush=True)
+            reason, fit and anchor_fit.tell_anchors(fit), transfer,
+            tell_frozen(net, tuning.freeze)) if line), flush=True)
+    callbacks = ([curves.TensorBoard(options.out)]
+                 if options.tensorboard and first else [])
     fitted = run_training(net, dataset, settings, options.out,
                           options.resume, context,
                           progress=not options.json, validation=validation,
-                          team=team, callbacks=_callbacks(options, first),
-                          tuning=tuning, from_step=options.from_step)
+                          team=team, callbacks=callbacks, tuning=tuning,
+                          from_step=options.from_step)
     last = fitted.history[-1] if fitted.history else {}
     told = {"weights": str(Path(options.out, "model.safetensors")),
             "steps": last.get("step"), "seconds": last.get("seconds"),
@@ -133,30 +138,10 @@ def _build(options, recipe, dataset, settings):
                        resize=settings.resize)
     if not options.anchors:
         return net, None
-    from ..checking.anchor_fit import choose_anchors
-    fit = choose_anchors(options.anchors, net.config, dataset)
+    fit = anchor_fit.choose_anchors(options.anchors, net.config, dataset)
     if fit.specs is None:
         return net, fit
     return models.build(net.config, anchors=fit.specs), fit
-
-
-def _told(fit):
-    from ..checking.anchor_fit import tell_anchors
-    return tell_anchors(fit)
-
-
-def _frozen(net, tuning):
-    """Return a sentence on what stays as it is, or None."""
-    from ..runs import freezing
-    names = freezing.frozen_names(net, tuning.freeze)
-    return freezing.tell_frozen(net, names) if names else None
-
-
-def _callbacks(options, first):
-    if not (options.tensorboard and first):
-        return []
-    from ..runs.curves import TensorBoard
-    return [TensorBoard(options.out)]
 
 
 def _device(options):
@@ -191,15 +176,11 @@ def _settings(options, recipe, images):
     if options.validation:
         given["held_back"] = 0.0
     settings = dataclasses.replace(recipe.train, **given)
-    epochs = options.epochs
-    if epochs is None and "steps" not in given:
-        epochs = recipe.epochs
-    if epochs is None:
-        return settings
-    require(0 < epochs < float("inf"),
-            f"epochs must be positive, found {epochs:g}")
     require(not options.epochs or "steps" not in given,
             "--steps and --epochs exclude each other")
+    epochs = options.epochs or recipe.epochs
+    if epochs is None or "steps" in given:
+        return settings
     return dataclasses.replace(settings, steps=steps_of(
         epochs, split_sizes(images, settings)[0], settings))
 
@@ -217,22 +198,20 @@ def _network(options, recipe, classes):
             **input_size(options), "num_classes": classes}
 
 
-def _plan(net, dataset, settings, recipe, tuning, fit):
-    from ..checking.anchor_fit import recall
+def _plan(net, dataset, settings, recipe, frozen, fit):
     from ..runs.plan import plan_run, plan_text
     plan = plan_run(net, len(dataset), settings)
-    frozen = _frozen(net, tuning)
     value = {"recipe": recipe.name or None, "model": net.config.name,
              **plan, "note": recipe.note or None, "frozen": frozen}
     if fit:
         value["anchors"] = {
-            "recall_before": recall(fit.overlaps),
-            "recall": recall(fit.overlaps if fit.suggested is None
-                             else fit.suggested),
+            "recall_before": anchor_fit.recall(fit.overlaps),
+            "recall": anchor_fit.recall(
+                fit.overlaps if fit.suggested is None else fit.suggested),
             "anchors": [dataclasses.asdict(spec)
                         for spec in net.config.anchors]}
     size = " x ".join(map(str, net.config.input_size))
     lines = (f"{net.config.name}, {size} pixels, {net.config.num_classes} "
-             "classes", fit and _told(fit), frozen, plan_text(plan),
-             recipe.note)
+             "classes", fit and anchor_fit.tell_anchors(fit), frozen,
+             plan_text(plan), recipe.note)
     return value, "\n".join(line for line in lines if line)

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 
 from ... import evaluation
 from ...detection import Detections
-from ...files import write_atomically
+from ...files import replacing, write_atomically
 from ...visualisation import (LINE_STYLES, PALETTE, TEXT_SIZE, draw_boxes,
                               draw_image, finish_axes, line_colour,
                               plot_precision_recall)
-from ..outputs import whole_file
 from . import mistakes as faults
 
 
@@ -187,8 +186,8 @@ def written_axes(path: Path, width: float, height: float,
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots(1, columns)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=100)
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=100)
 
 
 def _curves(path, names, mistakes, result):
@@ -198,13 +197,8 @@ def _curves(path, names, mistakes, result):
     half = CURVES // 2
     if len(there) > CURVES:
         there = there[:CURVES - half] + there[-half:]
-    curves = {}
-    for row in there:
-        rows = (mistakes.kind != "ignored") & (mistakes.labels == row.label)
-        label = f"{names[row.label]} {row.AP50:.2f}"
-        curves[label] = evaluation.precision_recall(
-            mistakes.scores[rows], mistakes.kind[rows] == "right",
-            row.objects)
+    curves = {f"{names[row.label]} {row.AP50:.2f}": faults.class_curve(
+        mistakes, row.label, row.objects) for row in there}
     with written_axes(path, 6, 4.5) as ax:
         plot_precision_recall(ax, curves)
         ax.set_title("IoU .5, with AP50", fontsize=TEXT_SIZE)

@@ -28,7 +28,7 @@ import numpy as np
 
 from ...boxes import iou
 from ...detection import Detections
-from ...evaluation.matching import (average_precision, match_coco,
+from ...evaluation.matching import (Curve, average_precision, match_coco,
                                     precision_recall)
 from ...evaluation.measure import mean_of
 from ...evaluation.tables import Truth, area_of, check_units
@@ -189,13 +189,16 @@ def _ap50(mistakes, num_classes):
     objects = np.bincount(
         mistakes.object_labels[mistakes.state != "ignored"],
         minlength=num_classes)
-    values = []
-    for label in np.flatnonzero(objects):
-        rows = (mistakes.kind != "ignored") & (mistakes.labels == label)
-        values.append(average_precision(*precision_recall(
-            mistakes.scores[rows], mistakes.kind[rows] == "right",
-            objects[label])))
-    return mean_of(values)
+    return mean_of(
+        average_precision(*class_curve(mistakes, label, objects[label]))
+        for label in np.flatnonzero(objects))
+
+
+def class_curve(mistakes: Mistakes, label: int, objects: int) -> Curve:
+    """Return precision and recall of a class that has so many objects."""
+    rows = (mistakes.kind != "ignored") & (mistakes.labels == label)
+    return precision_recall(mistakes.scores[rows],
+                            mistakes.kind[rows] == "right", objects)
 
 
 def best_threshold(mistakes: Mistakes) -> float:

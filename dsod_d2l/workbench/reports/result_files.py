@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,7 +84,7 @@ def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
         ValueError: a line is not as it should be; file and row are named.
     """
     places = {str(name): place for place, name in enumerate(names)}
-    rows: list[list[Any]] = [[] for _ in names]
+    rows: list[Any] = []
     for label, path in enumerate(_voc_paths(folder, image_set, classes)):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no result file of "
@@ -93,8 +93,8 @@ def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
         for number, line in enumerate(read_text(path).splitlines(), 1):
             where, score, *box = _voc_line(line, f"{path}, line {number}",
                                            places)
-            rows[places[where]].append((label, score, box - _FIRST))
-    return [_collect(part, size, folder) for part, size in zip(rows, sizes)]
+            rows.append((places[where], label, score, box - _FIRST))
+    return _collect(rows, sizes, folder)
 
 
 def _voc_paths(folder, image_set, classes):
@@ -117,11 +117,10 @@ def _voc_line(line, source, places):
         numbers = [float(word) for word in words[1:]]
     except ValueError:
         numbers = []
-    if len(numbers) != 5 or not np.isfinite(numbers).all():
-        raise ValueError(f"{source}: expected an image, a score and four "
-                         f"sides, found {line!r:.80}")
-    if words[0] not in places:
-        raise ValueError(f"{source}: {words[0]!r:.80} is no image of the set")
+    require(len(numbers) == 5 and np.isfinite(numbers).all(), f"{source}: "
+            f"expected an image, a score and four sides, found {line!r:.80}")
+    require(words[0] in places, f"{source}: {words[0]!r:.80} is no image of "
+            "the set")
     return [words[0], *numbers]
 
 
@@ -174,19 +173,22 @@ def read_coco(path: str | Path, image_ids: Sequence[Any],
             f"detections, found {type(entries).__name__}")
     places = {image: place for place, image in enumerate(image_ids)}
     labels = {category: label for label, category in enumerate(category_ids)}
-    rows: list[list[Any]] = [[] for _ in image_ids]
+    rows: list[Any] = []
     for number, entry in enumerate(entries):
         source = f"{path}, entry {number}"
-        image, category, score, box = _coco_entry(entry, source)
+        image, category, score, box = _entry(
+            entry, ("image_id", "category_id"), "bbox", source,
+            "image_id, category_id, score and a bbox of four numbers")
+        box[2:] += box[:2]
         if others is not None and category not in labels:
             others[category] += 1
             continue
-        if image not in places or category not in labels:
-            raise ValueError(f"{source}: image {image!r:.60} or category "
-                             f"{category!r:.60} does not belong to the set")
-        rows[places[image]].append((labels[category], score, box))
-    return [replace(_collect(part, size, path), image_id=image)
-            for part, size, image in zip(rows, sizes, image_ids)]
+        require(image in places and category in labels, f"{source}: image "
+                f"{image!r:.60} or category {category!r:.60} does not belong "
+                "to the set")
+        rows.append((places[image], labels[category], score, box))
+    return [replace(one, image_id=image) for one, image
+            in zip(_collect(rows, sizes, path), image_ids)]
 
 
 def _load_results(path):
@@ -203,20 +205,17 @@ def _load_results(path):
         raise ValueError(f"{path}: expected JSON, {error}") from None
 
 
-def _coco_entry(entry, source):
-    """Return image, category, score and corner box of an entry."""
+def _entry(row, names, box_name, source, expected, kind=Hashable):
+    """Return the values of these names, the score and the box of a row."""
     try:
-        box = np.array(entry["bbox"], dtype=float)
-        values = entry["image_id"], entry["category_id"]
-        score = float(entry["score"])
-        hash(values)
-        good = box.shape == (4,) and np.isfinite([*box, score]).all()
+        values = [row[name] for name in names]
+        score, box = float(row["score"]), np.array(row[box_name], dtype=float)
+        good = (all(isinstance(one, kind) for one in values)
+                and box.shape == (4,) and np.isfinite([*box, score]).all())
     except (KeyError, TypeError, ValueError):
         good = False
-    if not good:
-        raise ValueError(f"{source}: expected image_id, category_id, score "
-                         f"and a bbox of four numbers, found {entry!r:.80}")
-    return *values, score, np.append(box[:2], box[:2] + box[2:])
+    require(good, f"{source}: expected {expected}, found {row!r:.80}")
+    return *values, score, box
 
 
 def read_results(path: str | Path, dataset: Any,
@@ -286,19 +285,21 @@ def _own(path, table, names, sizes, classes, others):
     require(isinstance(table, dict), f"{path}: expected {{image: "
             f"detections}}, found {type(table).__name__}")
     places = _places(names)
-    rows: list[list[Any]] = [[] for _ in names]
+    rows: list[Any] = []
     for name, found in table.items():
         place = next((places[part] for part in _parts(name)
                       if part in places), None)
         require(place is not None, f"{path}: {name!r:.80} is no image of the "
                 "set")
         for number, row in enumerate(found):
-            label, score, box = _own_row(row, f"{path}, {name}, row {number}")
+            label, *more = _entry(
+                row, ("label",), "box", f"{path}, {name}, row {number}",
+                "label, score and a box of four numbers", str)
             if label in classes:
-                rows[place].append((classes.index(label), score, box))
+                rows.append((place, classes.index(label), *more))
             else:
                 others[label] += 1
-    return [_collect(part, size, path) for part, size in zip(rows, sizes)]
+    return _collect(rows, sizes, path)
 
 
 def _parts(name):
@@ -315,22 +316,16 @@ def _places(names: Iterable[str]) -> dict[str, int]:
     return {**places, **{name: place for place, name in enumerate(names)}}
 
 
-def _own_row(row, source):
-    """Return label, score and corner box of a row."""
-    try:
-        box, score = np.array(row["box"], dtype=float), float(row["score"])
-        good = (isinstance(row["label"], str) and box.shape == (4,)
-                and np.isfinite([*box, score]).all())
-    except (KeyError, TypeError, ValueError):
-        good = False
-    require(good, f"{source}: expected label, score and a box of four "
-            f"numbers, found {row!r:.80}")
-    return row["label"], score, box
+def _collect(rows, sizes, source):
+    """Return ``Detections`` of rows of place, label, score and pixels."""
+    parts: list[Any] = [[] for _ in sizes]
+    for place, *row in sorted(rows, key=lambda row: -row[2]):
+        parts[place].append(row)
+    return [_one_image(part, size, source)
+            for part, size in zip(parts, sizes)]
 
 
-def _collect(rows, size, source):
-    """Return the ``Detections`` of (label, score, box in pixels) rows."""
-    rows = sorted(rows, key=lambda row: -row[1])
+def _one_image(rows, size, source):
     unit = np.array([size[1], size[0]] * 2, dtype=float)
     boxes = np.array([row[2] for row in rows]).reshape(-1, 4) / unit
     try:

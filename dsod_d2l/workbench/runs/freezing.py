@@ -42,8 +42,11 @@ def frozen_names(net: Any, patterns: Sequence[str]) -> list[str]:
     return [name for name in parameters if name in found]
 
 
-def tell_frozen(net: Any, names: Sequence[str]) -> str:
-    """Return in one sentence what stays as it is."""
+def tell_frozen(net: Any, patterns: Sequence[str]) -> str | None:
+    """Return in one sentence what stays as it is, None if nothing does."""
+    names = frozen_names(net, patterns)
+    if not names:
+        return None
     parameters = net._collect_params_with_prefix()
     numbers = sum(int(np.prod(parameters[name].shape)) for name in names)
     rooms = dict.fromkeys(name.split(".")[0] for name in names)

@@ -175,23 +175,21 @@ def run_training(net, dataset, settings, folder: str | Path | None = None,
         FloatingPointError: see ``training.fit``; nothing is saved.
     """
     first = team is None or team.rank == 0
-    tuning, resume = tuning or Tuning(), (
-        resume or from_step is not None)
-    callbacks = list(callbacks)
+    tuning, resume = tuning or Tuning(), resume or from_step is not None
+    folder, callbacks = folder if first else None, list(callbacks)
     if validation is not None:
         validation = matched(validation, dataset.classes,
                              "the set to train on")
     with contextlib.ExitStack() as stack:
         for one in callbacks:
             stack.callback(getattr(one, "close", lambda: None))
-        if folder and first:
+        if folder:
             folder = stack.enter_context(run_folder.hold(folder, resume))
-        stack.enter_context(telling(folder if first else None))
+        stack.enter_context(telling(folder))
         names = stack.enter_context(freezing.frozen(net, tuning.freeze))
-        start = partial(LongRun, folder=folder if first else None,
-                        resume=resume and first, progress=progress and first,
-                        team=team, tuning=tuning, from_step=from_step,
-                        frozen=names)
+        start = partial(LongRun, folder=folder, resume=resume and first,
+                        progress=progress and first, team=team,
+                        tuning=tuning, from_step=from_step, frozen=names)
         return training.fit(net, dataset, settings, ctx, validation,
                             callbacks, start)
 

@@ -225,12 +225,11 @@ def forgiving(run) -> Iterator[None]:
 
 def _identity(run):
     """Return what has to be the same for a run to go on, JSON-ready."""
-    facts = {"model": run.net.config.to_dict(),
-             "train": run.settings.to_dict(), "classes": run.classes,
-             "images": {"train": len(run.train),
-                        "held back": len(run.held or ())},
-             "tuning": run.tuning.facts()}
-    return json.loads(json.dumps(facts))
+    return _plain({
+        "model": run.net.config.to_dict(), "train": run.settings.to_dict(),
+        "classes": run.classes, "images": {
+            "train": len(run.train), "held back": len(run.held or ())},
+        "tuning": run.tuning.facts()})
 
 
 # What changes no number; of steps there may be more, see ``_go_on``.

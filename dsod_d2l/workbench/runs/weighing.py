@@ -123,10 +123,9 @@ class WeightedSteps(StepLosses):
         """Return both losses of each step, of its outputs and its targets."""
         arrays = [first, *rest]
         half = len(arrays) // 2
-        return tuple(
-            loss for k in range(0, half, 2)
-            for loss in (self.last if k == half - 2 else self.loss)(
-                *arrays[k:k + 2], *arrays[half + k:half + k + 2]))
+        before = super().hybrid_forward(F, *arrays[:half - 2],
+                                        *arrays[half:-2])
+        return *before, *self.last(*arrays[half - 2:half], *arrays[-2:])
 
 
 def weigh(graph: Any, settings: Any, weights: np.ndarray,
