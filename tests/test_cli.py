@@ -444,7 +444,7 @@ def test_what_detect_prints_is_judged_as_the_weights_are(capsys, here,
     (["--results", "{}/d.json", "--save", "coco"], "--save needs --out"),
     (["--results", "{}/d.json", "--at", ".5"], "--at needs --out"),
     (["--results", "{}/d.json", "--areas", "9", "3"], "--areas must rise"),
-    (["--results", "{}/d.json", "--out", "{}/d.json"], "found a file"),
+    (["--results", "{}/d.json", "--out", "{}/d.json"], "is a file, expected a folder"),
     (["--results", "{}/d.json", "--out", "{}", "--save", "coco"],
      "choose another --out")])
 def test_what_cannot_be_judged_is_said_before_the_work(capsys, tmp_path,
