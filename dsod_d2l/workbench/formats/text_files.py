@@ -39,6 +39,13 @@ def listing(folder: str | Path, *suffixes: str) -> set[str]:
     return found
 
 
+def folder_there(path: str | Path) -> Path:
+    """Return the path of a folder, or raise a FileNotFoundError."""
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"There is no folder {path}.")
+    return Path(path)
+
+
 def read_text(path: str | Path) -> str:
     """Return the text of a file.
 
@@ -122,6 +129,19 @@ def unknown_class(name: object, classes: Any) -> str:
     return f"the class {name!r} is not one of {few(list(classes))}{meant}"
 
 
+def names_in(path: Path) -> list[str]:
+    """Return the class names that a file lists: as JSON, or a name a line.
+
+    Raises:
+        ValueError: the file holds no names, or one twice.
+    """
+    names = (read_json_names(path) if path.suffix == ".json" else
+             [line.strip() for line in read_text(path).splitlines()])
+    while isinstance(names, list) and names and not names[-1]:
+        names.pop()
+    return check_names(names, path)
+
+
 def read_names(folder: str | Path, remarks: Any = None,
                others: Mapping[str, list[str]] | None = None
                ) -> list[str] | None:
@@ -135,16 +155,12 @@ def read_names(folder: str | Path, remarks: Any = None,
         others: {file: the names that it states}, taken if neither is there.
 
     Raises:
-        ValueError: the file holds no names, or one twice.
+        ValueError: as of ``names_in``.
     """
     stated: dict[str, list[str]] = {}
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
         if path.is_file() and (remarks is not None or not stated):
-            names = (read_json_names(path) if path.suffix == ".json" else
-                     [line.strip() for line in read_text(path).splitlines()])
-            while isinstance(names, list) and names and not names[-1]:
-                names.pop()
-            stated[path.name] = check_names(names, path)
+            stated[path.name] = names_in(path)
     stated.update(others or {})
     (first, names), *rest = [*stated.items()] or [("", None)]
     for file, other in rest:

@@ -18,8 +18,8 @@ from ...datasets.wrappers import Combined
 from ...files import inside, one_line
 from .finding import PictureFinder, fold_name
 from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
-from .text_files import (filled_lines, is_hidden, listing, note, number,
-                         read_names, whole_size)
+from .text_files import (filled_lines, folder_there, is_hidden, listing, note,
+                         number, read_names, whole_size)
 from .voc_folders import find_parts, same_set
 
 DEEPEST = 30                 # levels; a VOC file has five
@@ -520,9 +520,7 @@ class PairList(ImageFolder):
                  origin: int = 1, outside: str = "error",
                  root: str | Path | None = None, **options: Any):
         path, remarks = Path(path), Counter()
-        folder = Path(root or path.parent)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder}.")
+        folder = folder_there(root or path.parent)
         finder = PictureFinder(folder, path.parent, option="root=FOLDER")
         notes = [PictureFinder(one, path.parent, (".xml",)) for one
                  in dict.fromkeys((folder, path.parent))]

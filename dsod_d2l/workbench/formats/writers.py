@@ -25,8 +25,8 @@ from ...datasets.sample import FLAGS, Entry
 from ...files import write_atomically
 from .csv_table import COLUMNS
 from .image_folder import SIDES
+from .locating import split_of
 from .text_files import read_names
-from .yolo_layouts import split_of
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,9 +20,11 @@ from typing import Any
 from ...datasets.sample import FLAGS
 from ...datasets.wrappers import Combined
 from ...files import inside
+from .finding import fold_name
 from .image_folder import EntryMaker, ImageFolder, fault_at
+from .locating import IMAGES, split_of, stated_folder
 from .text_files import filled_lines, listing, number, read_text
-from .yolo_layouts import IMAGES, Layout, Place, agreed, place_of, split_of
+from .yolo_layouts import Layout, Place, agreed, place_of
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 POLYGON = "polygons or oriented boxes, of which the box around them is taken"
@@ -85,7 +86,7 @@ class Yolo(ImageFolder):
 
     def _texts(self, names, texts):
         """Return {image: its text file, there or not}."""
-        folded = {_fold(text): text for text in texts}
+        folded = {fold_name(text): text for text in texts}
         found = {}
         for name in names:
             tried = [PurePosixPath(name).with_suffix(".txt").as_posix()]
@@ -93,8 +94,8 @@ class Yolo(ImageFolder):
                 tried += _swapped(tried[0])
             tried.append(f"{name}.txt")
             found[name] = next(
-                (one if one in texts else folded[_fold(one)]
-                 for one in tried if _fold(one) in folded), tried[0])
+                (one if one in texts else folded[fold_name(one)]
+                 for one in tried if fold_name(one) in folded), tried[0])
         return found
 
     def _lost(self, texts):
@@ -156,11 +157,6 @@ def _box_of(values, points=0):
             (POINTS if more > 2 else MORE) if more else "")
 
 
-def _fold(text):
-    """Return a name without capitals, its accents in one form."""
-    return unicodedata.normalize("NFC", text).lower()
-
-
 def _swapped(text):
     """Return a path with ``labels`` where it says ``images``."""
     parts = text.split("/")
@@ -199,8 +195,9 @@ def open_yolo(path: str | Path, split: str | None = None,
     """
     layout = Layout(path)
     if images or labels:
-        layout.places = {"": [Place(_beside(layout.root, images),
-                                    _beside(layout.root, labels or images))]}
+        layout.places = {"": [Place(*(
+            stated_folder(layout.root, one or ".")
+            for one in (images, labels or images)))]}
     places, title, remarks = _chosen(layout, path, split, default)
     lists = {} if classes else layout.class_lists(places)
     if not (classes or lists):
@@ -232,14 +229,6 @@ def _numbers_in(places):
             for _, _, line in filled_lines(place.labels / name)}
     numbers = [int(word) for word in used if word.isdecimal()]
     return f", 0 to {max(numbers)} here" if numbers else ""
-
-
-def _beside(root, name):
-    """Return a folder that an option names, relative to the set or not."""
-    folder = root / Path(name or ".").expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    return folder
 
 
 def _chosen(layout, path, split, default):
