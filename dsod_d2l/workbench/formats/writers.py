@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,10 +18,11 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from ...boxes import corner_to_centre
+from ...boxes import corner_to_centre, in_pixels
 from ...datasets.records import write_records
 from ...datasets.sample import FLAGS, Entry
 from ...files import write_atomically
+from ..outputs import whole_file
 from .csv_table import COLUMNS
 from .image_folder import SIDES
 from .locating import split_of
@@ -41,12 +41,6 @@ def decimal(value: float, digits: int) -> str:
     return "0" if text == "-0" else text
 
 
-def pixels(entry: Entry, size: tuple) -> np.ndarray:
-    """Return the edges of an entry's boxes in pixels, (M, 4) float64."""
-    height, width = size
-    return entry.boxes * np.array([width, height, width, height], float)
-
-
 def absent(path: str | Path) -> Path:
     """Return a path where no file is yet, or raise a FileExistsError."""
     path = Path(path)
@@ -61,14 +55,8 @@ def write_new(path: str | Path, data: bytes) -> None:
     It has its name once it is whole. Unlike ``write_atomically`` nothing
     waits for the disk, which would take hours for a large set.
     """
-    path = absent(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial")
-    try:
+    with whole_file(absent(path)) as partial:
         partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class Writer:
@@ -179,7 +167,7 @@ def _lines(texts):
 
 def _from_one(entry, size):
     """Return boxes in pixels that count from 1, the last ones included."""
-    return np.round(pixels(entry, size) + [1, 1, 0, 0], PIXEL_DIGITS)
+    return np.round(in_pixels(entry.boxes, size) + [1, 1, 0, 0], PIXEL_DIGITS)
 
 
 class CocoWriter(Writer):
@@ -196,10 +184,9 @@ class CocoWriter(Writer):
         key = len(self.images) + 1
         self.images.append({"id": key, "file_name": name,
                             "width": size[1], "height": size[0]})
-        boxes, areas = pixels(entry, size), entry.areas
+        boxes = in_pixels(entry.boxes, size)
         boxes[:, 2:] -= boxes[:, :2]
-        if areas is None:
-            areas = np.full(len(boxes), np.nan)
+        areas = [np.nan] * len(boxes) if entry.areas is None else entry.areas
         for box, label, flags, area in zip(boxes, entry.labels, entry.flags,
                                            areas):
             sides = [_plain(side) for side in box]
@@ -265,7 +252,7 @@ class CsvWriter(Writer):
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Note the objects of one image."""
-        boxes, size = pixels(entry, size), (size[1], size[0])
+        boxes, size = in_pixels(entry.boxes, size), (size[1], size[0])
         for box, label, flags in zip(boxes, entry.labels, entry.flags):
             self.rows.append((name, *(decimal(side, PIXEL_DIGITS)
                                       for side in box), self.classes[label],

@@ -39,13 +39,8 @@ class Place(NamedTuple):
 
     def files(self) -> list[str]:
         """Return the names of the images, relative to their folder."""
-        return sorted(filter(is_picture, listing(self.images))
-                      ) if self.names is None else list(self.names)
-
-
-def is_picture(name: str) -> bool:
-    """Return whether a file is called as an image is."""
-    return PurePosixPath(name).suffix.lower() in pictures.SUFFIXES
+        return (sorted(listing(self.images, *pictures.SUFFIXES))
+                if self.names is None else list(self.names))
 
 
 class Layout:
@@ -197,8 +192,7 @@ def places_in(root: Path) -> dict[str, list[Place]]:
 
 def _beside(part, labels):
     """Return the Place of a split of which the text files have a folder."""
-    if (labels / part.name).is_dir() or not any(
-            one.suffix == ".txt" for one in labels.iterdir()):
+    if (labels / part.name).is_dir() or not any(labels.glob("*.txt")):
         return Place(part, labels / part.name)
     return Place(part, labels, tuple(Place(part, labels).files()))
 
@@ -243,7 +237,7 @@ def _lists_in(root):
     for path in sorted(root.glob("*.txt")):
         if split_of(path.stem):
             first = next(filled_lines(path), (0, "", ""))[2]
-            if is_picture(first.replace("\\", "/")):
+            if first.lower().endswith(pictures.SUFFIXES):
                 found[split_of(path.stem)] = [_listed(path, root)]
     return found
 
