@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ...config.base import require
 from ...visualisation import PALETTE, TEXT_SIZE
 from ..outputs import whole_file
 from .anchor_fit import recall
@@ -31,9 +32,8 @@ def save_report(path: str | Path, report: Report) -> None:
     Raises:
         ValueError: there is no object to draw.
     """
-    if not len(report.labels):
-        raise ValueError(f"{report.title}: expected at least one object to "
-                         "draw, found none.")
+    require(len(report.labels), f"{report.title}: expected at least one "
+            "object to draw, found none.")
     rows = min(len(report.classes), _MOST)
     figure = Figure(figsize=(11, 7 + max(0, rows - 8) * .25),
                     layout="constrained")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ...config.base import one_of
+from ...config.base import one_of, require
 from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, record_files, voc, yolo
@@ -139,9 +139,8 @@ def _value(name, text):
         one_of(name, text, OUTSIDE)
     if name == "rename":
         pairs = [part.partition(":") for part in parts]
-        if not all(old and new for old, _, new in pairs):
-            raise ValueError("rename must have the form OLD:NEW,OLD:NEW, "
-                             f"found {text!r}.")
+        require(all(old and new for old, _, new in pairs), "rename must have "
+                f"the form OLD:NEW,OLD:NEW, found {text!r}.")
         return {old: new for old, _, new in pairs}
     if name in _PATHS:
         return _path(text)
@@ -222,8 +221,8 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
 
     Args:
         spec: ``KIND:PATH`` with options after a ``?``; on the command line
-            ``data --help`` lists all forms. Several, joined by ``" + "``, are one data set;
-            their classes must agree.
+            ``data --help`` lists all forms. Several, joined by ``" + "``,
+            are one data set; their classes must agree.
         split: "train" or "val", for a spec that does not say; default
             "train" where there are splits of that name.
         options: passed on, such as ``bad`` and ``cache``.

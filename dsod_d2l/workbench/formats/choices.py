@@ -125,9 +125,9 @@ def _chosen(names, only):
     """Return the classes that stay."""
     if only is None:
         return tuple(names)
-    if isinstance(only, str) or not only or len(set(only)) != len(only):
-        raise ValueError("only must list different class names, found "
-                         f"{only!r}.")
+    require(not isinstance(only, str) and only
+            and len(set(only)) == len(only),
+            f"only must list different class names, found {only!r}.")
     for name in only:
         if name not in names:
             raise ValueError(f"only: {unknown_class(name, names)}; where "

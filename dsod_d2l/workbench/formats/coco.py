@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...config.base import require
 from ...datasets.sample import FLAGS, Entry
 from .image_folder import SLACK, EntryMaker, ImageFolder, fault_at
 from .locating import annotation_file, folders_in, picture_folder, split_in
@@ -148,16 +149,13 @@ def _categories(rows, path):
     names = {}
     for row, one in enumerate(rows):
         key, name = one.get("id"), one.get("name")
-        if type(key) not in IDS or type(name) not in IDS or name == "":
-            raise ValueError(f"{path}, category {row}: expected a whole "
-                             f"number as id and a name, found {key!r:.60}"
-                             f" and {name!r:.60}.")
-        if names.setdefault(key, str(name)) != str(name):
-            raise ValueError(f"{path}, category {row}: the id {key} or the "
-                             f"name {name!r:.60} is there twice.")
-    if not names:
-        raise ValueError(f"{path}: expected at least one category, found "
-                         "none.")
+        require({type(key), type(name)} <= IDS and name != "",
+                f"{path}, category {row}: expected a whole number as id and a "
+                f"name, found {key!r:.60} and {name!r:.60}.")
+        require(names.setdefault(key, str(name)) == str(name),
+                f"{path}, category {row}: the id {key} or the name "
+                f"{name!r:.60} is there twice.")
+    require(names, f"{path}: expected at least one category, found none.")
     return dict(sorted(names.items(), key=lambda item: _rank(item[0])))
 
 

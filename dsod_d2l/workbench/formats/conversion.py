@@ -56,10 +56,9 @@ def convert(dataset: Any, target: str, bad: str = "error",
     check_policy(bad)
     dataset = complete(dataset)
     for name in dataset.classes:
-        if name != name.strip() or not name.isprintable():
-            raise ValueError(f"the class name {name!r} cannot be written: "
-                             "expected printable text without space around "
-                             "it.")
+        require(name == name.strip() and name.isprintable(),
+                f"the class name {name!r} cannot be written: expected "
+                "printable text without space around it.")
     writer = _writer(target, dataset.classes)
     run = _Run(dataset, writer, bad, progress)
     path = writer.write(run.items())
@@ -113,9 +112,9 @@ class _Run:
         size = pictures.encoded_size(data, entry.source)
         if entry.size and tuple(entry.size) != size:
             raise ValueError(pictures.size_lies(entry, size))
-        if not entry.name.isprintable() or entry.name != entry.name.strip():
-            raise ValueError(f"{entry.source}: the file name {entry.name!r} "
-                             "cannot be written.")
+        name = entry.name
+        require(name.isprintable() and name == name.strip(),
+                f"{entry.source}: the file name {name!r} cannot be written.")
         self.writer.check(entry, size)
         return entry, size, data
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ...config.base import one_of
+from ...config.base import one_of, require
 from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
@@ -92,8 +92,7 @@ class CsvTable(ImageFolder):
                  split: str | None = None, **options: Any):
         if unit is not None:
             one_of("unit", unit, UNITS)
-        if origin not in (0, 1):
-            raise ValueError(f"origin must be 0 or 1, found {origin!r}.")
+        require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
         remarks: Counter = Counter()
         self.path = annotation_file(Path(path), split, ".csv", remarks)
         rows, faults = _read(self.path, columns, classes, remarks)
@@ -108,9 +107,8 @@ class CsvTable(ImageFolder):
         remarks.update(finder.remarks())
         classes = tuple(classes or _names_beside(self.path) or sorted(
             {row["class"] for _, row in rows if row["class"]}))
-        if not classes:
-            raise ValueError(f"{self.path}: expected at least one object, "
-                             "found none.")
+        require(classes, f"{self.path}: expected at least one object, found "
+                "none.")
         self._index = {name: label for label, name in enumerate(classes)}
         self._origin = origin if self.unit == "pixels" else 0
         if (not origin and self.unit == "pixels"
@@ -169,9 +167,8 @@ class CsvTable(ImageFolder):
 def _read(path, columns, classes, remarks):
     """Return [(line, {column: value})], and the faults of lines."""
     lines = read_cells(path)
-    if not lines:
-        raise ValueError(f"{path}: expected a first line with the columns "
-                         f"{', '.join(NEEDED)}, found an empty file.")
+    require(lines, f"{path}: expected a first line with the columns "
+            f"{', '.join(NEEDED)}, found an empty file.")
     (first, head), faults, rows = lines[0], [], []
     source = f"{path}, line {first}"
     places, named, told = _columns(head, columns, source)
@@ -403,8 +400,8 @@ def _names_beside(path):
     if names or not table.is_file():
         return names
     rows = [cells for _, cells in read_cells(table)]
-    if not all(len(row) == 2 and row[1].isdecimal() for row in rows):
-        raise ValueError(f"{table}: expected a class and its number a line.")
+    require(all(len(row) == 2 and row[1].isdecimal() for row in rows),
+            f"{table}: expected a class and its number a line.")
     return check_names([name for name, _ in sorted(
         rows, key=lambda row: int(row[1]))], table)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from ...config.base import one_of
+from ...config.base import one_of, require
 from ...datasets import pictures
 from ...datasets.sample import FLAGS, Fault, Faulty, broken_entry
 from ...datasets.wrappers import Combined
@@ -353,8 +353,7 @@ def _class_names(parsed, wanted, faults=()):
                          for one in parsed if isinstance(one, Exception))]
     if not names and faults:
         raise Faulty(faults[0].reason, faults)
-    if not names:
-        raise ValueError(f"{wanted}, found no class name at all.")
+    require(names, f"{wanted}, found no class name at all.")
     return names
 
 
@@ -362,8 +361,7 @@ class _Maker:
     """Make the entries of annotations; arguments as of ``VOC``."""
 
     def __init__(self, finder, classes, origin, outside, remarks, exif):
-        if origin not in (0, 1):
-            raise ValueError(f"origin must be 0 or 1, found {origin!r}.")
+        require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
         self.finder, self.remarks, self.origin = finder, remarks, origin
         self.make = functools.partial(
             EntryMaker, outside=outside, exif=exif, remarks=remarks, classes={

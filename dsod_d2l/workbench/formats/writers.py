@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from ...boxes import corner_to_centre, in_pixels
+from ...config.base import require
 from ...datasets.records import write_records
 from ...datasets.sample import FLAGS, Entry
 from ...files import write_atomically
@@ -78,10 +79,9 @@ class Writer:
         self.part, self.rows, self.written = part or self.PART, [], []
         self.pictures = self.folder / self.PICTURES.format(self.part)
         said = read_names(self.folder)
-        if said and tuple(said) != self.classes:
-            raise ValueError(f"{self.folder} has the classes "
-                             f"{', '.join(said)} already, found "
-                             f"{', '.join(self.classes)}.")
+        require(not said or tuple(said) == self.classes,
+                f"{self.folder} has the classes {', '.join(said or ())} "
+                f"already, found {', '.join(self.classes)}.")
         self.main = self.MAIN and absent(
             self.folder / self.MAIN.format(self.part))
         self.pictures.mkdir(parents=True, exist_ok=True)
@@ -130,10 +130,9 @@ class VocWriter(Writer):
     def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if a box is too small for the format."""
         for row, box in enumerate(_from_one(entry, size)):
-            if not (box[:2] < box[2:]).all():
-                raise ValueError(f"{entry.source}, object {row}: a VOC file "
-                                 "cannot hold a box of one pixel or less on "
-                                 "a side.")
+            require((box[:2] < box[2:]).all(), f"{entry.source}, object "
+                    f"{row}: a VOC file cannot hold a box of one pixel or "
+                    "less on a side.")
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Write the objects of one image."""

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ...config.base import require
 from ...datasets import pictures
 from ...files import check_names
 from .finding import PictureFinder
@@ -314,10 +315,9 @@ def _plain_yaml(text, yaml):
 def _yaml_names(names, path):
     """Return the class names under ``names``: a list, or {number: name}."""
     if isinstance(names, dict):
-        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
-            raise ValueError(f"{path}: expected the numbers 0 to "
-                             f"{len(names) - 1} under 'names', found "
-                             f"{str(list(names))[:60]}.")
+        require({*map(str, names)} == {*map(str, range(len(names)))},
+                f"{path}: expected the numbers 0 to {len(names) - 1} under "
+                f"'names', found {str(list(names))[:60]}.")
         names = [names[key] for key in sorted(names, key=int)]
     if isinstance(names, list):
         names = [str(one) if type(one) is int else one for one in names]
