@@ -297,7 +297,7 @@ def test_a_list_of_im2rec_is_not_replaced(tmp_path):
 def test_a_picture_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(writers.os, "replace", stop)
+    monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         writers.write_new(tmp_path / "a.jpg", b"half")
     assert list(tmp_path.iterdir()) == []

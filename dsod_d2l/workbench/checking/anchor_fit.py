@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,7 +147,7 @@ def read_anchors(asked: str, config: ModelConfig) -> tuple[AnchorSpec, ...]:
         rows = load_tensors(asked)[1].get("model", {}).get("anchors")
     else:
         rows = _rows(Path(asked).read_text(encoding="utf-8")
-                     if _is_file(asked) else asked)
+                     if os.path.isfile(asked) else asked)
     require(isinstance(rows, list) and rows
             and all(isinstance(row, dict) for row in rows),
             f"--anchors {asked:.80}: expected fit, or a file or text with "
@@ -157,13 +158,6 @@ def read_anchors(asked: str, config: ModelConfig) -> tuple[AnchorSpec, ...]:
             f"anchors for {len(rows)}")
     return tuple(AnchorSpec(**{"step": own.step, **row})
                  for row, own in zip(rows, config.anchors))
-
-
-def _is_file(text):
-    try:
-        return Path(text).is_file()
-    except OSError:                    # too long for a name
-        return False
 
 
 def _rows(text):

@@ -199,7 +199,7 @@ def describe_contents(report: Report) -> str:
     value = report.to_dict()
     parts = [f"{report.title}: {value['images']} sound images, "
              f"{value['objects']} objects, {len(value['faults'])} faults",
-             _classes(value), _shapes(value), _fault_lines(report),
+             _classes(value), _shapes(value), _fault_lines(value),
              _listed("boxes that are there twice", report.duplicates),
              _listed("images without objects", report.empty)]
     if report.clipped:
@@ -230,14 +230,12 @@ def _shapes(value):
     return f"{table}\n(side: root of the area; COCO would call {sizes})"
 
 
-def _fault_lines(report):
+def _fault_lines(value):
     """Return the faults, counted by kind and listed."""
-    if not report.faults:
-        return "no faults"
-    kinds = Counter(fault.kind for fault in report.faults)
     counts = ", ".join(f"{count} {kind}" for kind, count
-                       in kinds.most_common())
-    return _listed("faults", [fault.reason for fault in report.faults], counts)
+                       in Counter(value["kinds"]).most_common())
+    return _listed("faults", [one["reason"] for one in value["faults"]],
+                   counts) or "no faults"
 
 
 def _listed(title, rows, counts=None):

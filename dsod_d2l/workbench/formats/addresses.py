@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import textwrap
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from ...config.base import one_of, require
 from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, record_files, voc, yolo
@@ -133,14 +135,12 @@ def _value(name, text):
     parts = [unquote(part) for part in text.split(",")]
     if name in _LISTS:
         return parts
-    if name == "outside" and text not in OUTSIDE:
-        raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, found "
-                         f"{text!r}.")
+    if name == "outside":
+        one_of(name, text, OUTSIDE)
     if name == "rename":
         pairs = [part.partition(":") for part in parts]
-        if not all(old and new for old, _, new in pairs):
-            raise ValueError("rename must have the form OLD:NEW,OLD:NEW, "
-                             f"found {text!r}.")
+        require(all(old and new for old, _, new in pairs), "rename must have "
+                f"the form OLD:NEW,OLD:NEW, found {text!r}.")
         return {old: new for old, _, new in pairs}
     if name in _PATHS:
         return _path(text)
@@ -182,8 +182,6 @@ def _open(kind, rest, split, options, text):
         if folder and last in SPLITS:
             return Pikachu(folder, last, **options)
         return Pikachu(rest, split or SPLITS[0], **options)
-    if kind == "rec" and rest:
-        return record_files.FittedRecords(rest, **options)
     if kind in _FILES and rest:
         return _FILES[kind](rest, split, options)
     raise ValueError(f"data must have one of the forms {address_forms()}; "
@@ -195,20 +193,14 @@ def _voc(rest, split, options):
     return voc.open_voc(folder, image_set or split, **options)
 
 
-def _coco(rest, split, options):
+def _single(make, rest, split, options):
+    """Open a format that has one file, or a folder with one of each split."""
     path, part = split_path(rest)
     if Path(path).is_dir():
-        return coco.Coco(path, split=part or split, **options)
-    if part:
+        options = {**options, "split": part or split}
+    elif part:
         options = {**options, "images": part}
-    return coco.Coco(path, **options)
-
-
-def _csv(rest, split, options):
-    path, part = split_path(rest)
-    if not Path(path).is_dir():
-        return csv_table.CsvTable(rest, **options)
-    return csv_table.CsvTable(path, split=part or split, **options)
+    return make(path, **options)
 
 
 def _yolo(rest, split, options):
@@ -216,12 +208,12 @@ def _yolo(rest, split, options):
     return yolo.open_yolo(path, part, split, **options)
 
 
-def _list(rest, split, options):
-    return voc.PairList(rest, **options)
-
-
-_FILES = {"voc": _voc, "coco": _coco, "csv": _csv, "yolo": _yolo,
-          "list": _list}
+_FILES = {"voc": _voc, "yolo": _yolo,
+          "coco": functools.partial(_single, coco.Coco),
+          "csv": functools.partial(_single, csv_table.CsvTable),
+          "list": lambda rest, split, options: voc.PairList(rest, **options),
+          "rec": lambda rest, split, options: record_files.FittedRecords(
+              rest, **options)}
 
 
 def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
@@ -229,8 +221,8 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
 
     Args:
         spec: ``KIND:PATH`` with options after a ``?``; on the command line
-            ``data --help`` lists all forms. Several, joined by ``" + "``, are one data set;
-            their classes must agree.
+            ``data --help`` lists all forms. Several, joined by ``" + "``,
+            are one data set; their classes must agree.
         split: "train" or "val", for a spec that does not say; default
             "train" where there are splits of that name.
         options: passed on, such as ``bad`` and ``cache``.

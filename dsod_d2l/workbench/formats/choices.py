@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ...config.base import one_of, require
 from ...datasets.sample import FLAGS, Entry, crowds_in, few
 from ...datasets.wrappers import Wrapper, complete
 from ...evaluation import class_numbers
@@ -50,12 +51,9 @@ class Selected(Wrapper):
                  classes: Sequence[str] | None = None, **policies: str):
         super().__init__(dataset)
         for flag, policy in policies.items():
-            if flag not in FLAGS:
-                raise ValueError(f"there is no choice {flag!r}; expected "
-                                 f"{', '.join(FLAGS)}.")
-            if policy not in POLICIES:
-                raise ValueError(f"{flag} must be one of "
-                                 f"{', '.join(POLICIES)}, found {policy!r}.")
+            require(flag in FLAGS, f"there is no choice {flag!r}; expected "
+                    f"{', '.join(FLAGS)}.")
+            one_of(flag, policy, POLICIES)
         self._policies = policies
         names = _renamed(dataset.classes, rename or {})
         self.classes = tuple(classes or _chosen(dict.fromkeys(names), only))
@@ -127,9 +125,9 @@ def _chosen(names, only):
     """Return the classes that stay."""
     if only is None:
         return tuple(names)
-    if isinstance(only, str) or not only or len(set(only)) != len(only):
-        raise ValueError("only must list different class names, found "
-                         f"{only!r}.")
+    require(not isinstance(only, str) and only
+            and len(set(only)) == len(only),
+            f"only must list different class names, found {only!r}.")
     for name in only:
         if name not in names:
             raise ValueError(f"only: {unknown_class(name, names)}; where "

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...config.base import require
 from ...datasets.sample import FLAGS, Entry
 from .image_folder import SLACK, EntryMaker, ImageFolder, fault_at
 from .locating import annotation_file, folders_in, picture_folder, split_in
@@ -107,7 +108,10 @@ def _without_collecting() -> Iterator[None]:
 
 
 def _load(path):
-    """Return the table of a COCO file; it may lack annotations."""
+    """Return the table of a COCO file; it may lack annotations.
+
+    What is no row of one of its lists is {}.
+    """
     text = read_text(path)
     try:
         table = json.loads(text)
@@ -119,18 +123,19 @@ def _load(path):
         if not (isinstance(value, list) or lacking and key == "annotations"):
             raise ValueError(f"{path}: expected the lists images, annotations "
                              f"and categories, found no list {key!r}.")
+        if set(map(type, value or ())) - {dict}:
+            table[key] = [one if isinstance(one, dict) else {}
+                          for one in value]
     return table
 
 
 def _annotations(table, remarks):
-    """Return the annotations, {} in the place of what is none."""
+    """Return the annotations."""
     notes = table.get("annotations")
     if notes is None:
         remarks["file without a list of annotations: all images are taken "
                 "to be without objects"] += 1
         return []
-    if set(map(type, notes)) - {dict}:
-        notes = [one if isinstance(one, dict) else {} for one in notes]
     keys = [one.get("id", row) for row, one in enumerate(notes)]
     keys = [key for key in keys if type(key) in (int, str)]
     if len(set(keys)) < len(keys):
@@ -139,25 +144,18 @@ def _annotations(table, remarks):
     return notes
 
 
-def _get(row, key):
-    return row.get(key) if isinstance(row, dict) else None
-
-
 def _categories(rows, path):
     """Return {id: name}, sorted by id."""
     names = {}
     for row, one in enumerate(rows):
-        key, name = _get(one, "id"), _get(one, "name")
-        if type(key) not in IDS or type(name) not in IDS or name == "":
-            raise ValueError(f"{path}, category {row}: expected a whole "
-                             f"number as id and a name, found {key!r:.60}"
-                             f" and {name!r:.60}.")
-        if names.setdefault(key, str(name)) != str(name):
-            raise ValueError(f"{path}, category {row}: the id {key} or the "
-                             f"name {name!r:.60} is there twice.")
-    if not names:
-        raise ValueError(f"{path}: expected at least one category, found "
-                         "none.")
+        key, name = one.get("id"), one.get("name")
+        require({type(key), type(name)} <= IDS and name != "",
+                f"{path}, category {row}: expected a whole number as id and a "
+                f"name, found {key!r:.60} and {name!r:.60}.")
+        require(names.setdefault(key, str(name)) == str(name),
+                f"{path}, category {row}: the id {key} or the name "
+                f"{name!r:.60} is there twice.")
+    require(names, f"{path}: expected at least one category, found none.")
     return dict(sorted(names.items(), key=lambda item: _rank(item[0])))
 
 
@@ -209,7 +207,7 @@ def _pictures(rows, path, images, remarks):
     """Return the ``_Picture``s, their finder, and the faults of other rows."""
     kept, faults = {}, []
     for row, one in enumerate(rows):
-        key, name = _get(one, "id"), _get(one, "file_name")
+        key, name = one.get("id"), one.get("file_name")
         if type(key) not in IDS or not (isinstance(name, str) and name):
             faults.append(fault_at(
                 f"{path}, image {row}", "expected an id and a file_name, "

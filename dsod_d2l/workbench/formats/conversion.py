@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ...config.base import require
 from ...datasets import pictures
 from ...datasets.sample import Fault, check_policy
 from ...datasets.wrappers import complete
@@ -55,10 +56,9 @@ def convert(dataset: Any, target: str, bad: str = "error",
     check_policy(bad)
     dataset = complete(dataset)
     for name in dataset.classes:
-        if name != name.strip() or not name.isprintable():
-            raise ValueError(f"the class name {name!r} cannot be written: "
-                             "expected printable text without space around "
-                             "it.")
+        require(name == name.strip() and name.isprintable(),
+                f"the class name {name!r} cannot be written: expected "
+                "printable text without space around it.")
     writer = _writer(target, dataset.classes)
     run = _Run(dataset, writer, bad, progress)
     path = writer.write(run.items())
@@ -69,19 +69,18 @@ def convert(dataset: Any, target: str, bad: str = "error",
 def _writer(target, classes):
     """Return the writer that a target names."""
     kind, _, rest = str(target).partition(":")
-    for form, make in TARGETS.items():
-        if form.startswith(f"{kind}:") and rest:
-            if kind in ("csv", "rec"):
-                if not rest.endswith(f".{kind}"):
-                    raise ValueError(f"target must end in .{kind}, found "
-                                     f"{target!r}.")
-                return make(Path(rest).parent, classes, Path(rest).name)
-            folder, _, part = rest.rpartition(":")
-            if len(folder) < 2 or "/" in part:
-                return make(rest, classes)
-            return make(folder, classes, part)
-    raise ValueError(f"target must have one of the forms {', '.join(TARGETS)};"
-                     f" found {str(target)!r}.")
+    make = next((make for form, make in TARGETS.items()
+                 if form.startswith(f"{kind}:")), None)
+    require(make and rest, "target must have one of the forms "
+            f"{', '.join(TARGETS)}; found {str(target)!r}.")
+    if kind in ("csv", "rec"):
+        require(rest.endswith(f".{kind}"),
+                f"target must end in .{kind}, found {target!r}.")
+        return make(Path(rest).parent, classes, Path(rest).name)
+    folder, _, part = rest.rpartition(":")
+    if len(folder) < 2 or "/" in part:
+        return make(rest, classes)
+    return make(folder, classes, part)
 
 
 class _Run:
@@ -113,9 +112,9 @@ class _Run:
         size = pictures.encoded_size(data, entry.source)
         if entry.size and tuple(entry.size) != size:
             raise ValueError(pictures.size_lies(entry, size))
-        if not entry.name.isprintable() or entry.name != entry.name.strip():
-            raise ValueError(f"{entry.source}: the file name {entry.name!r} "
-                             "cannot be written.")
+        name = entry.name
+        require(name.isprintable() and name == name.strip(),
+                f"{entry.source}: the file name {name!r} cannot be written.")
         self.writer.check(entry, size)
         return entry, size, data
 

@@ -20,6 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ...config.base import one_of, require
 from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
@@ -51,7 +54,7 @@ KNOWN_COLUMNS = {
 # Tables that do not name their columns: RetinaNet's, makesense's.
 UNNAMED = (NEEDED, ("class", *CORNER, "image", "width", "height"))
 UNITS = ("pixels", "fractions")
-_CLASS_KEYS = (*KNOWN_COLUMNS["class"], "type", "object")     # in a region of VIA
+_CLASS_KEYS = (*KNOWN_COLUMNS["class"], "type", "object")    # of VIA
 
 
 class CsvTable(ImageFolder):
@@ -87,27 +90,29 @@ class CsvTable(ImageFolder):
                  outside: str = "error", origin: int = 0,
                  columns: Sequence[str] | None = None,
                  split: str | None = None, **options: Any):
-        if unit not in (None, *UNITS):
-            raise ValueError(f"unit must be one of {', '.join(UNITS)}, found "
-                             f"{unit!r}.")
-        if origin not in (0, 1):
-            raise ValueError(f"origin must be 0 or 1, found {origin!r}.")
+        if unit is not None:
+            one_of("unit", unit, UNITS)
+        require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
         remarks: Counter = Counter()
         self.path = annotation_file(Path(path), split, ".csv", remarks)
         rows, faults = _read(self.path, columns, classes, remarks)
-        self.unit = unit or _unit(rows)
+        sides = np.array([[number(row[side]) for side in SIDES]
+                          for _, row in rows]).reshape(-1, 4)
+        greatest = sides[np.isfinite(sides)].max(initial=-np.inf)
+        self.unit = unit or ("fractions" if -np.inf < greatest <= 1 + 1e-6
+                             else "pixels")
         finder, places = picture_folder(
             self.path, _folders(self.path), list(dict.fromkeys(
                 row["image"] for _, row in rows)), images)
         remarks.update(finder.remarks())
         classes = tuple(classes or _names_beside(self.path) or sorted(
             {row["class"] for _, row in rows if row["class"]}))
-        if not classes:
-            raise ValueError(f"{self.path}: expected at least one object, "
-                             "found none.")
+        require(classes, f"{self.path}: expected at least one object, found "
+                "none.")
         self._index = {name: label for label, name in enumerate(classes)}
         self._origin = origin if self.unit == "pixels" else 0
-        if not origin and _seems_from_one(rows, self.unit):
+        if (not origin and self.unit == "pixels"
+                and np.fmin.reduce(sides[:, :2], None, initial=np.inf) == 1):
             remarks["table whose least coordinate is 1: it may count pixels "
                     "from 1, as VOC does (origin=1)"] += 1
         making = {"outside": outside, "remarks": remarks,
@@ -161,10 +166,9 @@ class CsvTable(ImageFolder):
 
 def _read(path, columns, classes, remarks):
     """Return [(line, {column: value})], and the faults of lines."""
-    lines = _lines(path)
-    if not lines:
-        raise ValueError(f"{path}: expected a first line with the columns "
-                         f"{', '.join(NEEDED)}, found an empty file.")
+    lines = read_cells(path)
+    require(lines, f"{path}: expected a first line with the columns "
+            f"{', '.join(NEEDED)}, found an empty file.")
     (first, head), faults, rows = lines[0], [], []
     source = f"{path}, line {first}"
     places, named, told = _columns(head, columns, source)
@@ -183,9 +187,14 @@ def _read(path, columns, classes, remarks):
     return rows, faults
 
 
-def _lines(path):
-    """Return [(line, cells)] of all lines that hold something."""
-    text = read_text(path)
+def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+    """Return [(line, cells)] of all lines of a CSV that hold something.
+
+    Raises:
+        ValueError: it is no CSV; names the line.
+    """
+    # Python 3.10 refuses a zero byte, later ones read it as a character.
+    text = read_text(path).replace("\0", "\N{REPLACEMENT CHARACTER}")
     line = next((one for one in text.splitlines() if one.strip()), "")
     comma = max(",;\t|", key=lambda one: line.count(one))
     reader, found = csv.reader(io.StringIO(text, newline=""), strict=True,
@@ -206,8 +215,14 @@ def _lines(path):
 
 def _spelt(text):
     """Return the name of a column as ``KNOWN_COLUMNS`` has it."""
-    text = re.sub(r"[ -]", "_", text.strip("# ").lower())
-    return next((name for name, ones in KNOWN_COLUMNS.items() if text in ones), text)
+    text = _plain(text)
+    return next((name for name, ones in KNOWN_COLUMNS.items()
+                 if text in ones), text)
+
+
+def _plain(text):
+    """Return the name of a column without signs and capitals."""
+    return re.sub(r"[ -]", "_", text.strip("# ").lower())
 
 
 def _columns(head, columns, source):
@@ -245,7 +260,7 @@ def _columns(head, columns, source):
 
 def _found(head):
     """Return {column: its place} as the first line names them."""
-    cells = [re.sub(r"[ -]", "_", cell.strip("# ").lower()) for cell in head]
+    cells = list(map(_plain, head))
     places = {name: cells.index(one) for name, ones in KNOWN_COLUMNS.items()
               for one in reversed(ones) if cells.count(one) == 1}
     if {"x", "y", "width", "height"} <= {*places} and not (
@@ -363,7 +378,7 @@ def _spell_out(rows, folder):
         return
     spelt = {}
     for path in sorted(folder.glob("*class-descriptions*.csv")):
-        spelt.update(cells[:2] for _, cells in _lines(path)
+        spelt.update(cells[:2] for _, cells in read_cells(path)
                      if len(cells) == 2)
     for _, row in rows:
         row["class"] = spelt.get(row["class"], row["class"])
@@ -384,22 +399,9 @@ def _names_beside(path):
     names = read_names(path.parent)
     if names or not table.is_file():
         return names
-    rows = [cells for _, cells in _lines(table)]
-    if not all(len(row) == 2 and row[1].isdecimal() for row in rows):
-        raise ValueError(f"{table}: expected a class and its number a line.")
+    rows = [cells for _, cells in read_cells(table)]
+    require(all(len(row) == 2 and row[1].isdecimal() for row in rows),
+            f"{table}: expected a class and its number a line.")
     return check_names([name for name, _ in sorted(
         rows, key=lambda row: int(row[1]))], table)
 
-
-def _unit(rows):
-    """Return the unit that the coordinates speak of."""
-    sides = [number(row[side]) for _, row in rows for side in SIDES]
-    real = [side for side in sides if abs(side) < float("inf")]
-    return "fractions" if max(real, default=2) <= 1 + 1e-6 else "pixels"
-
-
-def _seems_from_one(rows, unit):
-    """Return whether the least coordinates of a table are whole ones."""
-    lows = [number(row[side]) for _, row in rows for side in SIDES[:2]]
-    return unit == "pixels" and min(
-        (low for low in lows if low == low), default=0) == 1

@@ -9,17 +9,18 @@ folder, and hidden files are never found.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
+import posixpath
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from ...datasets import pictures
-from .text_files import listing
+from .text_files import listing, note
 
 # What may be done to a name, and how that is said.
 _STEPS = {
@@ -62,8 +63,7 @@ class PictureFinder:
         self._known: dict[tuple, str | None] = {}
         self._reasons: dict[str, tuple[str, str]] = {}
         self._given: dict[str, str] = {}
-        self._counts: Counter = Counter()
-        self._shown: dict[str, tuple[str, str]] = {}
+        self._remarks: dict[str, int] = {}
 
     def find(self, name: str, stem: bool = False) -> str | None:
         """Return the name of a file, relative to the folder, or None.
@@ -98,9 +98,7 @@ class PictureFinder:
 
     def remarks(self) -> dict[str, int]:
         """Return {what was done to names, with the first: how many}."""
-        return {f"{_STEPS[step]}, such as {self._shown[step][0]:.80} for "
-                f"{self._shown[step][1]:.80}": count
-                for step, count in self._counts.items()}
+        return self._remarks
 
     def _is_picture(self, name):
         return name.lower().endswith(self._suffixes)
@@ -135,8 +133,7 @@ class PictureFinder:
                     f"{first[:80]!r} and {stated[:80]!r}", "image")
                 return None
         for step in dict.fromkeys(steps):
-            self._counts[step] += 1
-            self._shown.setdefault(step, (stated, found))
+            note(self._remarks, _STEPS[step], f"{stated:.80} for {found:.80}")
         return found
 
     def _best(self, stated, parts, away, stem):
@@ -155,7 +152,7 @@ class PictureFinder:
         rivals = [one for one in found
                   if one[0][:2] == best[:2] and one[2] != name]
         apart = [other for _, _, other, _ in rivals
-                 if _above(other) != _above(name)]
+                 if posixpath.dirname(other) != posixpath.dirname(name)]
         if kind >= 2 and apart:
             self._reasons[stated] = (
                 f"{len(apart) + 1} images of {self.folder} fit the name "
@@ -168,16 +165,15 @@ class PictureFinder:
 
     def _key(self, name):
         """Return what a file is looked for by: its stem."""
-        last = name.rpartition("/")[2]
+        last = posixpath.basename(name)
         return fold_name(os.path.splitext(last)[0] if self._is_picture(last)
-                     else last)
+                         else last)
 
     def _stems(self, last, stem):
         """Yield what the stem of a stated name may be, the likeliest first."""
         yield last
-        if self._is_picture(last):
-            yield os.path.splitext(last)[0]
-        elif not stem and re.search(r"[^.]\.[A-Za-z]\w{1,4}$", last):
+        if self._is_picture(last) or not stem and re.search(
+                r"[^.]\.[A-Za-z]\w{1,4}$", last):
             yield os.path.splitext(last)[0]
 
     def _rank(self, parts, name, away, stem):
@@ -188,17 +184,17 @@ class PictureFinder:
         if fit is None:
             return None
         quality, steps = fit
-        same, pairs = 0, list(zip(folders[::-1], above[::-1]))
-        while same < len(pairs) and (fold_name(pairs[same][0])
-                                     == fold_name(pairs[same][1])):
-            same += 1
+        pairs = list(itertools.takewhile(
+            lambda pair: fold_name(pair[0]) == fold_name(pair[1]),
+            zip(folders[::-1], above[::-1])))
+        same = len(pairs)
         dropped, added = len(folders) - same, len(above) - same
         # A folder that is there is meant; another is none of this name.
         if dropped and not away and (
                 added or fold_name(folders[0]) in self._tops):
             return None
         kind = (dropped > 0) + 2 * (added > 0)
-        for one, other in pairs[:same]:
+        for one, other in pairs:
             if one != other:
                 steps = [*steps, "unicode" if _composed(one) == _composed(
                     other) else "case"]
@@ -234,15 +230,10 @@ def _composed(text):
 
 def fold_name(text: str) -> str:
     """Return a name as it is compared: whatever its capitals and Unicode."""
-    return unicodedata.normalize("NFC", text).casefold()
+    return _composed(text).casefold()
 
 
 _FORMS = (("", str), ("unicode", _composed), ("case", fold_name))
-
-
-def _above(name):
-    """Return the folder of a name."""
-    return name.rpartition("/")[0]
 
 
 def _is_absolute(text):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...config.base import one_of
 from ...datasets import pictures
 from ...datasets.sample import FLAGS, Entry, Fault, FileDataset, ObjectFault
 from ...files import one_line
@@ -18,7 +19,7 @@ from .text_files import as_flag, note, number, unknown_class, whole_size
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 OUTSIDE = ("error", "clip")
 SLACK = 0.011         # pixels outside that are rounding: COCO has 2 digits
-_NO_SIZE = {"", "0", "-1", "None"}
+NO_SIZE = {"", "0", "-1", "none", "null"}       # as texts in small letters
 
 
 def box_fault(box: Sequence[float], low: float = 0, width: float = 1,
@@ -91,9 +92,7 @@ class EntryMaker:
                  outside: str = "error", size: tuple | None = None,
                  path: Path | None = None, exif: str = "turned",
                  remarks: Counter | None = None):
-        if outside not in OUTSIDE:
-            raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
-                             f"found {outside!r}.")
+        one_of("outside", outside, OUTSIDE)
         self.name, self.size, self.source = name, size, source
         self.classes, self.outside = classes, outside
         self.path, self.turn = path, exif != "stored"
@@ -113,7 +112,8 @@ class EntryMaker:
         What says nothing, such as 0, is measured where ``path`` is known.
         """
         self.size = whole_size(height, width)
-        empty = {str(side).strip() for side in (height, width)} & _NO_SIZE
+        empty = {str(side).strip().lower() for side in (height, width)
+                 } & NO_SIZE
         if self.size is None and self.path and empty:
             self.remarks["images without a stated size, measured"] += 1
             self.measure(self.path, where)

@@ -15,25 +15,36 @@ from pathlib import Path
 
 from ...datasets.sample import few
 from .finding import PictureFinder
-from .text_files import is_hidden
+from .text_files import folder_there, is_hidden
 
-# What the programs call the splits that are here train, val and test.
-SPELLINGS = {"training": "train", "valid": "val", "validation": "val",
-             "dev": "val", "testing": "test"}
+# What folders of pictures are called, in small letters.
+IMAGES = ("images", "imgs", "img", "image", "jpegimages", "pictures",
+          "photos", "jpgs", "pngs")
+_SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?(20\d\d)?")
 # Files of these formats that list no boxes.
 _OTHERS = re.compile(
     r"(captions|person_keypoints|panoptic|stuff)_|class-descriptions|"
     r"(classes|labels|flags|notes)\.", re.I)
 
 
+def split_of(name: object) -> str:
+    """Return "train", "val" or "test" for what is called so, else "".
+
+    >>> split_of("valid"), split_of("train2017"), split_of("trees")
+    ('val', 'train', '')
+    """
+    match = _SPLIT.fullmatch(str(name).lower())
+    return match[1] if match else ""
+
+
 def same_split(name: str) -> str:
-    """Return the name of a split as it is usually spelt.
+    """Return the name of a split as it is usually spelt, or in small letters.
 
     >>> same_split("valid"), same_split("val2017"), same_split("minival")
     ('val', 'val', 'minival')
     """
     name = re.sub(r"\d+$", "", name.lower())
-    return SPELLINGS.get(name, name)
+    return "val" if name == "dev" else split_of(name) or name
 
 
 def annotation_file(path: Path, split: str | None, suffix: str,
@@ -93,6 +104,13 @@ def folders_in(base: Path) -> list[Path]:
     """Return the folders in a folder that may hold pictures."""
     there = sorted(base.iterdir()) if base.is_dir() else []
     return [one for one in there if one.is_dir() and not is_hidden(one.name)]
+
+
+def stated_folder(root: Path, name: str | Path) -> Path:
+    """Return a folder that an option names, relative to the set or not."""
+    name = Path(name).expanduser()
+    return name if name.is_dir() and not (
+        root / name).is_dir() else folder_there(root / name)
 
 
 def picture_folder(path: Path, choices: Iterable[Path], names: list[str],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,13 @@ def listing(folder: str | Path, *suffixes: str) -> set[str]:
         found.update(lead + file for file in files if not is_hidden(file)
                      and (not suffixes or file.lower().endswith(suffixes)))
     return found
+
+
+def folder_there(path: str | Path) -> Path:
+    """Return the path of a folder, or raise a FileNotFoundError."""
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"There is no folder {path}.")
+    return Path(path)
 
 
 def read_text(path: str | Path) -> str:
@@ -115,16 +122,32 @@ def filled_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
 def unknown_class(name: object, classes: Any) -> str:
     """Return the clause that says that a class name is not known."""
     name = str(name)[:80]
-    near = difflib.get_close_matches(name, list(classes), 1)
-    folded = {one.casefold(): one for one in classes}
-    near = near or [one for one in [folded.get(name.casefold())] if one]
-    meant = f"; {near[0]!r} is known" if near else ""
-    return f"the class {name!r} is not one of {few(list(classes))}{meant}"
+    return (f"the class {name!r} is not one of {few(list(classes))}"
+            + nearest(name, classes))
 
 
-def read_names(folder: str | Path, remarks: Any = None,
-               others: Mapping[str, list[str]] | None = None
-               ) -> list[str] | None:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the clause that says which known name is like one, or ""."""
+    folded = {one.casefold(): one for one in known}
+    near = (difflib.get_close_matches(name, list(known), 1)
+            or [folded.get(name.casefold())])
+    return f"; {near[0]!r} is known" if near[0] else ""
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the class names that a file lists: as JSON, or a name a line.
+
+    Raises:
+        ValueError: the file holds no names, or one twice.
+    """
+    names = (read_json_names(path) if path.suffix == ".json" else
+             [line.strip() for line in read_text(path).splitlines()])
+    while isinstance(names, list) and names and not names[-1]:
+        names.pop()
+    return check_names(names, path)
+
+
+def read_names(folder: str | Path, remarks: Any = None) -> list[str] | None:
     """Return the class names that a folder states, or None.
 
     Read are ``labels.json``, a JSON list, or ``classes.txt``, a name a line.
@@ -132,20 +155,14 @@ def read_names(folder: str | Path, remarks: Any = None,
     Args:
         folder: of the data set.
         remarks: {sentence: count}; takes in that files disagree.
-        others: {file: the names that it states}, taken if neither is there.
 
     Raises:
-        ValueError: the file holds no names, or one twice.
+        ValueError: as of ``names_in``.
     """
     stated: dict[str, list[str]] = {}
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
         if path.is_file() and (remarks is not None or not stated):
-            names = (read_json_names(path) if path.suffix == ".json" else
-                     [line.strip() for line in read_text(path).splitlines()])
-            while isinstance(names, list) and names and not names[-1]:
-                names.pop()
-            stated[path.name] = check_names(names, path)
-    stated.update(others or {})
+            stated[path.name] = names_in(path)
     (first, names), *rest = [*stated.items()] or [("", None)]
     for file, other in rest:
         if other != names and remarks is not None:

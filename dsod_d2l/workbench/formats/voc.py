@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import functools
 import math
 import os
 import re
@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 from xml.parsers import expat
 
+from ...config.base import one_of, require
 from ...datasets import pictures
 from ...datasets.sample import FLAGS, Fault, Faulty, broken_entry
 from ...datasets.wrappers import Combined
 from ...files import inside, one_line
 from .finding import PictureFinder, fold_name
-from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
-from .text_files import (filled_lines, is_hidden, listing, note, number,
-                         read_names, whole_size)
+from .image_folder import NO_SIZE, SIDES, EntryMaker, ImageFolder, fault_at
+from .text_files import (filled_lines, folder_there, is_hidden, listing,
+                         nearest, note, number, read_names, whole_size)
 from .voc_folders import find_parts, same_set
 
 DEEPEST = 30                 # levels; a VOC file has five
 _ONCE = {"name", *FLAGS, *(f"bndbox/{side}" for side in SIDES)}
-_NO_SIZE = {"", "0", "-1", "none", "null"}
 # What expat reads by itself.
 _KNOWN = {"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1"}
 NEGATIVES = ("drop", "keep")
@@ -34,7 +34,7 @@ class Annotation(NamedTuple):
     """One file as written; ``size`` is (height, width) or None.
 
     An object is {place below it, such as "bndbox/xmin": text}, with its line,
-    the places that are there twice, and the corners of its polygon.
+    the places that are there twice, and {"x": those of its polygon, "y"}.
     """
 
     filename: str
@@ -68,7 +68,8 @@ class _Handler:
             raise ValueError(f"its elements are nested deeper than {DEEPEST}")
         if len(self.path) == 2 and name == "object":
             self.objects.append({"line": self.parser.CurrentLineNumber
-                                 + self.before, "twice": [], "corners": []})
+                                 + self.before, "twice": [],
+                                 "corners": {"x": [], "y": []}})
 
     def end(self, _):
         text = "".join(self.text).strip()
@@ -78,7 +79,7 @@ class _Handler:
             if place in found and place in _ONCE:
                 found["twice"].append(place)
             if re.fullmatch(r"polygon/(pt/)?[xy]\d*", place):
-                found["corners"].append((self.path[-1][0], number(text)))
+                found["corners"][self.path[-1][0]].append(number(text))
             found[place] = text
         else:
             self.top.setdefault("/".join(self.path[1:]), text)
@@ -121,7 +122,7 @@ def parse_annotation(data: bytes, source: str) -> Annotation:
 def _size(top, source):
     """Return (height, width), or None where the file does not say."""
     texts = [top.get(f"size/{name}", "") for name in ("height", "width")]
-    if any(text.lower() in _NO_SIZE for text in texts):
+    if any(text.lower() in NO_SIZE for text in texts):
         return None
     size = whole_size(*texts)
     if size is None:
@@ -134,9 +135,15 @@ def _add(maker, found, where, origin):
     """Add one object, or say what is wrong with its texts."""
     faults = [f"it has more than one <{place.split('/')[-1]}>"
               for place in found["twice"]]
-    corners = found["corners"] or _turned_corners(found)
-    if corners and not any(f"bndbox/{side}" in found for side in SIDES):
-        found = {**found, **_box_around(corners)}
+    corners = found["corners"]
+    if not any(corners.values()):
+        corners = _turned_corners(found)
+    if any(corners.values()) and not any(f"bndbox/{side}" in found
+                                         for side in SIDES):
+        edges = [str(edge(values)) if values else "" for edge in (min, max)
+                 for values in corners.values()]
+        found = {**found, **{f"bndbox/{side}": text
+                             for side, text in zip(SIDES, edges)}}
         maker.remarks["objects with a polygon or a turned box, taken by the "
                       "upright box around it"] += 1
     for place in ("name", *(f"bndbox/{side}" for side in SIDES)):
@@ -154,25 +161,16 @@ def _add(maker, found, where, origin):
 
 
 def _turned_corners(found):
-    """Return the corners of a box that is turned by an angle, if it is one."""
+    """Return {axis: corners} of a box that is turned by an angle, or {}."""
     x, y, width, height, angle = (
         number(found.get(f"robndbox/{part}", "")) for part
         in ("cx", "cy", "w", "h", "angle"))
     if not math.isfinite(x + y + width + height + angle):
-        return []
+        return {}
     cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
     across = (width * cos + height * sin) / 2
     along = (width * sin + height * cos) / 2
-    return [("x", x - across), ("x", x + across), ("y", y - along),
-            ("y", y + along)]
-
-
-def _box_around(corners):
-    """Return the box around corners, [("x" or "y", value)], as texts."""
-    xs, ys = ([value for axis, value in corners if axis == one]
-              for one in "xy")
-    sides = (min(xs), min(ys), max(xs), max(ys)) if xs and ys else ("",) * 4
-    return {f"bndbox/{side}": str(value) for side, value in zip(SIDES, sides)}
+    return {"x": [x - across, x + across], "y": [y - along, y + along]}
 
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car",
@@ -216,9 +214,7 @@ class VOC(ImageFolder):
                  annotations: str | Path | None = None,
                  images: str | Path | None = None, negatives: str = "drop",
                  **options: Any):
-        if negatives not in NEGATIVES:
-            raise ValueError(f"negatives must be one of "
-                             f"{', '.join(NEGATIVES)}, found {negatives!r}.")
+        one_of("negatives", negatives, NEGATIVES)
         self.root, self._parts = find_parts(Path(folder), annotations, images)
         only = self._parts[0].images if len(self._parts) == 1 else self.root
         finder = PictureFinder(only, option="images=FOLDER")
@@ -242,8 +238,7 @@ class VOC(ImageFolder):
         """Return {name of an image, without suffix: its XML file}."""
         found = {}
         for part in self._parts:
-            lead = os.path.relpath(part.images, base).replace(os.sep, "/")
-            lead = "" if lead == "." else f"{lead}/"
+            lead = _lead(part, base)
             for name in sorted(listing(part.notes, ".xml")):
                 found.setdefault(f"{lead}{name[:-4]}", part.notes / name)
         return dict(sorted(found.items()))
@@ -281,9 +276,7 @@ class VOC(ImageFolder):
     def _part_names(self, wanted, finder):
         """Return the names of a part, and its images without XML file."""
         parts = [part for part in self._parts if wanted in ("all", part.name)]
-        leads = [os.path.relpath(part.images, finder.folder).replace(
-            os.sep, "/") + "/" for part in parts]
-        mine = tuple("" if lead == "./" else lead for lead in leads)
+        mine = tuple(_lead(part, finder.folder) for part in parts)
         names = [name for name, path in self._files.items()
                  if any(part.notes in path.parents for part in parts)]
         return names, [name for name in sorted(finder.files)
@@ -316,9 +309,8 @@ class VOC(ImageFolder):
                     "objects" if negatives == "drop" else
                     "taken for images without objects")
             self._remarks[f"images without an XML file, {what}"] = len(without)
-        return [EntryMaker(name, f"{self.root.name}/{name}", make.classes
-                           ).entry() for name in without
-                if negatives == "keep"]
+        return [make.make(name, f"{self.root.name}/{name}").entry()
+                for name in without if negatives == "keep"]
 
     def _all_classes(self, parsed):
         """Return the names of all classes of the folder."""
@@ -334,6 +326,12 @@ class VOC(ImageFolder):
         return _read_annotation(
             path, f"{self.root}: the image set {self.image_set!r} lists "
             f"{name!r}, but there is no ")
+
+
+def _lead(part, folder):
+    """Return what the names of a part's images begin with in a folder."""
+    lead = os.path.relpath(part.images, folder).replace(os.sep, "/")
+    return "" if lead == "." else f"{lead}/"
 
 
 def _read_annotation(path, missing):
@@ -355,8 +353,7 @@ def _class_names(parsed, wanted, faults=()):
                          for one in parsed if isinstance(one, Exception))]
     if not names and faults:
         raise Faulty(faults[0].reason, faults)
-    if not names:
-        raise ValueError(f"{wanted}, found no class name at all.")
+    require(names, f"{wanted}, found no class name at all.")
     return names
 
 
@@ -364,11 +361,11 @@ class _Maker:
     """Make the entries of annotations; arguments as of ``VOC``."""
 
     def __init__(self, finder, classes, origin, outside, remarks, exif):
-        if origin not in (0, 1):
-            raise ValueError(f"origin must be 0 or 1, found {origin!r}.")
-        self.finder, self.remarks, self.exif = finder, remarks, exif
-        self.classes = {name: label for label, name in enumerate(classes)}
-        self.origin, self.outside = origin, outside
+        require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
+        self.finder, self.remarks, self.origin = finder, remarks, origin
+        self.make = functools.partial(
+            EntryMaker, outside=outside, exif=exif, remarks=remarks, classes={
+                name: label for label, name in enumerate(classes)})
         self.taken: dict[str, str] = {}
 
     def entry(self, name, source, notes, line=None):
@@ -389,9 +386,8 @@ class _Maker:
             return broken_entry(name, source, f"{line}: {reason}.", kind)
         if image:
             self._compare(name, image, notes.filename)
-        maker = EntryMaker(
-            image or name, source, self.classes, self.outside, notes.size,
-            image and self.finder.folder / image, self.exif, self.remarks)
+        maker = self.make(image or name, source, size=notes.size,
+                          path=image and self.finder.folder / image)
         if image is None:
             maker.blame(*self.finder.missing(name))
         elif self.taken.setdefault(image, source) != source:
@@ -490,11 +486,10 @@ def open_voc(folder: str | Path, image_set: str | None = None,
     for one in UNIONS.get(image_set, (image_set,)):
         year, _, name = str(one).replace("_", "-").partition("-")
         if not name or not re.fullmatch(r"20\d\d", year):
-            near = difflib.get_close_matches(str(one), UNIONS, 1)
             raise ValueError(
                 f"{years} holds {', '.join(found)}: expected an image set "
                 f"such as 2007-test, {' or '.join(UNIONS)}, found "
-                f"{one!r}" + (f"; {near[0]!r} is known." if near else "."))
+                f"{one!r}{nearest(str(one), UNIONS)}.")
         parts.append(VOC(years / f"VOC{year}", name, **options))
     return parts[0] if len(parts) == 1 else Combined(parts)
 
@@ -520,9 +515,7 @@ class PairList(ImageFolder):
                  origin: int = 1, outside: str = "error",
                  root: str | Path | None = None, **options: Any):
         path, remarks = Path(path), Counter()
-        folder = Path(root or path.parent)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder}.")
+        folder = folder_there(root or path.parent)
         finder = PictureFinder(folder, path.parent, option="root=FOLDER")
         notes = [PictureFinder(one, path.parent, (".xml",)) for one
                  in dict.fromkeys((folder, path.parent))]

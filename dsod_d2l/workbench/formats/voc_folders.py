@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...datasets import pictures
-from .text_files import listing
+from . import locating
+from .locating import split_of, stated_folder
+from .text_files import folder_there, listing
 
 # What such folders are called, in small letters; VOC's own names first.
 _NOTES = ("annotations", "annotation", "annots", "annot", "anns", "xmls",
           "xml", "labels", "label")
-_PICTURES = ("jpegimages", "images", "image", "imgs", "img", "pictures",
-             "photos", "jpgs", "pngs")
-_SET_NAMES = {"train": ("train", "training"), "test": ("test", "testing"),
-           "val": ("val", "valid", "validation")}
-_PARTS = {alias for names in _SET_NAMES.values() for alias in names}
+_PICTURES = ("jpegimages", *locating.IMAGES)
 
 
 class VocPart(NamedTuple):
@@ -29,12 +27,9 @@ class VocPart(NamedTuple):
 
 def same_set(name: str, known: list[str]) -> str | None:
     """Return the name of a set among those that are known, such as valid."""
-    if name in known:
-        return name
-    for names in _SET_NAMES.values():
-        if name in names:
-            return next((one for one in known if one.lower() in names), None)
-    return None
+    split = split_of(name)
+    return name if name in known else next(
+        (one for one in known if split and split_of(one) == split), None)
 
 
 def find_parts(root: Path, annotations: str | Path | None = None,
@@ -53,21 +48,21 @@ def find_parts(root: Path, annotations: str | Path | None = None,
     Raises:
         FileNotFoundError: says what was looked for, and what helps.
     """
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}.")
-    files = listing(root)
+    files = listing(folder_there(root))
     notes = _tops(files, (".xml",))
     shown = _tops(files, pictures.SUFFIXES)
     if not (annotations or images) and len(notes) == 1 and set(notes) == set(
-            shown) - {""} and not _named(notes, _NOTES + tuple(_PARTS)):
+            shown) - {""} and not (_named(notes, _NOTES) or _all_parts(notes)):
         return find_parts(root / next(iter(notes)))
-    at = _given(root, annotations) or _folder(root, notes, _NOTES, notes)
+    at = (stated_folder(root, annotations) if annotations else
+          _folder(root, notes, _NOTES, notes))
     if not notes and not annotations:
         raise FileNotFoundError(
             f"{root}: expected XML files in a folder such as Annotations, or "
             f"beside the images; found none among {len(files)} files. If they "
             "lie elsewhere, annotations=FOLDER names it.")
-    where = _given(root, images) or _folder(root, shown, _PICTURES, notes)
+    where = (stated_folder(root, images) if images else
+             _folder(root, shown, _PICTURES, notes))
     if not shown and not images:
         raise FileNotFoundError(
             f"{root} holds {sum(notes.values())} XML files, but no JPEGImages "
@@ -84,17 +79,6 @@ def find_parts(root: Path, annotations: str | Path | None = None,
     return root, [VocPart("", at, where)]
 
 
-def _given(root, folder):
-    """Return a folder that was named, None for none."""
-    if folder is None:
-        return None
-    found = next((path for path in (root / folder, Path(folder))
-                  if path.is_dir()), None)
-    if found is None:
-        raise FileNotFoundError(f"There is no folder {root / folder}.")
-    return found
-
-
 def _tops(files, suffixes):
     """Return {first folder, "" for none: files with a suffix in it}."""
     return Counter(name.partition("/")[0] if "/" in name else ""
@@ -103,7 +87,7 @@ def _tops(files, suffixes):
 
 def _all_parts(tops):
     """Return whether all files lie in folders such as train and valid."""
-    return bool(tops) and all(name.lower() in _PARTS for name in tops)
+    return bool(tops) and all(map(split_of, tops))
 
 
 def _named(tops, names):

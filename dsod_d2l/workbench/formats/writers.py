@@ -19,14 +19,15 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from ...boxes import corner_to_centre
+from ...boxes import corner_to_centre, in_pixels
+from ...config.base import require
 from ...datasets.records import write_records
 from ...datasets.sample import FLAGS, Entry
 from ...files import write_atomically
 from .csv_table import COLUMNS
 from .image_folder import SIDES
+from .locating import split_of
 from .text_files import read_names
-from .yolo_layouts import split_of
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
 
@@ -39,12 +40,6 @@ def decimal(value: float, digits: int) -> str:
     """
     text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
-
-
-def pixels(entry: Entry, size: tuple) -> np.ndarray:
-    """Return the edges of an entry's boxes in pixels, (M, 4) float64."""
-    height, width = size
-    return entry.boxes * np.array([width, height, width, height], float)
 
 
 def absent(path: str | Path) -> Path:
@@ -90,10 +85,9 @@ class Writer:
         self.part, self.rows, self.written = part or self.PART, [], []
         self.pictures = self.folder / self.PICTURES.format(self.part)
         said = read_names(self.folder)
-        if said and tuple(said) != self.classes:
-            raise ValueError(f"{self.folder} has the classes "
-                             f"{', '.join(said)} already, found "
-                             f"{', '.join(self.classes)}.")
+        require(not said or tuple(said) == self.classes,
+                f"{self.folder} has the classes {', '.join(said or ())} "
+                f"already, found {', '.join(self.classes)}.")
         self.main = self.MAIN and absent(
             self.folder / self.MAIN.format(self.part))
         self.pictures.mkdir(parents=True, exist_ok=True)
@@ -142,10 +136,9 @@ class VocWriter(Writer):
     def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if a box is too small for the format."""
         for row, box in enumerate(_from_one(entry, size)):
-            if not (box[:2] < box[2:]).all():
-                raise ValueError(f"{entry.source}, object {row}: a VOC file "
-                                 "cannot hold a box of one pixel or less on "
-                                 "a side.")
+            require((box[:2] < box[2:]).all(), f"{entry.source}, object "
+                    f"{row}: a VOC file cannot hold a box of one pixel or "
+                    "less on a side.")
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Write the objects of one image."""
@@ -179,7 +172,7 @@ def _lines(texts):
 
 def _from_one(entry, size):
     """Return boxes in pixels that count from 1, the last ones included."""
-    return np.round(pixels(entry, size) + [1, 1, 0, 0], PIXEL_DIGITS)
+    return np.round(in_pixels(entry.boxes, size) + [1, 1, 0, 0], PIXEL_DIGITS)
 
 
 class CocoWriter(Writer):
@@ -196,10 +189,9 @@ class CocoWriter(Writer):
         key = len(self.images) + 1
         self.images.append({"id": key, "file_name": name,
                             "width": size[1], "height": size[0]})
-        boxes, areas = pixels(entry, size), entry.areas
+        boxes = in_pixels(entry.boxes, size)
         boxes[:, 2:] -= boxes[:, :2]
-        if areas is None:
-            areas = np.full(len(boxes), np.nan)
+        areas = [np.nan] * len(boxes) if entry.areas is None else entry.areas
         for box, label, flags, area in zip(boxes, entry.labels, entry.flags,
                                            areas):
             sides = [_plain(side) for side in box]
@@ -265,7 +257,7 @@ class CsvWriter(Writer):
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Note the objects of one image."""
-        boxes, size = pixels(entry, size), (size[1], size[0])
+        boxes, size = in_pixels(entry.boxes, size), (size[1], size[0])
         for box, label, flags in zip(boxes, entry.labels, entry.flags):
             self.rows.append((name, *(decimal(side, PIXEL_DIGITS)
                                       for side in box), self.classes[label],

@@ -10,20 +10,20 @@ format has no flags: those of a converted set are kept beside it, in
 
 from __future__ import annotations
 
-import csv
-import io
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...datasets.sample import FLAGS
+from ...datasets.sample import FLAGS, Fault
 from ...datasets.wrappers import Combined
-from ...files import inside
+from ...files import inside, one_line
+from .csv_table import read_cells
+from .finding import fold_name
 from .image_folder import EntryMaker, ImageFolder, fault_at
-from .text_files import filled_lines, listing, number, read_text
-from .yolo_layouts import IMAGES, Layout, Place, agreed, place_of, split_of
+from .locating import IMAGES, split_of, stated_folder
+from .text_files import filled_lines, listing, number
+from .yolo_layouts import Layout, Place, agreed, place_of
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 POLYGON = "polygons or oriented boxes, of which the box around them is taken"
@@ -85,7 +85,7 @@ class Yolo(ImageFolder):
 
     def _texts(self, names, texts):
         """Return {image: its text file, there or not}."""
-        folded = {_fold(text): text for text in texts}
+        folded = {fold_name(text): text for text in texts}
         found = {}
         for name in names:
             tried = [PurePosixPath(name).with_suffix(".txt").as_posix()]
@@ -93,8 +93,8 @@ class Yolo(ImageFolder):
                 tried += _swapped(tried[0])
             tried.append(f"{name}.txt")
             found[name] = next(
-                (one if one in texts else folded[_fold(one)]
-                 for one in tried if _fold(one) in folded), tried[0])
+                (one if one in texts else folded[fold_name(one)]
+                 for one in tried if fold_name(one) in folded), tried[0])
         return found
 
     def _lost(self, texts):
@@ -156,11 +156,6 @@ def _box_of(values, points=0):
             (POINTS if more > 2 else MORE) if more else "")
 
 
-def _fold(text):
-    """Return a name without capitals, its accents in one form."""
-    return unicodedata.normalize("NFC", text).lower()
-
-
 def _swapped(text):
     """Return a path with ``labels`` where it says ``images``."""
     parts = text.split("/")
@@ -199,8 +194,9 @@ def open_yolo(path: str | Path, split: str | None = None,
     """
     layout = Layout(path)
     if images or labels:
-        layout.places = {"": [Place(_beside(layout.root, images),
-                                    _beside(layout.root, labels or images))]}
+        layout.places = {"": [Place(*(
+            stated_folder(layout.root, one or ".")
+            for one in (images, labels or images)))]}
     places, title, remarks = _chosen(layout, path, split, default)
     lists = {} if classes else layout.class_lists(places)
     if not (classes or lists):
@@ -234,20 +230,10 @@ def _numbers_in(places):
     return f", 0 to {max(numbers)} here" if numbers else ""
 
 
-def _beside(root, name):
-    """Return a folder that an option names, relative to the set or not."""
-    folder = root / Path(name or ".").expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    return folder
-
-
 def _chosen(layout, path, split, default):
     """Return the places that are asked for, a title, and remarks."""
     found = layout.places
-    title = str(Path(path) / (split or "")) if split else str(path)
-    if split == "all" and not (layout.root / "images/all").is_dir():
-        return [place for one in found.values() for place in one], title, {}
+    title = str(Path(path, split or ""))
     if split:
         return _named(layout, split), title, {}
     keys = list(found)
@@ -273,8 +259,10 @@ def _chosen(layout, path, split, default):
 
 
 def _named(layout, split):
-    """Return the places of a split, by the name of its folder or its own."""
+    """Return the places of a split by its name or its folder's, or of all."""
     root, name = layout.root, split_of(split) or split
+    if split == "all" and not (root / "images/all").is_dir():
+        return [place for one in layout.places.values() for place in one]
     known = name in layout.places
     if inside(root, split) and not (known and layout.setup):
         if (root / "images" / split).is_dir():
@@ -297,15 +285,11 @@ def _read_flags(path, root):
     found, faults = {}, []
     if not path.is_file():
         return found, faults
-    # Python 3.10 refuses a zero byte, later ones read it as a character.
-    text = read_text(path).replace("\0", "\N{REPLACEMENT CHARACTER}")
     try:
-        rows = list(csv.reader(io.StringIO(text)))
-    except csv.Error as error:
-        return found, [fault_at(path, error)]
-    for row, cells in enumerate(rows, 1):
-        if row == 1 or not cells:
-            continue
+        rows = read_cells(path)[1:]
+    except ValueError as error:
+        return found, [Fault(str(path), one_line(str(error)))]
+    for row, cells in rows:
         sound = (len(cells) == 2 + len(FLAGS) and cells[1].isdecimal()
                  and all(cell in ("0", "1") for cell in cells[2:]))
         if sound and inside(root, cells[0]) and (root / cells[0]).is_file():

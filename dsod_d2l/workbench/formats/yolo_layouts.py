@@ -8,6 +8,7 @@ the names of folders say.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -15,17 +16,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ...config.base import require
 from ...datasets import pictures
-from ...files import check_names, read_json_names
+from ...files import check_names
 from .finding import PictureFinder
 from .image_folder import fault_at
-from .text_files import filled_lines, is_hidden, listing, read_text
+from .locating import IMAGES, folders_in, split_of
+from .text_files import filled_lines, is_hidden, listing, names_in, read_text
 
-IMAGES = ("images", "imgs", "img", "image", "jpegimages", "pictures")
 LABELS = ("labels", "label", "annotations", "annots", "labels_yolo", "txt")
 NAME_FILES = ("labels.json", "classes.txt", "obj.names", "_darknet.labels")
 SETUPS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "obj.data")
-_SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?(20\d\d)?")
 
 
 class Place(NamedTuple):
@@ -39,23 +40,8 @@ class Place(NamedTuple):
 
     def files(self) -> list[str]:
         """Return the names of the images, relative to their folder."""
-        return sorted(filter(is_picture, listing(self.images))
-                      ) if self.names is None else list(self.names)
-
-
-def is_picture(name: str) -> bool:
-    """Return whether a file is called as an image is."""
-    return PurePosixPath(name).suffix.lower() in pictures.SUFFIXES
-
-
-def split_of(name: str) -> str:
-    """Return "train", "val" or "test" for what is called so, else "".
-
-    >>> split_of("valid"), split_of("train2017"), split_of("trees")
-    ('val', 'train', '')
-    """
-    match = _SPLIT.fullmatch(str(name).lower())
-    return match[1] if match else ""
+        return (sorted(listing(self.images, *pictures.SUFFIXES))
+                if self.names is None else list(self.names))
 
 
 class Layout:
@@ -132,53 +118,46 @@ class Layout:
         for place in places:
             stems = {PurePosixPath(name).stem for name in place.files()}
             for folder in dict.fromkeys((place.labels, place.images)):
-                for path in _name_files(folder):
+                for path in _there(folder, NAME_FILES):
                     # Maybe it has the boxes of a picture of its name.
                     if path.suffix != ".txt" or path.stem not in stems:
-                        found[path] = _names_in(path)
+                        found[path] = names_in(path)
         for above in [] if found else list(self.root.resolve().parents)[:2]:
             # Where a part of a set was named, the whole one lies above.
-            setup = next((above / name for name in SETUPS
-                          if (above / name).is_file()), None)
+            setup = next(_there(above, SETUPS), None)
             found = found or _lists_of(above, setup,
                                        read_setup(setup) if setup else {})
         return found
 
 
-def _name_files(folder):
-    """Return the files of a folder that list class names."""
-    return [folder / name for name in NAME_FILES if (folder / name).is_file()]
+def _there(folder, names):
+    """Yield the files of some names that a folder has."""
+    return (folder / name for name in names if (folder / name).is_file())
 
 
 def _lists_of(root, setup, table):
     """Return {file: class names} of the files of a folder."""
-    found = {path: _names_in(path) for path in _name_files(root)}
+    found = {path: names_in(path) for path in _there(root, NAME_FILES)}
     if setup and "names" in table:
         if setup.suffix != ".data":
             found[setup] = _yaml_names(table["names"], setup)
         elif path := _resolve(table["names"], [root]):
-            found[path] = _names_in(path)
+            found[path] = names_in(path)
     for path in () if found else sorted(root.glob("*.names")):
-        found[path] = _names_in(path)
+        found[path] = names_in(path)
     return found
-
-
-def _folders(folder):
-    """Return the folders in a folder that are not hidden."""
-    return sorted(one for one in folder.iterdir() if one.is_dir()
-                  and not is_hidden(one.name))
 
 
 def _child(folder, names):
     """Return the folder in a folder that has one of some names, or None."""
-    found = {one.name.lower(): one for one in reversed(_folders(folder))}
+    found = {one.name.lower(): one for one in reversed(folders_in(folder))}
     return next((found[name] for name in names if name in found), None)
 
 
 def _unwrapped(root):
     """Return the folder itself, or the only one in it, as archives have."""
     while True:
-        inner = _folders(root)
+        inner = folders_in(root)
         if len(inner) != 1 or split_of(inner[0].name) or any(
                 one.is_file() and not is_hidden(one.name)
                 for one in root.iterdir()) or (
@@ -189,17 +168,15 @@ def _unwrapped(root):
 
 def _setup_in(root):
     """Return the file of a folder that states its parts, or None."""
-    for name in SETUPS:
-        if (root / name).is_file():
-            return root / name
-    return next((path for path in sorted(root.glob("*.y*ml"))
-                 if re.search(r"^names\s*:", read_text(path), re.M)), None)
+    loose = (path for path in sorted(root.glob("*.y*ml"))
+             if re.search(r"^names\s*:", read_text(path), re.M))
+    return next(itertools.chain(_there(root, SETUPS), loose), None)
 
 
 def places_in(root: Path) -> dict[str, list[Place]]:
     """Return {split: places} as the names of folders say; "" for no split."""
     images, labels = _pair(root)
-    parts = [one for one in _folders(images or root) if split_of(one.name)]
+    parts = [one for one in folders_in(images or root) if split_of(one.name)]
     found: dict[str, list] = {}
     for part in parts:
         found.setdefault(split_of(part.name), []).append(
@@ -216,8 +193,7 @@ def places_in(root: Path) -> dict[str, list[Place]]:
 
 def _beside(part, labels):
     """Return the Place of a split of which the text files have a folder."""
-    if (labels / part.name).is_dir() or not any(
-            one.suffix == ".txt" for one in labels.iterdir()):
+    if (labels / part.name).is_dir() or not any(labels.glob("*.txt")):
         return Place(part, labels / part.name)
     return Place(part, labels, tuple(Place(part, labels).files()))
 
@@ -225,10 +201,11 @@ def _beside(part, labels):
 def _pair(root):
     """Return the folders of images and of text files in one, or None."""
     images, labels = _child(root, IMAGES), _child(root, LABELS)
+    inner = folders_in(root)
     if images is None and labels is None and not any(
-            split_of(one.name) for one in _folders(root)):
+            split_of(one.name) for one in inner):
         held = {one: {PurePosixPath(name).suffix.lower()
-                      for name in listing(one)} for one in _folders(root)}
+                      for name in listing(one)} for one in inner}
         pictured = [one for one, ends in held.items()
                     if ends & set(pictures.SUFFIXES) and ".txt" not in ends]
         written = [one for one, ends in held.items() if ".txt" in ends
@@ -261,7 +238,7 @@ def _lists_in(root):
     for path in sorted(root.glob("*.txt")):
         if split_of(path.stem):
             first = next(filled_lines(path), (0, "", ""))[2]
-            if is_picture(first.replace("\\", "/")):
+            if first.lower().endswith(pictures.SUFFIXES):
                 found[split_of(path.stem)] = [_listed(path, root)]
     return found
 
@@ -338,25 +315,13 @@ def _plain_yaml(text, yaml):
 def _yaml_names(names, path):
     """Return the class names under ``names``: a list, or {number: name}."""
     if isinstance(names, dict):
-        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
-            raise ValueError(f"{path}: expected the numbers 0 to "
-                             f"{len(names) - 1} under 'names', found "
-                             f"{str(list(names))[:60]}.")
+        require({*map(str, names)} == {*map(str, range(len(names)))},
+                f"{path}: expected the numbers 0 to {len(names) - 1} under "
+                f"'names', found {str(list(names))[:60]}.")
         names = [names[key] for key in sorted(names, key=int)]
     if isinstance(names, list):
         names = [str(one) if type(one) is int else one for one in names]
     return check_names(names, path, "the class names under 'names'")
-
-
-def _names_in(path):
-    """Return the class names that a file lists."""
-    if path.suffix == ".json":
-        names = read_json_names(path)
-    else:
-        names = [line.strip() for line in read_text(path).splitlines()]
-    while isinstance(names, list) and names and not names[-1]:
-        names.pop()
-    return check_names(names, path)
 
 
 def agreed(lists: dict[Path, list[str]], classes: Sequence | None
