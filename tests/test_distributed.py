@@ -236,7 +236,7 @@ def test_whoever_dies_is_named(capfd):
 
 def test_the_variables_of_each_process(capfd, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    monkeypatch.setattr(launch.devices, "usable_cores", lambda: 8)
+    monkeypatch.setattr(launch.runtime, "usable_cores", lambda: 8)
     crew("import json, os; print(json.dumps({k: v for k, v in os.environ"
          ".items() if k[:5] in ('DMLC_', 'OMP_N', 'CUDA_')}))", 3)
     rows = [json.loads(line) for line in capfd.readouterr().out.split("\n")

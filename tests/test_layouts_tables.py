@@ -87,7 +87,7 @@ def same(found, wanted):
 # --- COCO ---------------------------------------------------------------------
 
 @pytest.mark.parametrize("lead", ["images/", "images\\", "", "./images/",
-                                  "/home/me/set/images/"])
+                                  "/srv/me/set/images/"])
 def test_label_studio(tmp_path, lead):
     path = write(tmp_path / "result.json", table(pictures(tmp_path / "images"),
                                                  lead, first=0))
@@ -551,8 +551,7 @@ def test_a_lost_picture_does_not_decide_about_the_folder(tmp_path):
     pictures(tmp_path / "images")
     path = lines(tmp_path / "t.csv", ",".join(TF), "lost.jpg,1,2,3,4,cat",
                  "a.jpg,1,2,3,4,cat", "b.v2.jpg,1,2,3,4,cat")
-    with pytest.raises(ValueError, match="line 2: there is no image .*lost.jpg"
-                                         ".*images="):
+    with pytest.raises(ValueError, match="line 2: there is no image .*lost.jpg"):
         addresses.open_dataset(f"csv:{path}")
     with pytest.warns(UserWarning, match="1 of 3 images"):
         assert len(addresses.open_dataset(f"csv:{path}", bad="skip")) == 2
@@ -582,7 +581,7 @@ def forms_of(name, draw):
     """Return a name as one of many programs would write it."""
     return draw(st.sampled_from([
         name, f"./{name}", f"some\\folder\\{name}", f"C:\\x\\{name}",
-        f"/home/me/{name}", name.replace("ü", "u\u0308"),
+        f"/srv/me/{name}", name.replace("ü", "u\u0308"),
         name.replace(" ", "%20"), name.rpartition(".")[0],
         name[:-3] + "JPG"]))
 

@@ -93,7 +93,7 @@ LAYOUTS = {
     "darknet": (
         {**pair("obj/a.jpg", "obj/a.txt"), **pair("obj/b.jpg", "obj/b.txt"),
          "obj.names": NAMES, "train.txt": "data/obj/a.jpg\n",
-         "test.txt": "/home/me/darknet/data/obj/b.jpg\n",
+         "test.txt": "/srv/me/darknet/data/obj/b.jpg\n",
          "obj.data": "classes= 2\ntrain  = data/train.txt\nvalid  = "
          "data/test.txt\nnames = data/obj.names\nbackup = backup/\n"},
         "", ["obj/a.txt"]),

@@ -327,8 +327,8 @@ def test_means_of_offsets_hold_in_both_steps():
 @pytest.mark.parametrize("changes, message", [
     (dict(transfer=0), "transfer must be a whole number of at least 1"),
     (dict(refine=1), "refine must be True or False, found 1"),
-    (dict(easy=1.0), "easy must be below 1, or None, found 1.0"),
-    (dict(easy=.4), "easy must be a number from 0.5 to 1, found 0.4"),
+    (dict(easy=1.0), "easy must be a number from 0.5 to below 1, or None, found 1.0"),
+    (dict(easy=.4), "easy must be a number from 0.5 to below 1, or None, found 0.4"),
     (dict(source_scales=(1, 2, 3, 4, 5)), "5 numbers for 4 feature maps"),
     (dict(source_scales=(-1,)), "source_scales must be positive, found -1"),
     (dict(input_size=32), "at least 33 pixels")])

@@ -208,7 +208,8 @@ def check_numbers(options: Namespace) -> None:
                              tuple(value) if isinstance(value, list)
                              else value)
     for config in (TrainConfig, DetectConfig, SuppressionConfig):
-        config(**given_fields(options, config))
+        config(**{name: value for name, value in given_fields(
+            options, config).items() if not isinstance(value, bool)})
 
 
 def input_size(options: Namespace) -> dict[str, Any]:
