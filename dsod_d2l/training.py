@@ -388,6 +388,12 @@ def _check_classes(net, classes, validation):
         raise ValueError(
             f"the network has {net.config.num_classes} classes, the data "
             f"set has {len(classes)}: {', '.join(classes)}")
+    own = getattr(net, "classes", None)
+    if own and tuple(own) != tuple(classes):
+        raise ValueError(
+            f"the network was built for the classes {', '.join(own)},"
+            f" the data set has {', '.join(classes)}: build it with the names"
+            " of the data set")
     if validation is not None:
         class_numbers(classes, validation.classes)
 

@@ -439,3 +439,32 @@ def test_what_a_run_leaves_is_short_in_words():
                              {"step": 7, "AP": 0.5, "AP50": 0.75})
     assert repr(fitted) == ("Fitted(dsod_tiny, 900 steps, best={'step': 7, "
                             "'AP': 0.5, 'AP50': 0.75})")
+
+
+class PixelBoxes:
+    """A data set of one's own, whose boxes are in pixels by mistake."""
+
+    classes = ("a", "b")
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return make_sample(np.zeros((96, 96, 3), np.uint8),
+                           [[10, 10, 50, 30]], [0], source=f"mine {index}")
+
+
+def test_boxes_in_pixels_stop_the_first_step():
+    with pytest.raises(ValueError, match="mine .*these look like pixels"):
+        training.fit(models.build("dsod_tiny", 2, input_size=(96, 96)),
+                     PixelBoxes(), config.TrainConfig(
+                         steps=2, batch_size=2, held_back=0, workers=0,
+                         warmup=0))
+
+
+@pytest.mark.parametrize("names", [("a", "c"), ("b", "a")])
+def test_a_network_of_other_names_is_not_trained(names):
+    with pytest.raises(ValueError, match="built for the classes .*names of the"
+                                         " data set"):
+        training.fit(models.build("dsod_tiny", names), PixelBoxes(),
+                     config.TrainConfig(steps=1))

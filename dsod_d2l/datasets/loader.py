@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from .. import anchors, runtime, targets, transforms
+from ..boxes import require_fractions
 from ..config import ModelConfig, TrainConfig
 from .sample import Sample, share_cache
 
@@ -119,8 +120,9 @@ class BatchMaker:
                        number * size + self.rows[0], len(self.rows))
         for row, index in enumerate(chosen):
             rng = np.random.default_rng([seed, number, self.rows[row]])
-            sample = self.augment(without_crowds(self.dataset[int(index)]),
-                                  self.model.input_size, rng)
+            sample = without_crowds(self.dataset[int(index)])
+            require_fractions(sample.boxes, sample.source or "the boxes")
+            sample = self.augment(sample, self.model.input_size, rng)
             wanted = targets.label_anchors(
                 self.anchors, sample.boxes, sample.labels,
                 self.settings.match_threshold,
