@@ -391,6 +391,7 @@ def test_stored_results_are_judged_as_pycocotools_does(capsys, tmp_path):
     assert got["at_threshold"]["score"] == .5
     report = json.loads((tmp_path / "r/evaluation.json").read_text())
     assert report["at_threshold"] == got["at_threshold"]
+    assert got["at_threshold"]["IoU"] == .3
     assert report["AP at 0.3"] == got["AP at 0.3"]
     capsys.readouterr()
     again = value(capsys, *options, tmp_path / "r/detections.json")

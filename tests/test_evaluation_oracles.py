@@ -325,17 +325,16 @@ def test_voc_numbers_are_those_of_the_slow_one(seed, rules):
         np.mean([row.voc07 for row in result.classes]))
 
 
-def test_what_strict_changes_and_pixel_does_not():
+def test_what_strict_changes():
     """A box of 4 x 2 pixels in one of 4 x 4, also where pixels are counted."""
     size = (16, 8)
     truths = [ev.Truth([[0, 0, 4 / 8, 4 / 16]], [0], size=size)]
     found = [Detections(np.array([0]), np.array([.9]),
                         np.array([[0, 0, 4 / 8, 2 / 16]]))]
-    values = {(strict, pixel): ev.evaluate_detections(
-        found, truths, 1, strict=strict, pixel=pixel)
-        for strict in (False, True) for pixel in (False, True)}
-    assert [values[key].voc07 for key in sorted(values)] == [1, 1, 0, 0]
-    assert {one.AP50 for one in values.values()} == {1}
+    values = [ev.evaluate_detections(found, truths, 1, strict=strict)
+              for strict in (False, True)]
+    assert [one.voc07 for one in values] == [1, 0]
+    assert {one.AP50 for one in values} == {1}
 
 
 def devkit(folder, image_set, label_name, results):
@@ -418,7 +417,7 @@ def test_voc_numbers_are_those_of_the_devkit_on_the_files_we_write(
     found = result_files.read_voc(tmp_path / "results", names,
                                   [size] * len(names), Judged.classes)
     ours = ev.evaluate_detections(found, [ev.Truth.of(one) for one in data],
-                                  3, strict=True, pixel=True)
+                                  3, strict=True)
     for row, name, path in zip(ours.classes, Judged.classes, paths):
         assert 0 < row.voc07 < 1 and row.voc07 == pytest.approx(devkit(
             tmp_path, "test", name, path.read_text().splitlines()), abs=1e-9)
@@ -453,7 +452,7 @@ def test_voc_numbers_are_those_of_gluoncv(seed, monkeypatch):
     detections = [dataclasses.replace(
         one, scores=rng.permutation(9999)[:len(one)] / 9999 + image * 1e-7)
         for image, one in enumerate(detections)]
-    ours = ev.evaluate_detections(detections, truths, 3, pixel=True)
+    ours = ev.evaluate_detections(detections, truths, 3)
     # It wants pixels as VOC's files number them, from 1 and the last within.
     unit, first = np.array([*truths[0].size[::-1]] * 2), [1, 1, 0, 0]
     # It asks for a recall of 0.30000000000000004, which 3 of 10 do not reach.

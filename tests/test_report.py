@@ -111,6 +111,28 @@ def test_what_is_right_and_wrong_at_a_score(tmp_path):
     assert value["F1"] == pytest.approx(2 * 2 / (4 + 3))
 
 
+def test_right_and_wrong_at_another_iou(tmp_path):
+    """Detections with an IoU of 2 / 3 and of 1 / 3 with their objects."""
+    detections = [found((0, .9, [.1, .1, .4, .5]), (0, .8, [.7, .1, .9, .5]))]
+    truths = [truth((0, [.1, .1, .3, .5]), (0, [.6, .1, .8, .5]))]
+    result = ev.evaluate_detections(detections, truths, 2)
+
+    def at(**more):
+        value = vis.write_report(tmp_path, None, ("cat", "dog"), detections,
+                                 truths, result, **more)[1]
+        return value["at_threshold"], value["mistakes"]
+    for more, score, table in (
+            ({}, .9, [[1, 0, 1], [0, 0, 0], [0, 0, 0]]),
+            ({"threshold": .5}, .5, [[1, 0, 1], [0, 0, 0], [1, 0, 0]]),
+            ({"near": .7}, 0, [[0, 0, 2], [0, 0, 0], [2, 0, 0]]),
+            ({"near": .3}, .8, [[2, 0, 0], [0, 0, 0], [0, 0, 0]])):
+        value, mistakes = at(**more)
+        assert value["score"] == pytest.approx(score)
+        assert value["confusion"]["objects by detections"] == table, more
+        assert value["IoU"] == mistakes["IoU"] == more.get("near", .5)
+        assert mistakes["AP50 lost"] == at()[1]["AP50 lost"]
+
+
 def test_an_image_shows_each_kind_in_its_colour(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(evaluation_report, "draw_boxes", lambda ax, boxes, labels,

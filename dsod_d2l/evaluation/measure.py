@@ -95,8 +95,7 @@ SIZES = ((0, 1e10), (0, 32 ** 2), (32 ** 2, 96 ** 2), (96 ** 2, 1e10))
 
 def evaluate_detections(detections: Iterable[Detections], truths: Iterable,
                         num_classes: int, most: int = 100,
-                        strict: bool = False, pixel: bool = False
-                        ) -> Evaluation:
+                        strict: bool = False) -> Evaluation:
     """Compare the detections of a data set with its objects.
 
     Args:
@@ -107,9 +106,8 @@ def evaluate_detections(detections: Iterable[Detections], truths: Iterable,
         most: detections per image and class that count, best first.
         strict: whether VOC asks for an IoU above .5, as its own program
             does, rather than of at least .5.
-        pixel: changes nothing any more. VOC's own program adds a pixel to
-            each side, for its files number the first and the last pixel of a
-            box. Here boxes are edges, which have the last one within.
+            Of a box it counts the last pixel, whose number its files state;
+            here boxes are edges, and that pixel lies within.
 
     Returns:
         ``Evaluation``. Figures by size where every truth tells the size of

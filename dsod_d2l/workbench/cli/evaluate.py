@@ -34,12 +34,11 @@ class EvaluateOptions(DataOptions):
         VOC's result files, COCO's JSON, or what detect has printed by --json
         or written
     most: detections per image and class that count, 100 for COCO
-    iou (X): also AP at each of these IoU
+    iou (X): also AP at each of these IoU; the report counts right and wrong
+        at the first
     areas (PIXELS): also AP of objects by their areas, cut at these numbers of
         pixels
     strict: VOC: ask for an IoU above .5, not of .5
-    pixel: changes nothing: boxes are edges, within which is the last pixel
-        that VOC's own program counts
     out (FOLDER): write a report: curves, classes, confusions, kinds of
         mistakes, worst images
     at (SCORE): score from which the report counts right and wrong; None: that
@@ -53,7 +52,6 @@ class EvaluateOptions(DataOptions):
     iou: tuple[float, ...] = ()
     areas: tuple[float, ...] = ()
     strict: bool = False
-    pixel: bool = False
     out: str | None = None
     at: float | None = None
     save: Literal["voc", "coco"] | None = None
@@ -79,8 +77,7 @@ def run(options: Namespace) -> tuple[Any, ...]:
     _check(options)
     dataset, classes, detections, truths = _found(options)
     result = evaluation.evaluate_detections(
-        detections, truths, len(classes), options.most, options.strict,
-        options.pixel)
+        detections, truths, len(classes), options.most, options.strict)
     value = result.to_dict()
     for row, name in zip(value["classes"], classes):
         row["name"] = name
@@ -171,10 +168,11 @@ def _write(options, dataset, classes, detections, truths, result, value):
     """Write the report and result files; return what to say of them."""
     from ..fonts import fonts_of
     from ..reports.evaluation_report import write_report
+    from ..reports.mistakes import NEAR
     with fonts_of(classes):
-        paths, report = write_report(options.out, dataset, classes, detections,
-                                     truths, result, threshold=options.at,
-                                     more=value)
+        paths, report = write_report(
+            options.out, dataset, classes, detections, truths, result,
+            threshold=options.at, near=(*options.iou, NEAR)[0], more=value)
     if options.save:
         paths += _save(options, dataset, classes, detections)
     value["at_threshold"] = report["at_threshold"]
@@ -182,8 +180,9 @@ def _write(options, dataset, classes, detections, truths, result, value):
     at = ", ".join("{} {}".format(name, "-" if one is None else f"{one:.3f}")
                    for name, one in report["at_threshold"].items()
                    if name in ("precision", "recall", "F1"))
-    return (f"at a score of {report['at_threshold']['score']:.3f}: {at}"
-            f"\n\nwritten: {', '.join(value['written'])}")
+    return ("at a score of {score:.3f} and IoU {IoU:g}: ".format(
+        **report["at_threshold"])
+            + f"{at}\n\nwritten: {', '.join(value['written'])}")
 
 
 def _save(options, dataset, classes, detections):

@@ -106,7 +106,7 @@ NUMBERED = 25          # more rows than these have no room for numbers
 def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
                  detections: Sequence[Detections], truths: Sequence[Any],
                  result: evaluation.Evaluation, worst: int = 12,
-                 threshold: float | None = None,
+                 threshold: float | None = None, near: float = faults.NEAR,
                  more: dict[str, Any] | None = None
                  ) -> tuple[list[Path], dict[str, Any]]:
     """Write what an evaluation found, as pictures and as JSON.
@@ -120,6 +120,7 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
         worst: how many images to draw at most.
         threshold: score from which detections count as such, for precision,
             recall, confusions and mistakes; None: that of the best F1.
+        near: least IoU of what is right there; AP50 keeps its own.
         more: what to write of the figures instead of ``result.to_dict()``.
 
     Returns:
@@ -129,14 +130,15 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
     """
     every = faults.find_mistakes(detections, truths)
     if threshold is None:
-        threshold = faults.best_threshold(every)
-    mistakes = faults.find_mistakes(detections, truths, threshold)
+        threshold = faults.best_threshold(every if near == faults.NEAR else (
+            faults.find_mistakes(detections, truths, near=near)))
+    mistakes = faults.find_mistakes(detections, truths, threshold, near)
     bad = faults.worst_images(mistakes, worst)
     value = {**(more or result.to_dict()), "mistakes": {
-        "threshold": threshold, "counts": faults.count_mistakes(mistakes),
+        "threshold": threshold, "IoU": near, "counts": faults.count_mistakes(mistakes),
         "AP50 lost": {name: None if cost != cost else cost for name, cost in
                       faults.cost_of_mistakes(every, len(classes)).items()}},
-             "at_threshold": _at_threshold(mistakes, threshold, classes),
+             "at_threshold": _at_threshold(mistakes, threshold, near, classes),
              "worst": [{"image": image, "mistakes": number}
                        for image, number in bad]}
     for row, name in zip(value["classes"], classes):
@@ -155,19 +157,20 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
             path.unlink()               # of an earlier report
         for place, (image, _) in enumerate(bad):
             paths.append(_image(folder, place, image, dataset[image], classes,
-                                detections[image], truths[image], threshold))
+                                detections[image], truths[image], threshold,
+                                near))
             value["worst"][place]["source"] = dataset[image].source
     write_atomically(paths[0], (json.dumps(value, indent=1) + "\n").encode())
     return paths, value
 
 
-def _at_threshold(mistakes, threshold, classes):
+def _at_threshold(mistakes, threshold, near, classes):
     """Return what is right and wrong at a score, JSON-ready."""
     table = faults.count_confusions(mistakes, len(classes))
     rows = [{name: None if np.isnan(value) else float(value)
              for name, value in zip(("precision", "recall", "F1"), values)}
             for values in zip(*faults.precision_and_recall(table).values())]
-    return {"score": threshold, "IoU": faults.NEAR, **rows.pop(),
+    return {"score": threshold, "IoU": near, **rows.pop(),
             "classes": [{"name": name, **row}
                         for name, row in zip(classes, rows)],
             "confusion": {"names": [*classes, NOTHING],
@@ -205,7 +208,8 @@ def _curves(path, names, mistakes, result):
 
 
 def _mistakes(path, found):
-    titles = {"counts": f"how many, at a score of {found['threshold']:.2f}",
+    titles = {"counts": f"how many, at a score of {found['threshold']:.2f}"
+              + f" and IoU {found['IoU']:g}" * (found["IoU"] != faults.NEAR),
               "AP50 lost": "AP50 that each kind costs"}
     with written_axes(path, 9, 3.2, 2) as axes:
         for ax, (name, title) in zip(axes, titles.items()):
@@ -232,9 +236,10 @@ def _confusion(path, found):
         ax.grid(False)
 
 
-def _image(folder, place, number, sample, classes, one, truth, threshold):
+def _image(folder, place, number, sample, classes, one, truth, threshold,
+           near=faults.NEAR):
     """Draw one image with what is right and what is wrong in it."""
-    found = faults.find_mistakes([one], [truth], threshold)
+    found = faults.find_mistakes([one], [truth], threshold, near)
     boxes = one.boxes[np.argsort(-one.scores, kind="stable")]
     truth = evaluation.Truth(*truth).whole()
     missed = np.flatnonzero(found.state == "missed")

@@ -2,7 +2,7 @@
 
 The idea and the thresholds are TIDE's. A detection is looked at with the
 objects that are asked for in its image, and judged as COCO does at an IoU of
-.5. What is not right is, the first that holds:
+.5, or another one. What is not right is, the first that holds:
 
 - duplicate: it overlaps an object of its class by .5 or more. A better
   detection has that object.
@@ -59,12 +59,13 @@ class Mistakes(NamedTuple):
 
 
 def find_mistakes(detections: Sequence[Detections], truths: Iterable[Any],
-                  threshold: float = 0.0) -> Mistakes:
+                  threshold: float = 0.0, near: float = NEAR) -> Mistakes:
     """Say of every detection and every object how it was judged.
 
     Args:
         detections, truths: as for ``evaluate_detections``.
         threshold: detections with a lower score are left out.
+        near: least IoU of what is right.
 
     Returns:
         ``Mistakes``.
@@ -75,7 +76,7 @@ def find_mistakes(detections: Sequence[Detections], truths: Iterable[Any],
         truth = Truth(*truth).whole()
         one = one[one.scores >= threshold]
         one = one[np.argsort(-one.scores, kind="stable")]
-        kind, target = _judge_image(one, truth)
+        kind, target = _judge_image(one, truth, near)
         state = np.full(len(truth.labels), "missed", dtype="<U10")
         state[target[np.isin(kind, ("class", "localisation"))]] = "pointed to"
         state[target[kind == "right"]] = "found"
@@ -87,7 +88,7 @@ def find_mistakes(detections: Sequence[Detections], truths: Iterable[Any],
     return Mistakes(*map(np.concatenate, zip(*rows)))
 
 
-def _judge_image(one, truth):
+def _judge_image(one, truth, near):
     """Return kind (D,) and target (D,) of the detections of one image."""
     kind = np.full(len(one), "background", dtype="<U12")
     target = np.full(len(kind), -1)
@@ -97,7 +98,7 @@ def _judge_image(one, truth):
     same = one.labels[:, None] == truth.labels
     asked = np.where(out, -1, overlaps)
     rules = {"both": (~same, FAR), "localisation": (same, FAR),
-             "class": (~same, NEAR), "duplicate": (same, NEAR)}
+             "class": (~same, near), "duplicate": (same, near)}
     for name, (where, least) in rules.items():
         value = np.where(where, asked, -1)
         hit = value.max(axis=1, initial=-1) >= least
@@ -108,10 +109,10 @@ def _judge_image(one, truth):
         theirs = np.flatnonzero(truth.labels == label)
         table = overlaps[np.ix_(mine, theirs)]
         right, ignored = (part[0] for part in match_coco(
-            table, out[theirs], [NEAR]))
+            table, out[theirs], [near]))
         kind[mine[right]] = "right"
         target[mine[right]] = theirs[_taken(table[right], ~out[theirs])]
-        ignored |= ~right & _in_crowd(boxes[mine], truth, theirs)
+        ignored |= ~right & _in_crowd(boxes[mine], truth, theirs, near)
         kind[mine[ignored]], target[mine[ignored]] = "ignored", -1
     return kind, target
 
@@ -126,13 +127,13 @@ def _taken(overlaps, free):
     return np.array(taken, dtype=int)
 
 
-def _in_crowd(boxes, truth, theirs):
-    """Say which boxes lie by half in a crowd of their class."""
+def _in_crowd(boxes, truth, theirs, near):
+    """Say which boxes lie in a crowd of their class by so much."""
     crowds = truth.boxes[theirs][truth.crowd[theirs]]
     low = np.maximum(boxes[:, None, :2], crowds[:, :2])
     high = np.minimum(boxes[:, None, 2:], crowds[:, 2:])
     inner = np.maximum(high - low, 0).prod(axis=2)
-    return (inner >= NEAR * area_of(boxes)[:, None]).any(axis=1)
+    return (inner >= near * area_of(boxes)[:, None]).any(axis=1)
 
 
 def count_mistakes(mistakes: Mistakes) -> dict[str, int]:
