@@ -25,7 +25,7 @@ from .targets import VARIANCES, decode
 BLOCK = 128      # boxes that nms compares at once: bounds its memory
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """What was found in one picture, highest score first.
 
@@ -73,6 +73,13 @@ class Detections:
         return replace(self, labels=self.labels[rows],
                        scores=self.scores[rows], boxes=self.boxes[rows])
 
+    def __repr__(self):
+        best = ", ".join([*(
+            f"{self.classes[label] if self.classes else label} {score:.0%}"
+            for label, score in zip(self.labels[:3], self.scores)),
+            *["..."][len(self) <= 3:]])
+        return f"Detections({len(self)} found{best and f': {best}'})"
+
     def pixels(self) -> Detections:
         """Return them with boxes in pixels of the picture."""
         if self.unit == "pixels":
@@ -105,6 +112,9 @@ class Detections:
         """
         from matplotlib import pyplot as plt
 
+        if isinstance(ax, (str, Path)):
+            raise ValueError("expected Axes to draw on; draw().figure."
+                             f"savefig({str(ax)!r}) writes a file")
         from .visualisation import draw_detections
         ax = ax or plt.figure().add_subplot()
         draw_detections(ax, self[self.scores >= least])
@@ -303,10 +313,11 @@ class Detector:
         config = config or getattr(net, "config", None)
         if config is None:
             raise ValueError("config= must give the ModelConfig of a network "
-                             "that has none itself")
-        if len(classes) != config.num_classes:
+                             "that has none itself, found "
+                             f"{type(net).__name__}")
+        if isinstance(classes, str) or len(classes) != config.num_classes:
             raise ValueError(f"classes must name {config.num_classes} "
-                             f"classes, found {len(classes)} names")
+                             f"classes, found {classes!r:.80}")
         self.net, self.config, self.classes = net, config, tuple(classes)
         self.detect_config = detect_config or DetectConfig()
         self.batch_size = batch_size
@@ -330,8 +341,9 @@ class Detector:
         """Find the objects in a picture: an array, a path, a list, a folder.
 
         Args:
-            source: a uint8 (H, W, 3) RGB array of any size, the path of an
-                image, a list of these, or the path of a folder.
+            source: a uint8 (H, W, 3) RGB array of any size, a ``Sample``,
+                the path of an image, a list of these, or the path of a
+                folder.
 
         Returns:
             ``Detections``; for a list a list of them; for a folder a
@@ -344,6 +356,7 @@ class Detector:
             files = _image_files(source)
             return {file.name: found for file, found
                     in zip(files, self._detect_all(files))}
+        source = getattr(source, "image", source)
         if isinstance(source, (list, tuple)):
             return self._detect_all(source)
         return self._detect_all([source])[0]
@@ -386,7 +399,13 @@ def _one_step(outputs, anchors):
 
 def _as_image(source):
     """Return an image, read where its path is given."""
-    return source if isinstance(source, np.ndarray) else read_image(source)
+    source = getattr(source, "image", source)
+    if isinstance(source, (str, Path)):
+        return read_image(source)
+    if not isinstance(source, np.ndarray):
+        raise ValueError("expected a picture, a uint8 (H, W, 3) array or a "
+                         f"path, found {type(source).__name__}")
+    return source
 
 
 def _image_files(folder):

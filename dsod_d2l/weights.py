@@ -192,6 +192,15 @@ def _misfits(wanted, tensors):
             yield f"it has no tensor {name!r:.80} {tensors[name].shape}"
 
 
+def require_network(net: Any) -> None:
+    """Raise a ValueError unless something is a network."""
+    if not (callable(net) and hasattr(net, "config")):
+        raise ValueError("expected a network, as build makes it and "
+                         "load_weights reads it, found "
+                         + (repr(net) if isinstance(net, (str, Path))
+                            else type(net).__name__))
+
+
 def save_weights(path: str | Path, net: Any, classes: Sequence[str],
                  **metadata: Any) -> None:
     """Write a network: its numbers, configuration and class names.
@@ -202,9 +211,11 @@ def save_weights(path: str | Path, net: Any, classes: Sequence[str],
         classes: names of its foreground classes.
         metadata: further JSON-ready facts to keep, such as a result.
     """
-    if len(classes) != net.config.num_classes:
+    require_network(net)
+    if isinstance(classes, str) or len(classes) != net.config.num_classes:
         raise ValueError(f"the network has {net.config.num_classes} classes, "
-                         f"found {len(classes)} class names")
+                         f"found {one_line(str(classes), 120)} as the list of "
+                         "their names")
     save_tensors(path, parameter_arrays(net), {
         "model": net.config.to_dict(), "classes": list(classes), **metadata})
 

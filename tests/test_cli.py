@@ -17,6 +17,7 @@ from dsod_d2l import config, models, weights as weight_files
 from dsod_d2l.workbench.cli import build_parser, main
 from dsod_d2l.workbench.cli.options import field_texts
 from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.formats.conversion import convert
 from dsod_d2l.workbench.recipes import RECIPES
 from dsod_d2l.datasets.records import write_records
 from dsod_d2l.detection import Detector
@@ -107,6 +108,69 @@ def test_info_as_a_table_and_a_picture(capsys, tmp_path):
     row = next(line for line in text.splitlines() if "transition 2" in line)
     assert row.split("  ")[0] == "transition 2"
     assert row.split()[-1] == "1" and "10 x 12" in row
+
+
+@pytest.mark.parametrize("words", [
+    ["info", "--model", "dsod_tiny", "--picture"],
+    ["data", "check", "standin:val", "--out"]])
+@pytest.mark.parametrize("name", ["a.png", "A.PNG", "a.pdf"])
+def test_a_figure_replaces_no_picture_of_somebody(capsys, tmp_path, words,
+                                                  name):
+    path = tmp_path / name
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    (tmp_path / "a.png").rename(path)
+    before = path.read_bytes()
+    code, out, err = call(capsys, *words, path)
+    assert code == 2 and not out and err.count("\n") == 1
+    assert "written by something else" in err and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [
+    "evaluation.json", "classes.png", "worst/01-cat.png", "detections.json"])
+def test_a_report_replaces_nothing_of_somebody(capsys, tmp_path, name):
+    truth = coco_set(tmp_path, [3, 1])
+    words = ["evaluate", "--data", f"coco:{truth}", "--results", tmp_path
+             / "d.json", "--out", tmp_path / "r", "--save", "coco"]
+    for _ in range(2):                   # a report of ours is replaced
+        assert call(capsys, *words)[0] == 0
+    path = tmp_path / "r" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(truth.read_bytes()[:20])
+    code, out, err = call(capsys, *words)
+    assert code == 2 and not out and f"{path} is there, was written" in err
+    assert path.read_bytes() == truth.read_bytes()[:20]
+
+
+def test_what_is_left_out_is_said_in_one_line(tmp_path):
+    convert(Small(), f"coco:{tmp_path}:val")
+    notes = tmp_path / "annotations/instances_val.json"
+    whole = json.loads(notes.read_text())
+    whole["annotations"][0]["bbox"] = [0, 0, -1, 5]
+    notes.write_text(json.dumps(whole))
+    done = subprocess.run(
+        [sys.executable, "-m", "dsod_d2l", "train", "--data", f"coco:{notes}",
+         "--bad", "skip", "--dry-run"], cwd=ROOT, capture_output=True,
+        text=True)
+    assert done.returncode == 0
+    said = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert len(said) == 1 and "Warning" not in done.stderr
+    assert "warn(" not in done.stderr
+
+
+def test_a_check_counts_what_either_policy_leaves(capsys, tmp_path):
+    convert(Small(), f"coco:{tmp_path}:val")
+    notes = tmp_path / "annotations/instances_val.json"
+    whole = json.loads(notes.read_text())
+    before = len(whole["images"])
+    whole["annotations"][0]["bbox"] = [0, 0, -1, 5]
+    notes.write_text(json.dumps(whole))
+    counts = []
+    for more in ([], ["--bad", "skip"]):
+        code, out, _ = call(capsys, "data", "check", f"coco:{notes}",
+                            "--json", *more)
+        assert code == 1
+        counts.append(json.loads(out)["images"])
+    assert counts == [before, before - 1]
 
 
 def test_info_of_the_authors_network(capsys):
@@ -323,7 +387,7 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
     assert names[-1] == "detections.json" and names[5][:8] == "worst/01"
     rows = json.loads((tmp_path / "detections.json").read_text())
     assert {row["category_id"] for row in rows} == {0}
-    out = call(capsys, *options, "--save", "voc", "--strict", "--pixel")[1]
+    out = call(capsys, *options, "--save", "voc", "--strict")[1]
     assert "comp4_det_test_square.txt" in out and "small" in out
     lines = (tmp_path / "comp4_det_test_square.txt").read_text().split("\n")
     assert len(lines) == len(rows) + 1

@@ -67,6 +67,17 @@ def test_a_family_whose_sides_are_wrong_is_told_so_at_once():
     assert "wrong" not in families.FAMILIES
 
 
+def test_a_family_without_a_name_of_its_own_is_refused():
+    names = run("Add a network family")
+
+    class Nameless(names["ChainConfig"]):
+        pass
+    with pytest.raises(ValueError, match=r"^Nameless needs a name of its own for the family: "
+                                         r'family: ClassVar\[str\] = "name"$'):
+        models.add_family(Nameless, names["Chain"])
+    assert families.FAMILIES["chain"] is names["ChainConfig"]
+
+
 def test_the_toy_family_is_one_like_the_others(tmp_path, capsys):
     names = run("Add a network family")
     net = names["net"]
@@ -83,9 +94,7 @@ def test_the_toy_family_is_one_like_the_others(tmp_path, capsys):
 
 
 def test_the_toy_format_and_the_toy_family_train_together(tmp_path, capsys, monkeypatch):
-    rows = [{"image": "a.png", "names": ["dog", "cat"], "boxes": [[0, 0, .5, .5], [.4, .2, 1, 1]]},
-            {"image": "b.png", "names": ["cat"], "boxes": [[.1, 0, .5, .9]]}]
-    (tmp_path / "pictures.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "pictures.jsonl").write_text(re.search(r"```json\n(.*?)```", TEXT, re.S)[1])
     for name in "ab":
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((48, 64, 3), 99, np.uint8))
     monkeypatch.chdir(tmp_path)

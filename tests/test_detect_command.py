@@ -311,6 +311,24 @@ def test_crops_of_a_folder(capsys, here, photos, tmp_path):  # noqa: F811
     assert code == 2 and "give another one" in err
 
 
+def test_crops_do_not_lie_among_the_pictures(capsys, here, photos):  # noqa: F811
+    shown = photos.rename(photos.parent / "square")
+    code, out, err = call(capsys, *detect(here, shown, "--crops", photos.parent))
+    assert (code, out) == (2, "") and "square, where the pictures are: give another" in err
+    assert files(shown) == NAMES
+
+
+def test_a_picture_that_lacks_its_plug_in_is_told_so(capsys, here, photos, monkeypatch):  # noqa: F811
+    from dsod_d2l.workbench.cli import detect as command
+    monkeypatch.setattr(command, "LACKING", {".heic": "{} is read with pillow-heif"})
+    (photos / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    code, out, err = call(capsys, *detect(here, photos))
+    assert code == 1 and "a.png" in out and "b.HEIC is read with pillow-heif" in err
+    assert "1 of 5 pictures could not be read" in err
+    code, out, err = call(capsys, *detect(here, photos / "b.HEIC"))
+    assert (code, out) == (2, "") and err.endswith("b.HEIC is read with pillow-heif\n")
+
+
 def test_crops_are_the_pixels_of_the_boxes(tmp_path):
     """Each pixel that a box touches; one at least; the picture's edge is one."""
     image = picture()

@@ -12,6 +12,10 @@ from numbers import Integral, Real
 from typing import (Annotated, Any, ClassVar, Literal, get_args, get_origin,
                     get_type_hints)
 
+# What other programs call a field.
+ELSEWHERE = {"lr": "learning_rate", "epochs": "steps", "wd": "weight_decay",
+             "conf": "score_threshold", "iou": "nms_threshold"}
+
 
 @cache
 def _kinds(cls):
@@ -37,7 +41,8 @@ def require_fields(cls: type[Checked], names: Iterable[str],
     known = [field.name for field in dataclasses.fields(cls)]
     unknown = sorted(set(names) - set(known))
     near = [found for name in unknown
-            for found in difflib.get_close_matches(name, known, 1)]
+            for found in {ELSEWHERE.get(name)} & {*known}
+            or difflib.get_close_matches(name, known, 1)]
     require(not unknown, f"{title} has no field {', '.join(unknown)}" + (
         f"; did you mean {', '.join(near)}?" if near else ""))
 

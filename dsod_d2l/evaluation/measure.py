@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..config.base import require
 from ..detection import Detections, Detector
 from . import tables
 from .matching import IOU_THRESHOLDS, average_precision, precision_recall
@@ -186,6 +187,10 @@ def run_detector(detector: Detector, dataset: Any
         (detections, truths): a ``Detections`` and a ``Truth`` per image,
         the labels of both being those of the detector.
     """
+    require(hasattr(detector, "detect") and hasattr(dataset, "classes"),
+            f"expected a Detector and a data set, found "
+            f"{type(detector).__name__} and {type(dataset).__name__}: "
+            "evaluate takes networks, files and addresses, too")
     numbers = class_numbers(detector.classes, dataset.classes)
     ids = getattr(dataset, "image_ids", None)
     detections, truths = [], []

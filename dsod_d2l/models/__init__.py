@@ -78,6 +78,8 @@ def add_family(config: type[ModelConfig], network: type[Network],
     Raises:
         ValueError: a network has other maps than its preset says.
     """
+    require("family" in vars(config), f"{config.__name__} needs a name of "
+            'its own for the family: family: ClassVar[str] = "name"')
     for preset in presets:
         made = [shape[1:] for shape in summarise(network(preset)).maps]
         require(made == preset.map_shapes(), f"{preset.name}: the network "

@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..config import NAMED
 from ..config.base import require
 from ..detection import Detector
 from ..evaluation import Evaluation, evaluate_dataset
+from ..weights import require_network
+from .formats.addresses import open_dataset
 from .formats.choices import matched
 from .suppression import SuppressingDetector
 
@@ -36,7 +39,9 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
                 "its own")
         return kind(network, classes, **options)
     require(Path(network).suffix == ".safetensors", f"{network}: expected a "
-            "file that ends in .safetensors, as training writes it")
+            "file that ends in .safetensors, as training writes it" + (
+                f"; build({str(network)!r}, classes) makes the network of "
+                "this name, untrained" if str(network) in NAMED else ""))
     require(classes is None, f"{network} has its own classes: leave them out")
     return kind.from_weights(network, **options)
 
@@ -46,8 +51,8 @@ def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
 
     Args:
         network: a network, the path of its weights file, or a ``Detector``.
-        dataset: any data set; its classes are matched by name, see
-            ``formats.choices.matched``.
+        dataset: any data set, or its address; its classes are matched by
+            name, see ``formats.choices.matched``.
         rules: of ``evaluation.evaluate_detections``, such as ``most``.
 
     Returns:
@@ -57,10 +62,26 @@ def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
         ValueError: the data set has objects of a class that the network
             does not know.
     """
+    dataset = take_dataset(dataset)
     if isinstance(network, (str, os.PathLike)):
         network = open_detector(network)
     elif not hasattr(network, "detect"):      # it may have names of its own
+        require_network(network)
         network = open_detector(network, getattr(network, "classes", None)
                                 or dataset.classes)
     return evaluate_dataset(network, matched(dataset, network.classes),
                             **rules)
+
+
+def take_dataset(dataset: Any) -> Any:
+    """Return a data set, opened where its address is given.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(dataset, (str, os.PathLike)):
+        return open_dataset(str(dataset))
+    require(hasattr(dataset, "classes") and hasattr(dataset, "__len__"),
+            "expected a data set, or its address such as voc:FOLDER, found "
+            f"{type(dataset).__name__}")
+    return dataset

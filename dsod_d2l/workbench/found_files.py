@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,16 @@ def save_labels(folder: str | Path, kind: str,
                      "are left out")
     lines += [fault.reason for fault in done.skipped]
     return "\n".join(lines)
+
+
+def check_crops(folder: str | Path, classes: Sequence[str],
+                sources: Iterable[Path]) -> None:
+    """Raise a ValueError if crops would lie among the pictures."""
+    known = {one.resolve() for source in sources for one in source.parents}
+    for label in range(len(classes)):
+        path = Path(folder, class_folder(classes, label))
+        require(path.resolve() not in known, f"--crops would cut out into "
+                f"{path}, where the pictures are: give another folder")
 
 
 def save_crops(folder: str | Path, name: str, found: Detections,

@@ -62,6 +62,26 @@ def check_ending(path: Path, suffixes: Iterable[str], start: str) -> str:
     return suffix
 
 
+def check_ours(path: Path, option: str = "--out",
+               mark: bytes = b"Matplotlib") -> None:
+    """Raise a ValueError if a file is there that was not written here.
+
+    Args:
+        path: of the file that would be replaced.
+        option: that named it, for messages.
+        mark: what those that are written here hold: figures, who draws them.
+    """
+    data = path.read_bytes() if path.is_file() else b""
+    require(len(data) < 4 or mark in data, f"{option}: {path} is there, was "
+            "written by something else, and would be lost: give another name")
+
+
+def check_figure(path: str | Path, option: str = "--out") -> None:
+    """Raise a ValueError unless a figure can be written, before the work."""
+    check_target(path, suffixes=FIGURE_SUFFIXES, option=option)
+    check_ours(Path(path), option)
+
+
 def check_folder(path: str | Path, option: str = "--out") -> None:
     """Raise a ValueError unless a folder is there or can be made.
 

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -52,6 +53,7 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     for stream in (sys.stdout, sys.stderr):     # names of files may be odd
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")

@@ -6,7 +6,7 @@ import os
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
-from ..outputs import FIGURE_SUFFIXES, check_target
+from ..outputs import check_figure
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
@@ -104,9 +104,9 @@ def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
     if chosen.out:
-        check_target(chosen.out, suffixes=FIGURE_SUFFIXES)
+        check_figure(chosen.out)
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
-                              np.random.default_rng(0), bad="object")
+                              np.random.default_rng(0), bad=chosen.bad)
     value = report.to_dict()
     table = contents.describe_contents(report)
     if not chosen.out or not len(report.labels):
@@ -172,9 +172,12 @@ class CheckOptions:
     model (NAME): the network whose anchors are compared; `info --presets`
         lists them
     out (FILE.png): write a picture
+    bad: every fault is listed; counted is what is left without bad objects
+        (object), or without their images (skip)
     """
 
     model: str = "dsod_tiny"
+    bad: Literal["object", "skip"] = "object"
     out: str | None = None
 
 

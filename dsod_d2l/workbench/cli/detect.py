@@ -22,11 +22,15 @@ from ...datasets import pictures
 from ...files import write_atomically
 from .. import outputs, video
 from ..formats.text_files import listing
-from ..found_files import check_labels, save_crops, save_labels
+from ..found_files import check_crops, check_labels, save_crops, save_labels
 from ..outputs import DRAWN_SUFFIXES
 from ..video import VIDEO_CODECS
 from .options import Incomplete, add_detector, add_fields, make_detector, pairs
 
+# Pictures that are read where a plug-in is there: what to say where not.
+LACKING = {} if ".heic" in pictures.SUFFIXES else dict.fromkeys(
+    (".heic", ".heif"), "{} is a picture that is read with pillow-heif, which "
+    "is not installed: pip install pillow-heif")
 LISTS = (".jsonl", ".json")     # endings of files that hold what is found
 
 
@@ -82,7 +86,8 @@ def _is_video(source):
     """Return whether a source is one of frames; its file says it, if need be.
     """
     path, suffix = Path(source), Path(source).suffix.lower()
-    if video.is_live(source) or path.is_dir() or suffix in pictures.SUFFIXES:
+    if video.is_live(source) or path.is_dir() or suffix in (
+            *pictures.SUFFIXES, *LACKING):
         return video.is_live(source)
     if suffix in video.VIDEO_SUFFIXES or not path.exists():
         return suffix in video.VIDEO_SUFFIXES
@@ -135,6 +140,7 @@ def _pictures(options):
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
     if not several:
+        _check_plug_in(base)
         pictures.read_size(base)         # wrong ones are said at once
     base = base if several else base.parent
     targets = _check_out(options, [base / name for name in names], base,
@@ -143,6 +149,9 @@ def _pictures(options):
         "pictures", len(names)), {}
     if options.labels:
         check_labels(options.out, detector.classes)
+    if options.crops:
+        check_crops(options.crops, detector.classes,
+                    [base / name for name in names])
     if targets:
         fonts.warn_of_letters(detector.classes)
     bad: list[str] = []
@@ -181,7 +190,8 @@ def _names(options):
             in (options.out, options.crops) if one]
     root = os.path.realpath(options.image)
     names = sorted(name for name in listing(root)
-                   if Path(name).suffix.lower() in pictures.SUFFIXES
+                   if Path(name).suffix.lower() in (*pictures.SUFFIXES,
+                                                    *LACKING)
                    and not any(part.startswith(".") for part
                                in name.split("/"))
                    and not any(os.path.join(root, name).startswith(one)
@@ -238,11 +248,18 @@ def _read(base, names, bad):
     """
     for name in names:
         try:
+            _check_plug_in(base / name)
             yield name, pictures.read_image(base / name)
         except (ValueError, OSError) as error:
             if bad is None:
                 raise
             bad.append(str(error))
+
+
+def _check_plug_in(path):
+    """Raise a ValueError for a picture that only lacks its plug-in."""
+    if path.suffix.lower() in LACKING:
+        raise ValueError(LACKING[path.suffix.lower()].format(path))
 
 
 def _detections(detector, images, batch_size=None):

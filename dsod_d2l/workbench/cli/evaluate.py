@@ -15,7 +15,7 @@ from ... import evaluation
 from ...config import DetectConfig
 from ...config.base import require
 from ..formats.choices import matched
-from ..outputs import check_folder
+from ..outputs import check_folder, check_ours
 from ..reports import result_files
 from .options import (DataOptions, WeightsOptions, add_detector, add_fields,
                       figures, make_detector, open_data)
@@ -104,8 +104,15 @@ def _check(options):
     require(sorted(set(options.areas)) == list(options.areas), "--areas must "
             f"rise, found {options.areas}")
     if options.out:
+        from ..reports.evaluation_report import FIGURE_NAMES, WORST
         check_folder(options.out)
         folder = Path(options.out)
+        for path in (*(folder / name for name in FIGURE_NAMES),
+                     *folder.glob(WORST)):
+            check_ours(path)
+        check_ours(folder / "evaluation.json", mark=b'"mistakes"')
+        if options.save == "coco":
+            check_ours(folder / "detections.json", mark=b'"image_id"')
         source = options.results and Path(options.results).resolve()
         require(not (source and options.save) or folder.resolve() not in (
             source, source.parent), f"--save would write beside {source}, "

@@ -94,6 +94,7 @@ def run(options: Namespace) -> tuple[Any, ...]:
     outputs.check_folder(options.out)
     for name in ("model.safetensors", "sensitivity.png"):
         outputs.check_target(Path(options.out, name), [options.weights])
+    outputs.check_ours(Path(options.out, "sensitivity.png"))
     context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)

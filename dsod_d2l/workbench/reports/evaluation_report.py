@@ -100,6 +100,8 @@ COLOURS = {"right": PALETTE[2], "ignored": "#999999",
 CURVES = 5            # more curves than this in one picture cannot be read
 _ROW = 0.3             # inches of a bar
 NOTHING = "(nothing)"  # behind the classes of a confusion
+FIGURE_NAMES = ("classes.png", "curves.png", "mistakes.png", "confusion.png")
+WORST = "worst/[0-9][0-9]-*.png"
 NUMBERED = 25          # more rows than these have no room for numbers
 
 
@@ -135,7 +137,8 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
     mistakes = faults.find_mistakes(detections, truths, threshold, near)
     bad = faults.worst_images(mistakes, worst)
     value = {**(more or result.to_dict()), "mistakes": {
-        "threshold": threshold, "IoU": near, "counts": faults.count_mistakes(mistakes),
+        "threshold": threshold, "IoU": near,
+        "counts": faults.count_mistakes(mistakes),
         "AP50 lost": {name: None if cost != cost else cost for name, cost in
                       faults.cost_of_mistakes(every, len(classes)).items()}},
              "at_threshold": _at_threshold(mistakes, threshold, near, classes),
@@ -143,9 +146,8 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
                        for image, number in bad]}
     for row, name in zip(value["classes"], classes):
         row["name"] = name
-    paths = [Path(folder, name) for name in (
-        "evaluation.json", "classes.png", "curves.png", "mistakes.png",
-        "confusion.png")]
+    paths = [Path(folder, name) for name in ("evaluation.json",
+                                             *FIGURE_NAMES)]
     with written_axes(paths[1], 6, 1.2 + _ROW * len(classes)) as ax:
         plot_classes(ax, classes, [row.AP for row in result.classes],
                      result.AP)
@@ -153,7 +155,7 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
     _mistakes(paths[3], value["mistakes"])
     _confusion(paths[4], value["at_threshold"]["confusion"])
     if dataset is not None:
-        for path in Path(folder, "worst").glob("[0-9][0-9]-*.png"):
+        for path in Path(folder).glob(WORST):
             path.unlink()               # of an earlier report
         for place, (image, _) in enumerate(bad):
             paths.append(_image(folder, place, image, dataset[image], classes,

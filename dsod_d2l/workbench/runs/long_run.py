@@ -22,7 +22,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ... import anchors as anchor_maths, boxes, training, weights
+from ...config import TrainConfig
+from ...config.base import require
 from ...files import one_line
+from ..detectors import take_dataset
 from ..formats.choices import matched
 from . import checkpoints, freezing, run_folder, weighing
 from .parallel import Devices, set_norms
@@ -174,11 +177,15 @@ def run_training(net, dataset, settings, folder: str | Path | None = None,
         Broken: memory has run out, MXNet failed, or a data worker died.
         FloatingPointError: see ``training.fit``; nothing is saved.
     """
+    weights.require_network(net)
+    require(isinstance(settings, TrainConfig), "expected a TrainConfig as the "
+            f"settings, found {settings!r:.80}")
+    dataset = take_dataset(dataset)
     first = team is None or team.rank == 0
     tuning, resume = tuning or Tuning(), resume or from_step is not None
     folder, callbacks = folder if first else None, list(callbacks)
     if validation is not None:
-        validation = matched(validation, dataset.classes,
+        validation = matched(take_dataset(validation), dataset.classes,
                              "the set to train on")
     with contextlib.ExitStack() as stack:
         for one in callbacks:
