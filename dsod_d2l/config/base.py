@@ -41,7 +41,7 @@ def require_fields(cls: type[Checked], names: Iterable[str],
     known = [field.name for field in dataclasses.fields(cls)]
     unknown = sorted(set(names) - set(known))
     near = [found for name in unknown
-            for found in {ELSEWHERE.get(name)} & {*known}
+            for found in {ELSEWHERE.get(name, "")} & {*known}
             or difflib.get_close_matches(name, known, 1)]
     require(not unknown, f"{title} has no field {', '.join(unknown)}" + (
         f"; did you mean {', '.join(near)}?" if near else ""))
