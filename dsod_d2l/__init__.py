@@ -34,30 +34,26 @@ if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Detections": "detection", "Evaluation": "evaluation",
-    "TrainConfig": "config", "DetectConfig": "config",
-    "build": "models", "summarise": "models",
-    "evaluate_dataset": "evaluation",
-    "save_weights": "weights", "load_model": "weights",
-    "load_weights": "weights",
-    "example": "datasets", "Sample": "datasets", "split": "datasets",
-    "Detector": "workbench.detectors:open_detector",
-    "evaluate": "workbench.detectors",
-    "open_dataset": "workbench.formats.addresses",
-    "convert": "workbench.formats.conversion",
-    "describe_machine": "workbench.machine", "device": "workbench.machine",
-    "install_packages": "workbench.colab:install",
-    "fit": "workbench.runs.long_run:run_training",
-    "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
-    "render_sample": "workbench.standin.picture",
-    "COUNTS": "workbench.standin.rendered",
-    "SEED": "workbench.standin.rendered",
-    "adapt": "workbench.pretrained.classifier_weights",
-    "layer_pairs": "workbench.pretrained.classifier_weights",
-    "read_classifier": "workbench.pretrained.classifier_weights",
-    "start_from_classifier": "workbench.pretrained.classifier_weights",
-}
+# Where names live: {module: names}, "name=what it is called there".
+_ROOMS = {
+    "config": "DetectConfig TrainConfig", "datasets": "Sample example split",
+    "detection": "Detections", "evaluation": "Evaluation evaluate_dataset",
+    "models": "build summarise",
+    "weights": "load_model load_weights save_weights",
+    "workbench.colab": "install_packages=install",
+    "workbench.detectors": "Detector=open_detector evaluate",
+    "workbench.formats.addresses": "open_dataset",
+    "workbench.formats.conversion": "convert",
+    "workbench.machine": "describe_machine device",
+    "workbench.pretrained.classifier_weights":
+        "adapt layer_pairs read_classifier start_from_classifier",
+    "workbench.recipes": "RECIPES get_recipe",
+    "workbench.runs.long_run": "fit=run_training",
+    "workbench.standin.picture": "render_sample",
+    "workbench.standin.rendered": "COUNTS SEED"}
+# {name: (module, its name there)}
+_HOMES = {name.partition("=")[0]: (room, name.rpartition("=")[2])
+          for room, names in _ROOMS.items() for name in names.split()}
 __all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
            "RECIPES", "SEED", "Sample", "TrainConfig", "adapt", "build",
            "convert", "describe_machine", "device", "evaluate",
@@ -79,9 +75,8 @@ runtime.prepare(_look_after_gpus)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, _, inside = _HOMES[name].partition(":")
-    return getattr(importlib.import_module(f"{__name__}.{home}"),
-                   inside or name)
+    home, inside = _HOMES[name]
+    return getattr(importlib.import_module(f"{__name__}.{home}"), inside)
 
 
 def __dir__() -> list[str]:

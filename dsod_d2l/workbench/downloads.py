@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
-import shutil
 import stat
 import tarfile
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urljoin
 
-from ..config.base import one_of
+from ..config.base import one_of, require
 from ..datasets.records import RecordDataset
 from ..files import inside, write_atomically
 
@@ -69,9 +67,8 @@ def check_sum(path: str | Path, expected: str) -> Path:
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    if digest.hexdigest() != expected.lower():
-        raise ValueError(f"{path}: expected {name} {expected}, found "
-                         f"{digest.hexdigest()}.")
+    require(digest.hexdigest() == expected.lower(), f"{path}: expected "
+            f"{name} {expected}, found {digest.hexdigest()}.")
     return Path(path)
 
 
@@ -241,53 +238,40 @@ def unpack_archive(path: str | Path, folder: str | Path) -> None:
             or a name that leaves the folder. Then nothing is unpacked.
     """
     path, folder = Path(path), Path(folder)
+    zipped = path.suffix == ".zip"
     try:
-        opener, listed = ((zipfile.ZipFile, _zipped) if path.suffix == ".zip"
-                          else (tarfile.open, _tarred))
-        with opener(path) as archive:
-            _write_all(list(listed(archive)), path, folder)
+        with (zipfile.ZipFile if zipped else tarfile.open)(path) as archive:
+            for name, plain in (_zipped if zipped else _tarred)(archive):
+                _check_member(f"{path}: {name[:80]!r}", name, plain, folder)
+            archive.extractall(folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path}: expected a whole archive, found one that "
                          f"cannot be read ({error}).") from error
 
 
 def _zipped(archive):
-    """Yield (name, whether it is a file, or a folder, opener) of each."""
+    """Yield (name, whether it is a file or a folder) of each member."""
     for one in archive.infolist():
-        plain = stat.S_IFMT(one.external_attr >> 16) in (0, stat.S_IFREG,
-                                                         stat.S_IFDIR)
-        yield (one.filename, plain and not one.is_dir(),
-               plain and one.is_dir(), functools.partial(archive.open, one))
+        kind = stat.S_IFMT(one.external_attr >> 16)
+        yield one.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR)
 
 
 def _tarred(archive):
+    # Newer Pythons take no owners and no rights from an archive.
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
     for one in archive:
-        yield (one.name, one.isreg(), one.isdir(),
-               functools.partial(archive.extractfile, one))
+        yield one.name, one.isreg() or one.isdir()
 
 
-def _write_all(members, path, folder):
-    """Check all members, then write them."""
-    for name, is_file, is_folder, _ in members:
-        if not (is_file or is_folder):
-            raise ValueError(f"{path}: {name[:80]!r} is a link or a device, "
-                             "which is not unpacked.")
-        if not inside(folder, name):
-            raise ValueError(f"{path}: the name {name[:80]!r} leaves the "
-                             "folder.")
+def _check_member(start, name, plain, folder):
+    """Raise a ValueError unless a member is plain and stays in the folder."""
+    require(plain, f"{start} is a link or a device, which is not unpacked.")
+    require(inside(folder, name), f"{start} leaves the folder.")
+    # A link that lies in the folder already could lead out of it.
     root = os.path.realpath(folder)
-    for name, _, is_folder, opened in members:
-        target = folder / PurePosixPath(name.replace("\\", "/"))
-        # A link that lies in the folder already could lead out of it.
-        if os.path.commonpath([root, os.path.realpath(target)]) != root:
-            raise ValueError(f"{path}: {name[:80]!r} leads out of the folder, "
-                             "through a link that is there already.")
-        made = target if is_folder else target.parent
-        made.mkdir(parents=True, exist_ok=True)
-        if is_folder:
-            continue
-        with opened() as source, open(target, "wb") as out:
-            shutil.copyfileobj(source, out, 1 << 20)
+    require(os.path.commonpath([root, os.path.realpath(folder / name)])
+            == root, f"{start} leads out of the folder, through a link that "
+            "is there already.")
 
 
 ADDRESS = ("https://apache-mxnet.s3-accelerate.amazonaws.com/"
