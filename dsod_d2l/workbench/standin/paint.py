@@ -33,8 +33,9 @@ WALLS = ("brick", "plaster", "plaster", "rock", "white", "wood", "asphalt",
 TREES = ("leaf", "leaf", "grass", "autumn", "dark")
 
 
-def tint(rng, name):
-    """Return one colour of a material, or any colour for the name 'any'."""
+def tint(rng, *names):
+    """Return one colour of one of these materials; 'any' is any colour."""
+    name = pick(rng, names) if len(names) > 1 else names[0]
     if name == "any":
         return rng.uniform(10, 250, 3)
     low, high = np.array(PAINTS[name], float)
@@ -73,11 +74,16 @@ def texture(rng, shape, name, contrast=None):
     return patch + one.astype(np.float32)
 
 
+def _sixteenths(corners):
+    """Return corners as OpenCV takes parts of pixels."""
+    return np.round(np.asarray(corners, float) * 16).astype(np.int32)
+
+
 def quad(image, corners, colour, alpha=1.):
     """Fill a polygon, (n, 2) x and y in pixels, with a colour."""
-    points = np.round(np.asarray(corners, float) * 16).astype(np.int32)
     layer = image.copy() if alpha < 1 else image
-    cv2.fillPoly(layer, [points], tuple(map(float, colour)), cv2.LINE_AA, 4)
+    cv2.fillPoly(layer, [_sixteenths(corners)], tuple(map(float, colour)),
+                 cv2.LINE_AA, 4)
     if alpha < 1:
         image += np.float32(alpha) * (layer - image)
 
@@ -102,8 +108,7 @@ def lay(image, patch, corners):
     warped = cv2.warpPerspective(patch, move, size, flags=cv2.INTER_LINEAR,
                                  borderMode=cv2.BORDER_REPLICATE)
     mask = np.zeros(image.shape[:2], np.uint8)
-    points = np.round(np.asarray(corners, float) * 16).astype(np.int32)
-    cv2.fillConvexPoly(mask, points, 1, cv2.LINE_8, 4)
+    cv2.fillConvexPoly(mask, _sixteenths(corners), 1, cv2.LINE_8, 4)
     np.copyto(image, warped, where=mask[..., None] > 0)
 
 
@@ -125,12 +130,11 @@ def dabs(rng, image, name, count, low, high, size, left=0., right=1.):
 def _mirrored(rng, small, shape):
     """Return a small picture continued in mirrors to a shape, often turned."""
     angle = rng.normal(0, .3) if rng.uniform() < .6 else 0.
-    c, s = float(np.cos(angle)), float(np.sin(angle))
+    c, s = np.cos(angle), np.sin(angle)
     dx, dy = rng.uniform(0, 1, 2) * small.shape[1::-1]
-    way = np.array([[c, -s, dx], [s, c, dy]])
-    return cv2.warpAffine(small, way, shape[::-1],
-                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REFLECT)
+    return cv2.warpAffine(small, np.array([[c, -s, dx], [s, c, dy]]),
+                          shape[::-1], borderMode=cv2.BORDER_REFLECT,
+                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 def enrich(rng, image):

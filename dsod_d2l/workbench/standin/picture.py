@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from ...config.base import require
 from ...datasets.sample import Sample, make_sample
 from . import scenery
 from .paint import (TREES, WALLS, box, dabs, develop, enrich, noise, pick,
@@ -64,7 +65,7 @@ def _toy(rng, image, size):
         colour = yellow(rng) if rng.uniform() < .75 else tint(rng, "any")
         middle, radii = rng.uniform(-.3, .3, 3), rng.uniform(.08, .4, 3)
         band = ((0, 0, rng.uniform(-1, 1)), (9, 9, rng.uniform(.05, .4)),
-                tint(rng, pick(rng, ("dark", "any"))))
+                tint(rng, "dark", "any"))
         part = ball(middle, radii, colour, [band] * (rng.uniform() < .4))
         turned = rotation(*rng.uniform(0, 360, 3)) @ part.matrix
         profile, span = pick(rng, ((BALL, (-1, 1)), (CONE, (0, 1)),
@@ -89,7 +90,7 @@ def _sign(rng, image, size):
                       radius * np.sin(angles)], axis=1)
     middle = rng.uniform((0, 0), (cols, rows))
     if rng.uniform() < .5:
-        frame = tint(rng, pick(rng, ("dark", "any")))
+        frame = tint(rng, "dark", "any")
         quad(image, middle + shape * 1.2, frame)
     quad(image, middle + shape, yellow(rng))
     for _ in range(int(rng.integers(0, 4))):    # letters, spots, stripes
@@ -108,7 +109,7 @@ def _taxi(rng, image, size):
     if rng.uniform() < .5:
         quad(image, [(x + size * .2, y - low), (x + size * .3, y - low * 1.6),
                      (x + size * .7, y - low * 1.6), (x + size * .8, y - low)],
-             tint(rng, pick(rng, ("glass", "dark"))))
+             tint(rng, "glass", "dark"))
         for wheel in (.25, .75):
             cv2.circle(image, (int(x + wheel * size), int(y)),
                        int(size * .1), (20, 20, 22), -1)
@@ -195,24 +196,25 @@ def is_whole(value: object) -> bool:
             and not isinstance(value, bool))
 
 
+def _pair(name, value, good, words):
+    """Return a pair of whole numbers, or of one number for both."""
+    ends = (value, value) if np.ndim(value) == 0 else tuple(value)
+    require(len(ends) == 2 and all(map(is_whole, ends)) and good(*ends),
+            f"{name} must be a whole number {words} of such, got {value!r}.")
+    return int(ends[0]), int(ends[1])
+
+
 def check_size(size: int | Sequence) -> tuple[int, int]:
     """Return (height, width) of a size: one number for both, or the pair."""
-    sides = (size, size) if np.ndim(size) == 0 else tuple(size)
-    if len(sides) != 2 or not all(is_whole(n) and n >= 32 for n in sides):
-        raise ValueError("size must be a whole number of at least 32, or "
-                         f"(height, width) of such, got {size!r}.")
-    return int(sides[0]), int(sides[1])
+    return _pair("size", size, lambda *sides: min(sides) >= 32,
+                 "of at least 32, or (height, width)")
 
 
 def check_objects(objects: int | Sequence) -> tuple[int, int]:
     """Return (fewest, most) of a number of objects, or of such a pair."""
-    ends = (objects, objects) if np.ndim(objects) == 0 else tuple(objects)
-    if len(ends) != 2 or not all(map(is_whole, ends)) \
-            or not 0 <= ends[0] <= ends[1] <= MOST_OBJECTS:
-        raise ValueError("objects must be a whole number in "
-                         f"0..{MOST_OBJECTS}, or (fewest, most) of such, got "
-                         f"{objects!r}.")
-    return int(ends[0]), int(ends[1])
+    return _pair("objects", objects, lambda fewest, most: (
+        0 <= fewest <= most <= MOST_OBJECTS),
+        f"in 0..{MOST_OBJECTS}, or (fewest, most)")
 
 
 def render_sample(rng: np.random.Generator, size: int | Sequence = 256,

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...config.base import require
 from ...datasets.records import NAMES_FILE, RecordDataset, write_records
 from ...datasets.sample import EXAMPLES
 from ...files import write_atomically
@@ -57,8 +58,8 @@ class StandIn(RecordDataset):
 
     def __init__(self, split="train", count=None, root=None, size=256,
                  seed=SEED, objects=1, workers=None, cache=False):
-        if split not in COUNTS:
-            raise ValueError(f"split must be 'train' or 'val', got {split!r}.")
+        require(split in COUNTS,
+                f"split must be 'train' or 'val', got {split!r}.")
         count = COUNTS[split] if count is None else _whole("count", count, 1)
         self.split, self.seed = split, _whole("seed", seed, 0)
         self.sides, self.number = check_size(size), check_objects(objects)
@@ -118,9 +119,8 @@ def default_root() -> Path:
 
 
 def _whole(name, value, least):
-    if not is_whole(value) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, "
-                         f"got {value!r}.")
+    require(is_whole(value) and value >= least, f"{name} must be a whole "
+            f"number of at least {least}, got {value!r}.")
     return int(value)
 
 

@@ -14,7 +14,7 @@ def tree(rng, image, x, foot, height):
     rows, cols = image.shape[:2]
     wide = height * rng.uniform(.02, .06)
     quad(image, taper(x, foot - height, wide / 2, foot, wide),
-         tint(rng, pick(rng, ("wood", "dark"))) * .7)
+         tint(rng, "wood", "dark") * .7)
     for _ in range(int(rng.integers(2, 7))):    # branches
         y = foot - height * rng.uniform(.4, .9)
         reach = height * rng.uniform(-.4, .4)
@@ -35,8 +35,8 @@ def facade(rng, shape, name=None):
     across, up = int(rng.integers(2, 9)), int(rng.integers(2, 10))
     w, h = cols / across, rows / up
     fx, fy = rng.uniform(.3, .85, 2)
-    frame, glass = tint(rng, pick(rng, ("white", "dark", "wood"))), pick(
-        rng, ("glass", "glass", "dark", "white", "sky"))
+    frame = tint(rng, "white", "dark", "wood")
+    glass = pick(rng, ("glass", "glass", "dark", "white", "sky"))
     lit = rng.uniform() < .25
     for i in range(across):
         for j in range(up):
@@ -61,7 +61,7 @@ def things(rng, image, count, low, high, cars=True):
         foot = rng.uniform(low, high)
         size = rows * (.03 + .35 * max(foot - .4, 0)) * rng.uniform(.6, 1.6)
         x, y = rng.uniform(0, cols), rows * foot
-        colour = tint(rng, pick(rng, ("any", "dark", "white", "wood")))
+        colour = tint(rng, "any", "dark", "white", "wood")
         kind = rng.uniform(0 if cars else .4, 1)
         if kind < .4:           # a car
             box(image, x - size, y - size * .6, x + size, y - size * .1,
@@ -93,14 +93,14 @@ def sky(rng, shape):
     """Return a sky: a gradient, mostly with clouds; day, dusk or night."""
     rows, cols = shape
     kind = pick(rng, ("sky", "sky", "sky", "haze", "dusk", "dark", "white"))
-    top, bottom = tint(rng, kind), tint(rng, pick(rng, (kind, "haze", "sky")))
+    top, bottom = tint(rng, kind), tint(rng, kind, "haze", "sky")
     ramp = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None]
     image = np.repeat((1 - ramp) * top + ramp * bottom, cols, 1)
     if rng.uniform() < .7:
         cover = noise(rng, shape, rng.uniform(.45, .7), stretch=2.)
         cut = rng.uniform(.3, .7)
         cover = np.clip((cover - cut) * rng.uniform(2, 6), 0, 1)[..., None]
-        cloud = tint(rng, pick(rng, ("white", "haze", "haze", "dusk")))
+        cloud = tint(rng, "white", "haze", "haze", "dusk")
         image = image + cover * rng.uniform(.4, 1) * (cloud - image)
     return image.astype(np.float32)
 
@@ -156,7 +156,7 @@ def landscape(rng, shape):
     for _ in range(int(rng.integers(0, 3))):    # houses
         w, h = rng.uniform(.05, .3) * cols, rng.uniform(.05, .2) * rows
         x, y = rng.uniform(0, cols), rows * (horizon + rng.uniform(0, .1))
-        roof = tint(rng, pick(rng, ("brick", "dark", "rock", "any")))
+        roof = tint(rng, "brick", "dark", "rock", "any")
         lay(image, facade(rng, (48, 64)), taper(x, y - h, w / 2, y, w / 2))
         quad(image, taper(x, y - h * 1.6, w * .3, y - h, w * .6), roof)
     for _ in range(int(rng.integers(0, 5))):
@@ -178,7 +178,7 @@ def pave(rng, image, x, y):
         for lane in (-.5, 0, .5):
             quad(image, [(x, y), (x + lane * road - 2, rows),
                          (x + lane * road + 2, rows)],
-                 tint(rng, pick(rng, ("white", "crop", "asphalt"))))
+                 tint(rng, "white", "crop", "asphalt"))
 
 
 def street(rng, shape):
@@ -253,7 +253,7 @@ def hang(rng, image, x0, x1, y0, y1):
         corners = [(x - w / 2, y - h / 2 - lean * w), (x + w / 2, y - h / 2),
                    (x + w / 2, y + h / 2), (x - w / 2, y + h / 2 + lean * w)]
         kind = pick(rng, ("wood", "dark", "sky", "white", "any", "glass"))
-        quad(image, corners, tint(rng, pick(rng, ("white", "dark", "wood"))))
+        quad(image, corners, tint(rng, "white", "dark", "wood"))
         inner = [(x + (p - x) * .85, y + (q - y) * .85) for p, q in corners]
         lay(image, texture(rng, (32, 32), kind), inner)
 
@@ -297,7 +297,7 @@ def heap(rng, shape):
                      texture(rng, (48, 48), pick(rng, names)))
             lay(image, front, corners)
         else:
-            quad(image, corners, tint(rng, pick(rng, names)))
+            quad(image, corners, tint(rng, *names))
     return image
 
 
