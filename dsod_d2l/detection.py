@@ -17,6 +17,7 @@ from . import boxes as box_tools, transforms
 from .anchors import anchors_for
 from .boxes import area, clip, iou
 from .config import DetectConfig, ModelConfig
+from .config.base import require
 from .config.schedules import DRAWN
 from .datasets.pictures import SUFFIXES, read_image
 from .datasets.sample import make_sample
@@ -112,9 +113,8 @@ class Detections:
         """
         from matplotlib import pyplot as plt
 
-        if isinstance(ax, (str, Path)):
-            raise ValueError("expected Axes to draw on; draw().figure."
-                             f"savefig({str(ax)!r}) writes a file")
+        require(not isinstance(ax, (str, Path)), "expected Axes to draw on; "
+                f"draw().figure.savefig({str(ax)!r}) writes a file")
         from .visualisation import draw_detections
         ax = ax or plt.figure().add_subplot()
         draw_detections(ax, self[self.scores >= least])
@@ -277,10 +277,10 @@ def to_batch(images: Sequence[np.ndarray], config: ModelConfig) -> np.ndarray:
     bring, _ = transforms.RESIZINGS[config.resize]
     batch = np.empty((len(images), height, width, 3), dtype=np.float32)
     for row, image in enumerate(images):
-        if (image.dtype != np.uint8 or image.ndim != 3
-                or image.shape[2] != 3 or not image.size):
-            raise ValueError(f"image {row}: expected a uint8 (H, W, 3) array, "
-                             f"found {image.dtype} {image.shape}")
+        require(image.dtype == np.uint8 and image.ndim == 3
+                and image.shape[2] == 3 and image.size, f"image {row}: "
+                "expected a uint8 (H, W, 3) array, found "
+                f"{image.dtype} {image.shape}")
         batch[row] = bring(make_sample(image, (), ()),
                            config.input_size).image
     batch -= np.array(config.mean, dtype=np.float32)
@@ -313,11 +313,10 @@ class Detector:
         config = config or getattr(net, "config", None)
         if config is None:
             raise ValueError("config= must give the ModelConfig of a network "
-                             "that has none itself, found "
-                             f"{type(net).__name__}")
-        if isinstance(classes, str) or len(classes) != config.num_classes:
-            raise ValueError(f"classes must name {config.num_classes} "
-                             f"classes, found {classes!r:.80}")
+                             f"without one, found {type(net).__name__}")
+        require(not isinstance(classes, str)
+                and len(classes) == config.num_classes, "classes must name "
+                f"{config.num_classes} classes, found {classes!r:.80}")
         self.net, self.config, self.classes = net, config, tuple(classes)
         self.detect_config = detect_config or DetectConfig()
         self.batch_size = batch_size
@@ -400,18 +399,15 @@ def _one_step(outputs, anchors):
 def _as_image(source):
     """Return an image, read where its path is given."""
     source = getattr(source, "image", source)
-    if isinstance(source, (str, Path)):
-        return read_image(source)
-    if not isinstance(source, np.ndarray):
-        raise ValueError("expected a picture, a uint8 (H, W, 3) array or a "
-                         f"path, found {type(source).__name__}")
-    return source
+    require(isinstance(source, (str, Path, np.ndarray)), "expected a picture, "
+            "a uint8 (H, W, 3) array or a path, found "
+            f"{type(source).__name__}")
+    return source if isinstance(source, np.ndarray) else read_image(source)
 
 
 def _image_files(folder):
     files = [file for file in sorted(Path(folder).iterdir())
              if file.suffix.lower() in SUFFIXES]
-    if not files:
-        raise ValueError(f"{folder}: expected image files "
-                         f"({', '.join(SUFFIXES)}), found none")
+    require(files, f"{folder}: expected image files ({', '.join(SUFFIXES)}), "
+            "found none")
     return files

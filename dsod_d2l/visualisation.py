@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from .boxes import corner_to_centre, require_fractions
+from .config.base import require
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
            "#CC79A7")
@@ -102,9 +103,9 @@ def draw_boxes(ax: Axes, boxes: Any, labels: Any = None, scores: Any = None,
             colours and boxes.
     """
     corners = _corners(ax, boxes)
-    if colours is not None and len(colours) != len(corners):
-        raise ValueError("expected a colour for each of "
-                         f"{len(corners)} boxes, found {len(colours)}")
+    if colours is not None:
+        require(len(colours) == len(corners), "expected a colour for each of "
+                f"{len(corners)} boxes, found {len(colours)}")
     order = range(len(corners)) if scores is None else np.argsort(scores)
     for row in order:
         label = 0 if labels is None else int(labels[row])
@@ -230,8 +231,7 @@ def plot_history(ax: Axes, history: Iterable[dict],
     for place, name in enumerate(names):
         points = [(row[x], row[name]) for row in history
                   if row.get(name) is not None]
-        if not points:
-            raise ValueError(f"no line of the history has {name!r}")
+        require(points, f"no line of the history has {name!r}")
         ax.plot(*zip(*points), label=name, color=line_colour(place),
                 linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=2,
                 marker="o" if len(points) == 1 else None)

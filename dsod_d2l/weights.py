@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse, save as serialise
 
 from . import config as configs
+from .config.base import require
 from .files import check_names, one_line, write_atomically
 
 FORMAT, WITHOUT_CHECKSUM = "dsod_d2l 2", "dsod_d2l 1"
@@ -194,11 +195,9 @@ def _misfits(wanted, tensors):
 
 def require_network(net: Any) -> None:
     """Raise a ValueError unless something is a network."""
-    if not (callable(net) and hasattr(net, "config")):
-        raise ValueError("expected a network, as build makes it and "
-                         "load_weights reads it, found "
-                         + (repr(net) if isinstance(net, (str, Path))
-                            else type(net).__name__))
+    require(callable(net) and hasattr(net, "config"), "expected a network, as "
+            "build makes it and load_weights reads it, found " + (
+                repr(net) if isinstance(net, str) else type(net).__name__))
 
 
 def save_weights(path: str | Path, net: Any, classes: Sequence[str],
@@ -212,10 +211,10 @@ def save_weights(path: str | Path, net: Any, classes: Sequence[str],
         metadata: further JSON-ready facts to keep, such as a result.
     """
     require_network(net)
-    if isinstance(classes, str) or len(classes) != net.config.num_classes:
-        raise ValueError(f"the network has {net.config.num_classes} classes, "
-                         f"found {one_line(str(classes), 120)} as the list of "
-                         "their names")
+    require(not isinstance(classes, str)
+            and len(classes) == net.config.num_classes, "the network has "
+            f"{net.config.num_classes} classes, found {classes!r:.80} as the "
+            "list of their names")
     save_tensors(path, parameter_arrays(net), {
         "model": net.config.to_dict(), "classes": list(classes), **metadata})
 
@@ -238,19 +237,17 @@ def load_model(path: str | Path, ctx: Any = None) -> tuple[Any, dict]:
 
     from . import models
     tensors, metadata = load_tensors(path)
-    if "model" not in metadata or "classes" not in metadata:
-        raise ValueError(f"{path} holds no network configuration; a training "
-                         "checkpoint is read with --resume")
+    require("model" in metadata and "classes" in metadata, f"{path} holds no "
+            "network configuration; a training checkpoint is read with "
+            "--resume")
     try:
         net = models.build(configs.from_dict(metadata["model"]))
         names = check_names(metadata["classes"], "the classes")
     except (ValueError, KeyError, TypeError, mx.MXNetError) as error:
         raise ValueError(f"{path} describes no network that can be built: "
                          f"{one_line(str(error).strip())}") from error
-    if len(names) != net.config.num_classes:
-        raise ValueError(f"{path} describes a network of "
-                         f"{net.config.num_classes} classes, but names "
-                         f"{len(names)}")
+    require(len(names) == net.config.num_classes, f"{path} describes a network"
+            f" of {net.config.num_classes} classes, but names {len(names)}")
     fill(net, tensors, str(path), ctx or mx.cpu())
     return net, metadata
 

@@ -33,6 +33,7 @@ with contextlib.suppress(ImportError):     # what telephones write: a plug-in
     from pillow_heif import register_heif_opener
     register_heif_opener()
     FORMATS["HEIF"] = (".heic", ".heif")
+LACKING = () if "HEIF" in FORMATS else (".heic", ".heif")
 SUFFIXES = tuple(one for ends in FORMATS.values() for one in ends)
 _TOPS = (1, 255, 1023, 4095, 16383, 65535)    # fractions, and 8 to 16 bits
 MOST_PIXELS = 1 << 27        # 134 million: 402 MB, once decoded
@@ -148,6 +149,10 @@ def _there(path):
     """Return the path of an image file, or raise FileNotFoundError."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no image file {path}.")
+    if Path(path).suffix.lower() in LACKING:
+        raise ValueError(f"{path}: pictures of this kind are read with "
+                         "pillow-heif, which is not installed: pip install "
+                         "pillow-heif.")
     return Path(path)
 
 

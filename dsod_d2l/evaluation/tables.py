@@ -106,9 +106,8 @@ def make_tables(detections: Iterable[Detections], truths: Iterable,
             number.
     """
     detections, truths = list(detections), list(truths)
-    if len(detections) != len(truths):
-        raise ValueError(f"expected detections for {len(truths)} images, "
-                         f"found {len(detections)}")
+    require(len(detections) == len(truths), "expected detections for "
+            f"{len(truths)} images, found {len(detections)}")
     require(truths, "expected at least one image, found none")
     require(most >= 1, f"most must be at least 1, found {most}")
     truths = [Truth(*truth).whole() for truth in truths]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
-from urllib.parse import urljoin
 
 from ..config.base import one_of, require
 from ..datasets.records import RecordDataset
@@ -130,8 +130,6 @@ def _why(error):
     return type(error).__name__
 
 
-OXFORD = "http://host.robots.ox.ac.uk/pascal/VOC/"
-COCO_ADDRESS = "http://images.cocodataset.org/"
 DONE = ".unpacked"           # holds the names of the archives in a folder
 
 
@@ -143,35 +141,8 @@ class Archive(NamedTuple):
     size: int
 
 
-# Name, bytes, address (whole, or below that of its kind), SHA-256.
-_ARCHIVE_ROWS = (
-    ("voc2007-trainval", 460_032_000, "voc2007/VOCtrainval_06-Nov-2007.tar",
-     "7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508"),
-    ("voc2007-test", 451_020_800, "voc2007/VOCtest_06-Nov-2007.tar",
-     "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892"),
-    ("voc2012-trainval", 1_999_639_040, "voc2012/VOCtrainval_11-May-2012.tar",
-     "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb"),
-    ("voc2012-test", 1_850_626_560,
-     "http://pjreddie.com/media/files/VOC2012test.tar",
-     "f08582b1935816c5eab3bbb1eb6d06201a789eaa173cdf1cf400c26f0cac2fb3"),
-    ("coco-train2014", 13_510_573_713, "zips/train2014.zip",
-     "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775"),
-    ("coco-val2014", 6_645_013_297, "zips/val2014.zip",
-     "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0"),
-    ("coco-annotations2014", 252_872_794,
-     "annotations/annotations_trainval2014.zip",
-     "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009"),
-    ("coco-train2017", 19_336_861_798, "zips/train2017.zip",
-     "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929"),
-    ("coco-val2017", 815_585_330, "zips/val2017.zip",
-     "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"),
-    ("coco-annotations2017", 252_907_541,
-     "annotations/annotations_trainval2017.zip",
-     "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268"))
-ARCHIVES = {
-    name: Archive(urljoin(OXFORD if name.startswith("voc") else COCO_ADDRESS,
-                          address), sha256, size)
-    for name, size, address, sha256 in _ARCHIVE_ROWS}
+ARCHIVES = {name: Archive(**facts) for name, facts in json.loads(
+    Path(__file__).with_name("archives.json").read_text()).items()}
 ARCHIVE_GROUPS = {
     "voc2007": ("voc2007-trainval", "voc2007-test"),
     "voc0712": ("voc2007-trainval", "voc2007-test", "voc2012-trainval"),

@@ -29,8 +29,8 @@ def device(prefer: str | None = None) -> tuple[Any, str]:
     Raises:
         ValueError: prefer is none of these.
     """
-    if prefer not in (None, "cpu", "gpu"):
-        raise ValueError(f"prefer must be cpu, gpu or None, found {prefer!r}.")
+    require(prefer in (None, "cpu", "gpu"),
+            f"prefer must be cpu, gpu or None, found {prefer!r}.")
     import mxnet as mx
 
     if prefer == "cpu":

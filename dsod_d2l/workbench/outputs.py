@@ -37,10 +37,8 @@ def check_target(path: str | Path, sources: Iterable[str | Path] = (),
     path = Path(path)
     if suffixes:
         check_ending(path, suffixes, f"{option} {path}: expected a name")
-    for source in sources:
-        require(_file(path) != _file(source), f"{option} {path} is the input "
-                f"{source} itself, which would be lost: give another name, "
-                f"such as {path.with_name(f'{path.stem}-new{path.suffix}')}")
+    check_targets([path], sources, option, "name, such as "
+                  f"{path.with_name(f'{path.stem}-new{path.suffix}')}")
     require(not path.is_dir(), f"{option} {path} is a folder, expected the "
             "name of a file")
     require(not path.exists() or os.access(path, os.W_OK),
@@ -96,18 +94,21 @@ def check_folder(path: str | Path, option: str = "--out") -> None:
             f"{option}: the folder {there} is not writable")
 
 
-def check_targets(targets: Iterable[Path], sources: Iterable[Path]) -> None:
+def check_targets(targets: Iterable[Path], sources: Iterable[str | Path],
+                  option: str = "--out", instead: str = "folder, such as "
+                  "drawn/") -> None:
     """Raise a ValueError if one of many files would replace a source.
 
     Args:
         targets, sources: the files; a target may not be there yet.
+        option: that named them, for messages.
+        instead: what to give, for messages.
     """
     known = {_file(source): source for source in sources}
     for target in targets:
-        if source := known.get(_file(target)):
-            raise ValueError(f"--out: {target} is the input {source} "
-                             "itself, which would be lost: give another "
-                             "folder, such as drawn/")
+        source = known.get(_file(target))
+        require(source is None, f"{option} {target} is the input {source} "
+                f"itself, which would be lost: give another {instead}")
 
 
 def _file(path):

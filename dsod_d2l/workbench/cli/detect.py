@@ -27,10 +27,7 @@ from ..outputs import DRAWN_SUFFIXES
 from ..video import VIDEO_CODECS
 from .options import Incomplete, add_detector, add_fields, make_detector, pairs
 
-# Pictures that are read where a plug-in is there: what to say where not.
-LACKING = {} if ".heic" in pictures.SUFFIXES else dict.fromkeys(
-    (".heic", ".heif"), "{} is a picture that is read with pillow-heif, which "
-    "is not installed: pip install pillow-heif")
+PICTURES = (*pictures.SUFFIXES, *pictures.LACKING)
 LISTS = (".jsonl", ".json")     # endings of files that hold what is found
 
 
@@ -68,10 +65,9 @@ def run(options: Namespace) -> tuple[Any, ...]:
     """Find the objects in pictures, folders of them, videos, cameras."""
     if options.crops:
         outputs.check_folder(options.crops, "--crops")
-        require(not os.path.exists(options.crops) or os.path.realpath(
-            options.crops) != os.path.realpath(options.image),
-            f"--crops {options.crops} is the folder of the pictures: give "
-            "another one")
+        require(os.path.realpath(options.crops) != os.path.realpath(
+            options.image), f"--crops {options.crops} is the folder of the "
+            "pictures: give another one")
     return (_video if _is_video(options.image) else _pictures)(options)
 
 
@@ -86,8 +82,7 @@ def _is_video(source):
     """Return whether a source is one of frames; its file says it, if need be.
     """
     path, suffix = Path(source), Path(source).suffix.lower()
-    if video.is_live(source) or path.is_dir() or suffix in (
-            *pictures.SUFFIXES, *LACKING):
+    if video.is_live(source) or path.is_dir() or suffix in PICTURES:
         return video.is_live(source)
     if suffix in video.VIDEO_SUFFIXES or not path.exists():
         return suffix in video.VIDEO_SUFFIXES
@@ -140,7 +135,6 @@ def _pictures(options):
     several, base = Path(options.image).is_dir(), Path(options.image)
     names = _names(options) if several else [base.name]
     if not several:
-        _check_plug_in(base)
         pictures.read_size(base)         # wrong ones are said at once
     base = base if several else base.parent
     targets = _check_out(options, [base / name for name in names], base,
@@ -186,17 +180,14 @@ def _pictures(options):
 
 def _names(options):
     """Return the pictures in a folder and below, but for those we write."""
-    ours = [os.path.realpath(one) + os.sep for one
-            in (options.out, options.crops) if one]
     root = os.path.realpath(options.image)
+    ours = tuple(folder for one in (options.out, options.crops) if one
+                 if not f"{root}/".startswith(
+                     folder := f"{os.path.realpath(one)}/"))
     names = sorted(name for name in listing(root)
-                   if Path(name).suffix.lower() in (*pictures.SUFFIXES,
-                                                    *LACKING)
-                   and not any(part.startswith(".") for part
-                               in name.split("/"))
-                   and not any(os.path.join(root, name).startswith(one)
-                               and not root.startswith(one.rstrip(os.sep))
-                               for one in ours))
+                   if Path(name).suffix.lower() in PICTURES
+                   and "/." not in f"/{name}"
+                   and not os.path.join(root, name).startswith(ours))
     require(names, f"{options.image}: expected image files "
             f"({', '.join(pictures.SUFFIXES)}), found none; a video is given "
             "by its own name")
@@ -248,18 +239,11 @@ def _read(base, names, bad):
     """
     for name in names:
         try:
-            _check_plug_in(base / name)
             yield name, pictures.read_image(base / name)
         except (ValueError, OSError) as error:
             if bad is None:
                 raise
             bad.append(str(error))
-
-
-def _check_plug_in(path):
-    """Raise a ValueError for a picture that only lacks its plug-in."""
-    if path.suffix.lower() in LACKING:
-        raise ValueError(LACKING[path.suffix.lower()].format(path))
 
 
 def _detections(detector, images, batch_size=None):
@@ -282,12 +266,13 @@ def open_list(path: str | None) -> Iterator[Callable[[dict], Any]]:
         path: .jsonl: rows are there as they come; .json: the list is there
             in the end, after an error, too; else there is no list.
     """
-    suffix = Path(path or "").suffix.lower()
-    if path and suffix == ".jsonl" and not Path(path).is_dir():
+    suffix = Path(path).suffix.lower() if path and not Path(
+        path).is_dir() else ""
+    if path and suffix == ".jsonl":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8", buffering=1) as file:
             yield lambda row: file.write(json.dumps(row) + "\n")
-    elif path and suffix == ".json" and not Path(path).is_dir():
+    elif path and suffix == ".json":
         rows: list[dict] = []
         try:
             yield rows.append

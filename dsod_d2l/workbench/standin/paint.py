@@ -5,29 +5,14 @@ Pictures are float32 (rows, cols, 3), RGB 0..255, and are painted in place.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 
 # Colours by material, as (RGB, RGB) ranges between which a colour is drawn.
-PAINTS = {
-    "sky": ((70, 120, 190), (190, 220, 250)),
-    "haze": ((170, 180, 190), (250, 250, 250)),
-    "dusk": ((60, 40, 90), (255, 180, 110)),
-    "grass": ((50, 80, 20), (150, 180, 70)),
-    "leaf": ((20, 40, 12), (110, 140, 60)),
-    "autumn": ((120, 40, 8), (250, 190, 40)),
-    "crop": ((150, 100, 10), (250, 210, 60)),
-    "earth": ((70, 50, 30), (200, 170, 130)),
-    "rock": ((60, 60, 64), (190, 185, 175)),
-    "asphalt": ((50, 52, 56), (150, 148, 145)),
-    "brick": ((90, 40, 30), (190, 100, 75)),
-    "plaster": ((170, 150, 120), (250, 245, 235)),
-    "wood": ((70, 38, 18), (215, 165, 105)),
-    "glass": ((20, 30, 45), (150, 185, 215)),
-    "dark": ((5, 5, 10), (60, 58, 62)),
-    "white": ((205, 205, 205), (255, 255, 255)),
-    "water": ((20, 50, 70), (140, 170, 190)),
-}
+PAINTS = json.loads(Path(__file__).with_name("paints.json").read_text())
 WALLS = ("brick", "plaster", "plaster", "rock", "white", "wood", "asphalt",
          "any")
 TREES = ("leaf", "leaf", "grass", "autumn", "dark")

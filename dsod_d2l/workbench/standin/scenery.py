@@ -63,24 +63,22 @@ def things(rng, image, count, low, high, cars=True):
         x, y = rng.uniform(0, cols), rows * foot
         colour = tint(rng, "any", "dark", "white", "wood")
         kind = rng.uniform(0 if cars else .4, 1)
+
+        def shape(corners, colour, x=x, y=y, size=size):
+            quad(image, np.array([x, y]) + size * np.array(corners), colour)
         if kind < .4:           # a car
-            box(image, x - size, y - size * .6, x + size, y - size * .1,
-                colour)
-            quad(image, [(x - size * .7, y - size * .6),
-                         (x - size * .4, y - size), (x + size * .5, y - size),
-                         (x + size * .7, y - size * .6)], tint(rng, "glass"))
+            shape([(-1, -.6), (1, -.6), (1, -.1), (-1, -.1)], colour)
+            shape([(-.7, -.6), (-.4, -1), (.5, -1), (.7, -.6)],
+                  tint(rng, "glass"))
             for side in (-.6, .6):
                 centre = int(x + side * size), int(y - .1 * size)
                 cv2.circle(image, centre, int(size * .2), (24, 24, 26), -1)
         elif kind < .65:        # somebody
-            quad(image, [(x, y), (x - size * .2, y - size * .8), (x, y - size),
-                         (x + size * .2, y - size * .8)], colour)
+            shape([(0, 0), (-.2, -.8), (0, -1), (.2, -.8)], colour)
         elif kind < .85:        # a chest, with a lit top
-            box(image, x - size, y - size, x + size, y, colour)
-            quad(image, [(x - size, y - size), (x - size * .6, y - size * 1.3),
-                         (x + size * 1.4, y - size * 1.3),
-                         (x + size, y - size)],
-                 np.minimum(colour * 1.3, 255))
+            shape([(-1, -1), (1, -1), (1, 0), (-1, 0)], colour)
+            shape([(-1, -1), (-.6, -1.3), (1.4, -1.3), (1, -1)],
+                  np.minimum(colour * 1.3, 255))
         else:                   # a pole
             box(image, x, y - size * 4, x + max(1, size * .06), y, colour * .5)
 
