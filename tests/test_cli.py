@@ -141,6 +141,26 @@ def test_a_report_replaces_nothing_of_somebody(capsys, tmp_path, name):
     assert path.read_bytes() == truth.read_bytes()[:20]
 
 
+@pytest.mark.parametrize("name, kind, words", [
+    ("my photo.png", "a", "must hold no blank, found 'my photo': --save coco"),
+    ("photo.png", "a/b", "must hold no slash, found 'a/b': --save coco takes")])
+def test_names_that_voc_cannot_write_are_said_before_the_work(
+        capsys, tmp_path, name, kind, words):
+    cv2.imwrite(str(tmp_path / name), picture())
+    (tmp_path / "t.json").write_text(json.dumps({
+        "images": [{"id": 1, "file_name": name, "width": 90, "height": 60}],
+        "categories": [{"id": 1, "name": kind}], "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0,
+             "area": 100, "bbox": [1, 1, 10, 10]}]}))
+    (tmp_path / "d.json").write_text("[]")
+    words_of = ["evaluate", "--data", f"coco:{tmp_path}/t.json", "--results",
+                tmp_path / "d.json", "--out", tmp_path / "r", "--save"]
+    code, out, err = call(capsys, *words_of, "voc")
+    assert code == 2 and not out and words in err
+    assert not (tmp_path / "r").exists()
+    assert call(capsys, *words_of, "coco")[0] == 0
+
+
 def test_what_is_left_out_is_said_in_one_line(tmp_path):
     convert(Small(), f"coco:{tmp_path}:val")
     notes = tmp_path / "annotations/instances_val.json"

@@ -123,14 +123,27 @@ def _found(options):
     """Return the data set, classes, detections and truths."""
     if options.results:
         dataset = open_data(options)
+        _check_names(options, dataset, dataset.classes)
         truths = [evaluation.Truth.of(dataset[row])
                   for row in range(len(dataset))]
         return dataset, dataset.classes, result_files.read_results(
             options.results, dataset, [one.size for one in truths]), truths
     detector = make_detector(options)
     dataset = matched(open_data(options), detector.classes)
+    _check_names(options, dataset, detector.classes)
     return (dataset, detector.classes,
             *evaluation.run_detector(detector, dataset))
+
+
+def _check_names(options, dataset, classes):
+    """Raise before the work where --save could not write names."""
+    if options.save == "voc":
+        result_files.check_voc_names(_stems(dataset), classes)
+
+
+def _stems(dataset):
+    return [PurePosixPath(name).stem
+            for name in result_files.image_names(dataset)]
 
 
 def _more_figures(options, detections, truths, value):
@@ -193,10 +206,10 @@ def _write(options, dataset, classes, detections, truths, result, value):
 
 
 def _save(options, dataset, classes, detections):
-    names = result_files.image_names(dataset)
     if options.save == "voc":
-        return result_files.write_voc(options.out, detections, [
-            PurePosixPath(name).stem for name in names], classes)
+        return result_files.write_voc(options.out, detections,
+                                      _stems(dataset), classes)
+    names = result_files.image_names(dataset)
     ids = getattr(dataset, "image_ids", {})
     theirs = getattr(dataset, "category_ids", range(len(classes)))
     order = evaluation.class_numbers(classes, dataset.classes).argsort()

@@ -51,9 +51,7 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
             name is twice there, empty or has a blank.
     """
     _check(detections, names)
-    for name in names:
-        require(str(name).split() == [str(name)], "a name of an image in a "
-                f"VOC file must hold no blank, found {name!r}")
+    check_voc_names(names, classes)
     lines: list[list[str]] = [[] for _ in classes]
     for one, name in zip(detections, names):
         for label, score, box in one.pixels():
@@ -64,6 +62,24 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
     for path, rows in zip(paths, lines):
         write_atomically(path, "".join(rows).encode())
     return paths
+
+
+def check_voc_names(names: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise a ValueError unless VOC's files can say what these are called.
+
+    Args:
+        names: of the images.
+        classes: names of the classes.
+    """
+    _check(names, names)
+    for name in names:
+        require(str(name).split() == [str(name)], "a name of an image in a "
+                f"VOC file must hold no blank, found {name!r}: --save coco "
+                "takes any")
+    for name in classes:
+        require("/" not in name, "VOC's files are called like classes, whose "
+                f"names must hold no slash, found {name!r}: --save coco takes "
+                "any")
 
 
 def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
