@@ -281,8 +281,7 @@ def to_batch(images: Sequence[np.ndarray], config: ModelConfig) -> np.ndarray:
                 and image.shape[2] == 3 and image.size, f"image {row}: "
                 "expected a uint8 (H, W, 3) array, found "
                 f"{image.dtype} {image.shape}")
-        batch[row] = bring(make_sample(image, (), ()),
-                           config.input_size).image
+        batch[row] = bring(make_sample(image, (), ()), config.input_size).image
     batch -= np.array(config.mean, dtype=np.float32)
     batch /= np.array(config.std, dtype=np.float32)
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))

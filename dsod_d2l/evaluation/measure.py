@@ -119,8 +119,7 @@ def evaluate_detections(detections: Iterable[Detections], truths: Iterable,
             out of range or a score that is not a number.
     """
     truths = list(truths)
-    found, wanted, sized = make_tables(detections, truths, num_classes,
-                                       most)
+    found, wanted, sized = make_tables(detections, truths, num_classes, most)
     judged = _judge(found, wanted, num_classes, SIZES if sized else SIZES[:1],
                     voc=np.nextafter(0.5, 1) if strict else 0.5)
     classes = tuple(_one_class(judged, label) for label in range(num_classes))

@@ -155,8 +155,7 @@ def places(*columns: np.ndarray) -> np.ndarray:
     """
     rows = np.arange(len(columns[0]))
     new = np.ones(len(rows), dtype=bool)
-    new[1:] = np.any([column[1:] != column[:-1] for column in columns],
-                     axis=0)
+    new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     return rows - np.maximum.accumulate(np.where(new, rows, 0))
 
 

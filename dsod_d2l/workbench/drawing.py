@@ -181,8 +181,7 @@ def _write(image, words, corner, back, scale):
                   _bytes(back), cv2.FILLED)
     ink = _bytes(text_colour(back))
     if not parts:
-        cv2.putText(image, words, (x + 1, y), FONT, scale, ink, 1,
-                    cv2.LINE_AA)
+        cv2.putText(image, words, (x + 1, y), FONT, scale, ink, 1, cv2.LINE_AA)
         return
     ground = Image.fromarray(image)
     draw, x = ImageDraw.Draw(ground), float(x + 1)

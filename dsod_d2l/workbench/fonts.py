@@ -97,8 +97,7 @@ def fonts_of(names: Iterable[str]) -> Iterator[None]:
         yield
 
 
-def runs(text: str, height: int
-         ) -> list[tuple[str, ImageFont.FreeTypeFont]]:
+def runs(text: str, height: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
     """Return a text in parts, each with a font of Pillow that has it.
 
     Args:
@@ -108,7 +107,6 @@ def runs(text: str, height: int
     paths = find_fonts(text).paths
 
     def path_of(one):
-        return next((path for path in paths if one in letters(path)),
-                    paths[0])
+        return next((path for path in paths if one in letters(path)), paths[0])
     return [("".join(part), ImageFont.truetype(path, height))
             for path, part in groupby(text, path_of)]

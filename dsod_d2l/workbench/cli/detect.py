@@ -323,8 +323,7 @@ def _video(options):
              "found": dict(counts), "out": out}
     table = pairs({**value, "found": [f"{count} {name}" for name, count
                                       in counts.most_common()]})
-    return (value if out else {**value, "detections": frames}, table,
-            work.end)
+    return (value if out else {**value, "detections": frames}, table, work.end)
 
 
 def video_target(out: str | None, source: str, lists: tuple = ()

@@ -173,8 +173,7 @@ def add_commands(parser: Any, dest: str, commands: dict[str, Any]) -> None:
 
     The first line of the docstring of a function is the help.
     """
-    parts = parser.add_subparsers(dest=dest, required=True,
-                                  metavar="COMMAND")
+    parts = parser.add_subparsers(dest=dest, required=True, metavar="COMMAND")
     for name, (function, add_options) in commands.items():
         text = function.__doc__.splitlines()[0]
         part = parts.add_parser(name, help=text, description=text)
@@ -264,8 +263,7 @@ def make_detector(options: Namespace) -> Any:
         detector, options.tiles, options.overlap)
 
 
-def open_data(options: Namespace, spec: str | None = None,
-              **more: Any) -> Any:
+def open_data(options: Namespace, spec: str | None = None, **more: Any) -> Any:
     """Open a data set, --data by default; only some take --bad."""
     spec = spec or options.data
     if not spec.startswith("standin"):

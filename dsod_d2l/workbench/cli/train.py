@@ -159,8 +159,7 @@ def _start(options, net, classes, context):
     require(not (options.weights and options.backbone_weights),
             "--weights and --backbone-weights exclude each other")
     if options.weights:
-        return net, transfer.start_from(net, options.weights, classes,
-                                        context)
+        return net, transfer.start_from(net, options.weights, classes, context)
     if options.backbone_weights:
         source = classifier_weights.read_classifier(options.backbone_weights)
         net = models.build(classifier_weights.adapt(net.config, source))

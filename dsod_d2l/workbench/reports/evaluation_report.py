@@ -146,8 +146,7 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
                        for image, number in bad]}
     for row, name in zip(value["classes"], classes):
         row["name"] = name
-    paths = [Path(folder, name) for name in ("evaluation.json",
-                                             *FIGURE_NAMES)]
+    paths = [Path(folder, name) for name in ("evaluation.json", *FIGURE_NAMES)]
     with written_axes(paths[1], 6, 1.2 + _ROW * len(classes)) as ax:
         plot_classes(ax, classes, [row.AP for row in result.classes],
                      result.AP)

@@ -150,8 +150,7 @@ def count_mistakes(mistakes: Mistakes) -> dict[str, int]:
     return {name: counts[name] for name in ("right", *MISTAKE_NAMES)}
 
 
-def cost_of_mistakes(mistakes: Mistakes,
-                     num_classes: int) -> dict[str, float]:
+def cost_of_mistakes(mistakes: Mistakes, num_classes: int) -> dict[str, float]:
     """Return by how much AP50 would rise without each kind of mistake.
 
     A wrong class or place is put right where nobody else has the object, and
@@ -274,8 +273,7 @@ def precision_and_recall(table: np.ndarray) -> dict[str, np.ndarray]:
                 "F1": 2 * right / (found + objects)}
 
 
-def worst_images(mistakes: Mistakes,
-                 count: int = 12) -> list[tuple[int, int]]:
+def worst_images(mistakes: Mistakes, count: int = 12) -> list[tuple[int, int]]:
     """Return the images with most mistakes.
 
     Args:

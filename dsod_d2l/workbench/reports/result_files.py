@@ -337,8 +337,7 @@ def _collect(rows, sizes, source):
     parts: list[Any] = [[] for _ in sizes]
     for place, *row in sorted(rows, key=lambda row: -row[2]):
         parts[place].append(row)
-    return [_one_image(part, size, source)
-            for part, size in zip(parts, sizes)]
+    return [_one_image(part, size, source) for part, size in zip(parts, sizes)]
 
 
 def _one_image(rows, size, source):

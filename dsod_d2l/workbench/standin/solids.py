@@ -82,8 +82,7 @@ def plate(corner, edge, side, colour, decals=(), thickness=.012) -> Part:
 
     Args: corner and the two ways along its sides, each (z, y).
     """
-    corner, edge, side = (np.array([0, y, z]) for z, y in
-                          (corner, edge, side))
+    corner, edge, side = (np.array([0, y, z]) for z, y in (corner, edge, side))
     matrix = np.stack([[thickness, 0, 0], edge / 2, side / 2], axis=1)
     return Part(matrix, corner + (edge + side) / 2, None, (-1, 1),
                 tuple(colour), tuple(decals))
