@@ -75,11 +75,10 @@ class Detections:
                        scores=self.scores[rows], boxes=self.boxes[rows])
 
     def __repr__(self):
-        best = ", ".join([*(
-            f"{self.classes[label] if self.classes else label} {score:.0%}"
-            for label, score in zip(self.labels[:3], self.scores)),
-            *["..."][len(self) <= 3:]])
-        return f"Detections({len(self)} found{best and f': {best}'})"
+        best = [f"{self.classes[label] if self.classes else label} {score:.0%}"
+                for label, score in zip(self.labels[:3], self.scores)]
+        words = ", ".join(best + ["..."] * (len(self) > 3))
+        return f"Detections({len(self)} found{': ' * bool(best)}{words})"
 
     def pixels(self) -> Detections:
         """Return them with boxes in pixels of the picture."""

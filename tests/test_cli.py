@@ -200,6 +200,12 @@ def test_info_of_the_authors_network(capsys):
     assert code == 2 and "no form of the authors' own" in error
 
 
+def test_a_picture_or_a_time_is_one_of_a_network(capsys, tmp_path):
+    for words in (["--picture", tmp_path / "a.png"], ["--time"]):
+        code, out, err = call(capsys, "info", *words)
+        assert (code, out) == (2, "") and "need --model" in err
+
+
 def test_info_of_the_machine(capsys):
     got = value(capsys, "info")
     assert got["mxnet"] == "1.9.1" and got["threads"] >= 1
@@ -359,6 +365,7 @@ COMMANDS = {"evaluate": [*W, *REC], "detect": ["{}/images", *W],
     ("train", "--epochs", "0 -1 nan inf"), ("train", "--batch-size", "0 -2"),
     ("train", "--learning-rate", "0 nan inf"), ("train", "--steps", "0"),
     ("train", "--workers", "-1"), ("train", "--input", "0 -1"),
+    ("train", "--silence", "0 -1 nan"),
     ("train", "--momentum", "2 nan"), ("train", "--held-back", "1 -1 nan"),
     ("prune", "--ratio", "-1 2 nan"), ("info", "--num-classes", "0 -1"),
     ("info", "--input", "0"), ("data standin", "--size", "0 -1"),

@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ...config import NAMED
+from ...config.base import require
 from .. import machine
 from ..outputs import check_figure
 from ..recipes import RECIPES
@@ -114,6 +115,8 @@ def run(options: Namespace) -> tuple[Any, str]:
     if options.presets:
         return _presets()
     if not options.model:
+        require(not options.picture and not options.time, "--picture and "
+                "--time need --model, the network that they are of")
         found = machine.describe_machine()
         return found, pairs(found)
     return describe_network(options)
