@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import json
 import os
 import shutil
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l.workbench import downloads
+from dsod_d2l.workbench.cli import main
 from dsod_d2l.workbench.formats import addresses
 from dsod_d2l.workbench.downloads import check_sum, fetch
 from dsod_d2l.datasets.records import write_records
@@ -206,13 +208,16 @@ def test_a_folder_without_the_files_says_what_to_do(tmp_path):
         downloads.Pikachu(tmp_path, "test")
 
 
-def test_download(host, tmp_path, folder, monkeypatch):
+def test_download(host, tmp_path, folder, monkeypatch, capsys):
     files = {name: (folder / name).read_bytes() for name in downloads.SHA1}
     host.files = {f"/{name}": data for name, data in files.items()}
     monkeypatch.setattr(downloads, "SHA1", {
         name: hashlib.sha1(data).hexdigest() for name, data in files.items()})
     shutil.rmtree(folder)
     assert downloads.download_pikachu(folder, host.url) == folder
+    assert main(["data", "pikachu", "--folder", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        name: str(folder / name) for name in downloads.SHA1}
     assert names(folder) == ["train.idx", "train.rec", "val.rec"]
     assert len(downloads.Pikachu(folder, "val", verify=True)) == 2
 

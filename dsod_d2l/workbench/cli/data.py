@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -57,8 +56,8 @@ def _standin(chosen):
 
 def _pikachu(chosen):
     """Download the Pikachu set."""
-    paths = downloads.download_pikachu(Path(chosen.folder))
-    return _paths({Path(path).name: path for path in paths})
+    folder = downloads.download_pikachu(chosen.folder)
+    return _paths({name: folder / name for name in downloads.SHA1})
 
 
 def _download(chosen):
