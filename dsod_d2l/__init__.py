@@ -9,32 +9,14 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import runtime
 
-if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
-    from .config import DetectConfig, TrainConfig
-    from .datasets import Sample, example, split
-    from .detection import Detections
-    from .evaluation import Evaluation, evaluate_dataset
-    from .models import build, summarise
-    from .weights import load_model, load_weights, save_weights
-    from .workbench.colab import install as install_packages
-    from .workbench.detectors import evaluate, open_detector as Detector
-    from .workbench.formats.addresses import open_dataset
-    from .workbench.formats.conversion import convert
-    from .workbench.machine import describe_machine, device
-    from .workbench.pretrained.classifier_weights import (
-        adapt, layer_pairs, read_classifier, start_from_classifier)
-    from .workbench.recipes import RECIPES, get_recipe
-    from .workbench.runs.long_run import run_training as fit
-    from .workbench.standin.picture import render_sample
-    from .workbench.standin.rendered import COUNTS, SEED
-
 __version__ = "0.1.0"
 
-# Where names live: {module: names}, "name=what it is called there".
+# {module: names that live there}, "name=what it is called there"; editors and
+# type checkers read __init__.pyi, which a test compares with it.
 _ROOMS = {
     "config": "DetectConfig TrainConfig", "datasets": "Sample example split",
     "detection": "Detections", "evaluation": "Evaluation evaluate_dataset",
@@ -54,14 +36,7 @@ _ROOMS = {
 # {name: (module, its name there)}
 _HOMES = {name.partition("=")[0]: (room, name.rpartition("=")[2])
           for room, names in _ROOMS.items() for name in names.split()}
-__all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
-           "RECIPES", "SEED", "Sample", "TrainConfig", "adapt", "build",
-           "convert", "describe_machine", "device", "evaluate",
-           "evaluate_dataset", "example", "fit", "get_recipe",
-           "install_packages", "layer_pairs", "load_model",
-           "load_weights", "open_dataset", "read_classifier",
-           "render_sample", "save_weights", "split", "start_from_classifier",
-           "summarise"]
+__all__ = sorted(_HOMES)
 
 
 def _look_after_gpus(folder: Path) -> None:
