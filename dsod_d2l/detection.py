@@ -312,9 +312,10 @@ class Detector:
         if config is None:
             raise ValueError("config= must give the ModelConfig of a network "
                              f"without one, found {type(net).__name__}")
-        require(not isinstance(classes, str)
-                and len(classes) == config.num_classes, "classes must name "
-                f"{config.num_classes} classes, found {classes!r:.80}")
+        found = 0 if isinstance(classes, str) else len(classes)
+        require(found == config.num_classes, "classes must name "
+                f"{config.num_classes} classes, found {found} names: "
+                f"{classes!r:.80}")
         self.net, self.config, self.classes = net, config, tuple(classes)
         self.detect_config = detect_config or DetectConfig()
         self.batch_size = batch_size
@@ -365,10 +366,8 @@ class Detector:
         outputs = getattr(self.net, "predict", self.net)(batch)
         last = getattr(self.net, "last_step", _one_step)
         rows = [last(image, self.anchors) for image in zip(*outputs)]
-        return [detections_from_outputs(scores, offsets, anchors,
-                                        self.detect_config,
-                                        self.config.variances)
-                for scores, offsets, anchors in rows]
+        return [detections_from_outputs(
+            *row, self.detect_config, self.config.variances) for row in rows]
 
     def _detect_all(self, sources):
         found = []

@@ -41,7 +41,7 @@ SETTINGS = dd.TrainConfig(steps=1, batch_size=2, held_back=0, workers=0)
     (lambda net: dd.save_weights(net, "x.safetensors", CLASSES), NETWORK + "'x.safetensors'$"),
     (lambda net: dd.save_weights("x.safetensors", CLASSES, net), NETWORK + "tuple$"),
     (lambda net: dd.save_weights("x.safetensors", net, "cat"), "classes, found 'cat' as the list of"),
-    (lambda net: dd.Detector(net, "cat"), "classes must name 3 classes, found 'cat'$"),
+    (lambda net: dd.Detector(net, "cat"), "classes must name 3 classes, found 0 names: 'cat'$"),
     (lambda net: dd.Detector(Small()), "config= must give the ModelConfig .*, found Small$"),
     (lambda net: dd.Detector(net)(7), r"^expected a picture, .* or a path, found int$"),
     (lambda net: dd.TrainConfig(lr=.1), r"^TrainConfig has no field lr; did you mean learning_rate\?$"),

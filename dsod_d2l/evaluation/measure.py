@@ -123,11 +123,10 @@ def evaluate_detections(detections: Iterable[Detections], truths: Iterable,
     judged = _judge(found, wanted, num_classes, SIZES if sized else SIZES[:1],
                     voc=np.nextafter(0.5, 1) if strict else 0.5)
     classes = tuple(_one_class(judged, label) for label in range(num_classes))
-    return Evaluation(**{name: mean_of(getattr(row, name) for row in classes)
-                         for name in FIGURES},
-                      images=len(truths),
+    return Evaluation(images=len(truths), classes=classes,
                       objects=sum(row.objects for row in classes),
-                      classes=classes)
+                      **{name: mean_of(getattr(row, name) for row in classes)
+                         for name in FIGURES})
 
 
 def ap_table(detections: Iterable[Detections], truths: Iterable,

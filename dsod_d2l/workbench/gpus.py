@@ -164,8 +164,7 @@ LIBRARIES = (
     Library("libcurand.so.10", "nvidia-curand-cu11", "10.3.0.86"),
     Library("libcusolver.so.11", "nvidia-cusolver-cu11", "11.4.1.48"),
     Library("libnccl.so.2", "nvidia-nccl-cu11", "2.21.5"),
-    Library("libcudnn.so.8", "nvidia-cudnn-cu11", "8.9.6.50"),
-)
+    Library("libcudnn.so.8", "nvidia-cudnn-cu11", "8.9.6.50"))
 # MXNet warns of a newer cuDNN, and of a machine without a GPU.
 _QUIET = ("MXNET_CUDNN_LIB_CHECKING", "MXNET_CUDA_LIB_CHECKING")
 

@@ -113,11 +113,10 @@ def _train(options, team=None):
             tell_frozen(net, tuning.freeze)) if line), flush=True)
     callbacks = ([curves.TensorBoard(options.out)]
                  if options.tensorboard and first else [])
-    fitted = run_training(net, dataset, settings, options.out,
-                          options.resume, context,
-                          progress=not options.json, validation=validation,
-                          team=team, callbacks=callbacks, tuning=tuning,
-                          from_step=options.from_step)
+    fitted = run_training(
+        net, dataset, settings, options.out, options.resume, context,
+        progress=not options.json, validation=validation, team=team,
+        callbacks=callbacks, tuning=tuning, from_step=options.from_step)
     last = fitted.history[-1] if fitted.history else {}
     told = {"weights": str(Path(options.out, "model.safetensors")),
             "steps": last.get("step"), "seconds": last.get("seconds"),
