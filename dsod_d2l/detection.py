@@ -366,8 +366,10 @@ class Detector:
         outputs = getattr(self.net, "predict", self.net)(batch)
         last = getattr(self.net, "last_step", _one_step)
         rows = [last(image, self.anchors) for image in zip(*outputs)]
-        return [detections_from_outputs(
-            *row, self.detect_config, self.config.variances) for row in rows]
+        return [detections_from_outputs(scores, offsets, anchors,
+                                        self.detect_config,
+                                        self.config.variances)
+                for scores, offsets, anchors in rows]
 
     def _detect_all(self, sources):
         found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -61,17 +62,18 @@ def check_ending(path: Path, suffixes: Iterable[str], start: str) -> str:
 
 
 def check_ours(path: Path, option: str = "--out",
-               mark: bytes = b"Matplotlib") -> None:
+               mark: bytes = b".*Matplotlib") -> None:
     """Raise a ValueError if a file is there that was not written here.
 
     Args:
         path: of the file that would be replaced.
         option: that named it, for messages.
-        mark: what those that are written here hold: figures, who draws them.
+        mark: pattern of what is written here: figures say who draws them.
     """
     data = path.read_bytes() if path.is_file() else b""
-    require(len(data) < 4 or mark in data, f"{option}: {path} is there, was "
-            "written by something else, and would be lost: give another name")
+    require(len(data) < 4 or re.match(mark, data, re.DOTALL), f"{option}: "
+            f"{path} is there, was written by something else, and would be "
+            "lost: give another name")
 
 
 def check_figure(path: str | Path, option: str = "--out") -> None:

@@ -110,9 +110,9 @@ def _check(options):
         for path in (*(folder / name for name in FIGURE_NAMES),
                      *folder.glob(WORST)):
             check_ours(path)
-        check_ours(folder / "evaluation.json", mark=b'"mistakes"')
+        check_ours(folder / "evaluation.json", mark=b'.*"mistakes"')
         if options.save == "coco":
-            check_ours(folder / "detections.json", mark=b'"image_id"')
+            check_ours(folder / "detections.json", mark=rb'\[{"image_id"')
         source = options.results and Path(options.results).resolve()
         require(not (source and options.save) or folder.resolve() not in (
             source, source.parent), f"--save would write beside {source}, "
