@@ -102,8 +102,10 @@ def library_files(nb, root=ROOT):
                 continue
             files[name] = file
             inside = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            source = file.read_text()
+            source, stub = file.read_text(), file.with_suffix(".pyi")
             waiting |= imported(parse(source), inside)
+            if stub.is_file():      # what is imported when it is asked for
+                waiting |= imported(parse(stub.read_text()), inside)
             if file.name == "__init__.py" and "import_module(" in source:
                 # It imports its modules by name, when asked: any may be meant.
                 waiting |= {f"{name}.{module.stem}" for module in file.parent.glob("[a-z]*.py")}
