@@ -78,6 +78,11 @@ def box(image, x0, y0, x1, y1, colour):
     quad(image, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
 
 
+def placed(x, y, wide, high, corners):
+    """Return corners in units of a width and a height, about (x, y)."""
+    return np.array([x, y]) + np.array([wide, high]) * np.array(corners)
+
+
 def taper(x, top, upper, bottom, lower):
     """Return the corners of a trapezium about x, half as wide as it says."""
     return [(x - upper, top), (x + upper, top), (x + lower, bottom),

@@ -11,7 +11,7 @@ from ...config.base import require
 from ...datasets.sample import Sample, make_sample
 from . import scenery
 from .paint import (TREES, WALLS, box, dabs, develop, enrich, noise, pick,
-                    quad, texture, tint)
+                    placed, quad, texture, tint)
 from .solids import BALL, CONE, Light, ball, creature, render, rotation
 
 
@@ -107,18 +107,16 @@ def _taxi(rng, image, size):
     paint, low = yellow(rng), size * rng.uniform(.3, .9)
     box(image, x, y - low, x + size, y, paint)
     if rng.uniform() < .5:
-        quad(image, [(x + size * .2, y - low), (x + size * .3, y - low * 1.6),
-                     (x + size * .7, y - low * 1.6), (x + size * .8, y - low)],
-             tint(rng, "glass", "dark"))
+        quad(image, placed(x, y, size, low, [
+            (.2, -1), (.3, -1.6), (.7, -1.6), (.8, -1)]),
+            tint(rng, "glass", "dark"))
         for wheel in (.25, .75):
             cv2.circle(image, (int(x + wheel * size), int(y)),
                        int(size * .1), (20, 20, 22), -1)
         return
     for k in range(int(rng.integers(1, 5))):
-        left = x + size * (.1 + .2 * k)
-        quad(image, [(left, y), (left + size * .1, y - low),
-                     (left + size * .2, y - low), (left + size * .1, y)],
-             tint(rng, "dark"))
+        quad(image, placed(x + size * (.1 + .2 * k), y, size, low, [
+            (0, 0), (.1, -1), (.2, -1), (.1, 0)]), tint(rng, "dark"))
 
 
 def _patch(rng, image, size):

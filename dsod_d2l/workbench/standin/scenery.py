@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .paint import (TREES, WALLS, box, dabs, lay, noise, pick, quad, taper,
-                    texture, tint)
+from .paint import (TREES, WALLS, box, dabs, lay, noise, pick, placed, quad,
+                    taper, texture, tint)
 
 
 def tree(rng, image, x, foot, height):
@@ -65,7 +65,7 @@ def things(rng, image, count, low, high, cars=True):
         kind = rng.uniform(0 if cars else .4, 1)
 
         def shape(corners, colour, x=x, y=y, size=size):
-            quad(image, np.array([x, y]) + size * np.array(corners), colour)
+            quad(image, placed(x, y, size, size, corners), colour)
         if kind < .4:           # a car
             shape([(-1, -.6), (1, -.6), (1, -.1), (-1, -.1)], colour)
             shape([(-.7, -.6), (-.4, -1), (.5, -1), (.7, -.6)],
