@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dsod_d2l import config, models, weights as weight_files
+from dsod_d2l.workbench import outputs
 from dsod_d2l.workbench.cli import build_parser, main
 from dsod_d2l.workbench.cli.options import field_texts
 from dsod_d2l.workbench.formats import addresses
@@ -123,6 +124,15 @@ def test_a_figure_replaces_no_picture_of_somebody(capsys, tmp_path, words,
     code, out, err = call(capsys, *words, path)
     assert code == 2 and not out and err.count("\n") == 1
     assert "written by something else" in err and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", outputs.FIGURE_SUFFIXES)
+def test_a_figure_of_ours_is_replaced(tmp_path, suffix):
+    from matplotlib.figure import Figure
+    path = tmp_path / f"a{suffix}"
+    for _ in range(2):
+        outputs.check_figure(path)
+        Figure().savefig(path)
 
 
 @pytest.mark.parametrize("name", [
