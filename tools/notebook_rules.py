@@ -322,7 +322,7 @@ def workbench_stays_outside(nb, stem=""):
 
 def is_setup(cell):
     """Tell whether a code cell is the set-up cell."""
-    return "google.colab" in cell.source
+    return "install_packages" in cell.source
 
 
 def imports(cell):

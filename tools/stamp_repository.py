@@ -98,7 +98,7 @@ def stamp_notebook(nb, name, root=ROOT):
     link = f"[Open in Colab]({colab_link(name, root)})"
     nb.cells[0].source = stamp_title(nb.cells[0].source, link)
     for cell in nb.cells:
-        if cell.cell_type == "code" and "google.colab" in cell.source:
+        if cell.cell_type == "code" and "install_packages" in cell.source:
             cell.source = setup_cell(root)
     return nb
 
