@@ -26,25 +26,38 @@ IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.M)
 SETUP = '''\
-#@title Set-up: on your own machine it only imports
+#@title Set-up: finds the module, or fetches it
+import importlib.util
 import os
+import subprocess
 import sys
 
-if "google.colab" in sys.modules:  # fetch the book and MXNet first
-    REPOSITORY = ""
-    RELEASE = ""
-    if not os.path.isdir("dsod-d2l"):
-        get_ipython().system(
-            "git -c advice.detachedHead=false clone -q --depth 1"
-            f" -b {RELEASE} {REPOSITORY} dsod-d2l")
+REPOSITORY = ""
+RELEASE = ""
+if os.path.isfile("../dsod_d2l/runtime.py"):         # beside this notebook
+    sys.path.insert(0, os.path.abspath(".."))
+elif not importlib.util.find_spec("dsod_d2l"):       # nor installed
+    for tag in (["-b", RELEASE], []):                # no such tag: the newest
+        if not os.path.isfile("dsod-d2l/dsod_d2l/runtime.py"):
+            said = subprocess.run(
+                ["git", "clone", "-q", "--depth", "1", *tag, REPOSITORY,
+                 "dsod-d2l"], capture_output=True, text=True).stderr
+    if not os.path.isfile("dsod-d2l/dsod_d2l/runtime.py"):
+        sys.exit(f"The book could not be fetched ({said.strip()}). See to the "
+                 "network, the room on the disk, and that no other folder is "
+                 "called dsod-d2l; then run this cell again.")
     sys.path.insert(0, os.path.abspath("dsod-d2l"))
-    import dsod_d2l
-    dsod_d2l.install_packages()
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-import dsod_d2l'''
+import dsod_d2l
+
+if not RELEASE.endswith(dsod_d2l.__version__):
+    print("This notebook is of", RELEASE, "and the module beside it of",
+          dsod_d2l.__version__ + ": fetch both anew if a cell fails.")
+if not importlib.util.find_spec("mxnet"):
+    dsod_d2l.install_packages()'''
 
 
 def repository(root=ROOT):
