@@ -6,7 +6,7 @@
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
 is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line
-and in the links that open each chapter in Colab, and CITATION.cff together with the address of the pages.
+and in the links that open each chapter in Colab, and it and CITATION.cff the address of the pages.
 """
 import argparse
 import re
@@ -21,6 +21,7 @@ COLAB = "https://colab.research.google.com/github"
 LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
 CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
 SITE = re.compile(r"^(url: )\S+", re.M)
+PAGES = re.compile(r"(\[(?:Read the book|Try the detector in your browser)\]\()\S*?(?=(?:book/\w+\.html)?\))")
 CHAPTERS = re.compile(r"(?<=<!-- colab -->\n).*(?=\n<!-- /colab -->)", re.S)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
@@ -122,6 +123,7 @@ def stamped(path, root=ROOT):
     if path.suffix != ".ipynb":
         new = CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
         new = CHAPTERS.sub(lambda _: chapter_links(root), new)
+        new = PAGES.sub(rf"\g<1>{site(root)}", new)
         return text, SITE.sub(rf"\g<1>{site(root)}", new) if path.suffix == ".cff" else new
     nb = nbformat.reads(text, 4)
     before = nbformat.writes(nb)
