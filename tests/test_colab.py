@@ -1,6 +1,6 @@
-"""The set-up cell: nothing on one's own machine, and in Colab a release in a folder of its own.
+"""The set-up cell: it finds the module, beside the notebook or installed, or else clones a release.
 
-Colab is a fake module and git is real; pip is a small script, so that nothing is fetched.
+git is real, and clones a folder; pip installs a wheel of one line, so that nothing is fetched.
 """
 
 import importlib.util
@@ -54,11 +54,14 @@ def remote(tmp_path):
 
 
 SESSION = """
-import json, os, sys, types
+import json, os, sys
 before = list(sys.path)
-if os.environ.get("FAKE_COLAB"):
-    sys.modules["google.colab"] = types.ModuleType("google.colab")
-    get_ipython = lambda: types.SimpleNamespace(system=os.system)
+import importlib.util
+real = importlib.util.find_spec
+def without_own(name):             # MXNet of the environment that runs the tests is not here
+    spec = real(name)
+    return None if name == "mxnet" and spec and sys.prefix in spec.origin else spec
+importlib.util.find_spec = without_own
 for number in range(2):            # a cell is often run twice
     exec(CELL, globals())
 import mxnet
@@ -69,27 +72,32 @@ json.dump({"build": mxnet.BUILD, "file": mxnet.__file__, "module": dsod_d2l.__fi
 """
 
 
-def session(folder, remote, **variables):
-    """Run the set-up cell in a fresh Python; return what there is then."""
+def run_cell(folder, remote, **variables):
+    """Run the set-up cell in a fresh Python; return the process when it has ended."""
     cell = setup_cell().replace(repository()[0], str(remote))
-    done = subprocess.run([sys.executable, "-c", f"CELL = {cell!r}\n{SESSION}"], cwd=folder,
+    return subprocess.run([sys.executable, "-c", f"CELL = {cell!r}\n{SESSION}"], cwd=folder,
                           env={**os.environ, "PYTHONPATH": "", **variables}, text=True,
                           capture_output=True, timeout=120)
+
+
+def session(folder, remote, **variables):
+    """Run the set-up cell in a fresh Python; return what there is then."""
+    done = run_cell(folder, remote, **variables)
     assert done.returncode == 0 and "fatal" not in done.stderr, done.stdout + done.stderr
     return json.loads(done.stderr.splitlines()[-1]), done.stdout
 
 
-def test_in_colab_the_release_is_installed_once(tmp_path, remote):
+def test_a_lone_notebook_fetches_the_release_once(tmp_path, remote):
     here = tmp_path / "content"
     here.mkdir()
-    found, said = session(here, remote, FAKE_COLAB="1")
+    found, said = session(here, remote)
     packages = here / "dsod-d2l" / ".packages" / "cpu"
     assert found["build"] == "mxnet" and Path(found["file"]).parent == packages
     assert Path(found["module"]) == here / "dsod-d2l" / "dsod_d2l" / "__init__.py"
     assert found["path"] == [str(packages), str(here / "dsod-d2l")] and found["again"] == 1
     assert found["children"] == os.pathsep.join(found["path"])
     assert said == "Installing MXNet for the CPU.\n"
-    assert session(here, remote, FAKE_COLAB="1")[1] == ""        # the next chapter
+    assert session(here, remote)[1] == ""        # the next chapter
 
 
 def test_on_your_own_machine_the_cell_only_imports(tmp_path, remote):
@@ -100,6 +108,57 @@ def test_on_your_own_machine_the_cell_only_imports(tmp_path, remote):
     found, said = session(tmp_path, remote, PYTHONPATH=path)
     assert (found["build"], found["changed"], said) == ("own", False, "")
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_module_beside_the_notebook_comes_first(tmp_path, remote):
+    """As in VS Code, plain Jupyter, Binder and Kaggle, from the folder of the book."""
+    here = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "-b", release(), str(remote), str(here)], check=True)
+    (here / "book").mkdir()
+    other = tmp_path / "lib" / "dsod_d2l"              # an older one is installed
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('the wrong one')\n")
+    found, _ = session(here / "book", remote, PYTHONPATH=str(other.parent))
+    assert Path(found["module"]) == here / "dsod_d2l" / "__init__.py"
+    assert found["build"] == "mxnet" and sorted(os.listdir(here / "book")) == []
+
+
+def test_without_the_tag_the_newest_state_is_fetched(tmp_path, remote):
+    subprocess.run(["git", "-C", str(remote), "checkout", "-q", release(), "--", "."], check=True)
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@example.org", "-C", str(remote),
+                    "commit", "-qm", "back"], check=True)
+    subprocess.run(["git", "-C", str(remote), "tag", "-d", release()], check=True,
+                   stdout=subprocess.DEVNULL)
+    init = remote / "dsod_d2l" / "__init__.py"
+    here = tmp_path / "content"
+    here.mkdir()
+    found, said = session(here, remote)
+    assert Path(found["module"]) == here / "dsod-d2l" / "dsod_d2l" / "__init__.py"
+    assert said == "Installing MXNet for the CPU.\n" and init.is_file()
+
+
+def test_a_module_of_another_release_is_named(tmp_path, remote):
+    here = tmp_path / "content"
+    here.mkdir()
+    session(here, remote)
+    init = here / "dsod-d2l" / "dsod_d2l" / "__init__.py"
+    init.write_text(init.read_text().replace(f'"{release()[1:]}"', '"0.0.9"'))
+    assert session(here, remote)[1].splitlines()[0] == (
+        f"This notebook is of {release()} and the module beside it of 0.0.9: "
+        "fetch both anew if a cell fails.")
+
+
+def test_a_failed_clone_is_one_sentence_and_can_be_tried_again(tmp_path, remote):
+    here = tmp_path / "content"
+    here.mkdir()
+    failed = run_cell(here, tmp_path / "nothing")
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert "could not be fetched (fatal: " in failed.stderr and "run this cell again" in failed.stderr
+    (here / "dsod-d2l").mkdir()
+    (here / "dsod-d2l" / "mine.txt").write_text("in the way")
+    assert "not an empty directory" in run_cell(here, remote).stderr
+    (here / "dsod-d2l" / "mine.txt").unlink()          # an empty folder does not matter
+    assert session(here, remote)[0]["build"] == "mxnet"
 
 
 @pytest.mark.parametrize("here, kind, said", [

@@ -1,4 +1,4 @@
-"""The measured parts of README.md and of book/clusters.md: figures by hand."""
+"""The measured parts of README.md and of two pages: figures by hand."""
 
 import doctest
 import json
@@ -110,7 +110,7 @@ def test_the_network_of_the_plan():
 @pytest.fixture
 def root(tmp_path):
     (tmp_path / "book").mkdir()
-    for name in ("README.md", "book/clusters.md"):
+    for name in ("README.md", "book/clusters.md", "book/measured.md"):
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "data" / "results", tmp_path / "data" / "results")
     for name in ("scaling", "precision", "ssd_gluoncv"):
@@ -121,17 +121,17 @@ def root(tmp_path):
 def test_results_reach_the_pages_and_nothing_else_does(root):
     before = {path.name: text for path, text, wanted in write_measured.pages(root)}
     assert "`dsod300`, two threads" not in dict((path.name, wanted) for path, _, wanted
-                                                in write_measured.pages(root))["README.md"]
+                                                in write_measured.pages(root))["measured.md"]
     for name, found in (("scaling", SCALING), ("precision", PRECISION), ("ssd_gluoncv", GLUONCV)):
         (root / f"data/results/{name}.json").write_text(json.dumps(found))
     after = {path.name: wanted for path, _, wanted in write_measured.pages(root)}
     page = after["clusters.md"]
     for block in (clusters.scaling(SCALING), clusters.plan(SCALING), clusters.precision(PRECISION)):
         assert page.count(block) == 1 and block not in before["clusters.md"]
-    assert "1.88 × (1.69 to 2.06), 1.50 × (1.35 to 1.65) | `python benchmarks/scaling.py`" in after["README.md"]
-    assert "1.67 × (1.50 to 1.83), 1.67 × (1.50 to 1.83) | `python benchmarks/precision.py`" in after["README.md"]
+    assert "1.88 × (1.69 to 2.06), 1.50 × (1.35 to 1.65) | `python benchmarks/scaling.py`" in after["measured.md"]
+    assert "1.67 × (1.50 to 1.83), 1.67 × (1.50 to 1.83) | `python benchmarks/precision.py`" in after["measured.md"]
     assert ("1.00 × (0.90 to 1.10), 2.00 × (1.80 to 2.20), 4.00 × (3.60 to 4.40) | "
-            "`python benchmarks/ssd_gluoncv.py`") in after["README.md"]
+            "`python benchmarks/ssd_gluoncv.py`") in after["measured.md"]
     outside = re.compile(r"<!-- measured.*?-->.*?<!-- /measured -->", re.S)
     for name, text in after.items():
         assert outside.sub("", text) == outside.sub("", before[name])
@@ -140,7 +140,7 @@ def test_results_reach_the_pages_and_nothing_else_does(root):
 def test_the_family_is_a_table_of_its_own(root):
     """The seconds of a run are its steps at its pace; who had no second task has no figures of it."""
     (root / "data/results/relatives.json").write_text(json.dumps(RELATIVES))
-    readme = next(wanted for path, _, wanted in write_measured.pages(root) if path.name == "README.md")
+    readme = next(wanted for path, _, wanted in write_measured.pages(root) if path.name == "measured.md")
     a, b = cells(write_measured.family(RELATIVES))
     assert write_measured.family(RELATIVES) in readme
     assert a == ["`a`", "1,234,567", "450", "20.0 (18.0 to 22.0)", "1,200", "600", "0.800", "1.000",

@@ -154,14 +154,16 @@ def test_the_address_stands_in_the_configuration_alone():
     assert holders - stamped == {"_config.yml"}
     pages = stamp_repository.site().partition("://")[2].rstrip("/")
     assert {path.as_posix() for path, text in texts() if pages in text} == {
-        "_config.yml", "CITATION.cff"}
+        "_config.yml", "CITATION.cff", "README.md"}
 
 
 def test_stamping_follows_the_configuration(tmp_path):
     (tmp_path / "_config.yml").write_text(
-        "repository: {url: 'https://github.com/a/b/', branch: trunk}\n")
+        "repository: {url: 'https://github.com/a/b/', branch: trunk}\n"
+        "html: {baseurl: 'https://c.org'}\n")
     readme, chapter = tmp_path / "README.md", tmp_path / "01_x.ipynb"
-    readme.write_text("    git clone https://example.org/old\n")
+    readme.write_text("    git clone https://example.org/old\n[Read the book](https://example.org/x/)\n"
+                      "[Try the detector in your browser](https://example.org/x/book/try_it.html)\n")
     nb = new_notebook(cells=[new_markdown_cell("# Title\n\nText."),
                              new_code_cell(stamp_repository.SETUP)])
     nbformat.write(nb, chapter)
@@ -172,7 +174,9 @@ def test_stamping_follows_the_configuration(tmp_path):
     assert 'REPOSITORY = "https://github.com/a/b"' in setup.source
     chapter.write_text(new)
     assert stamp_repository.stamped(chapter, tmp_path) == (new, new)
-    assert stamp_repository.stamped(readme, tmp_path)[1] == "    git clone https://github.com/a/b\n"
+    assert stamp_repository.stamped(readme, tmp_path)[1] == (
+        "    git clone https://github.com/a/b\n[Read the book](https://c.org/)\n"
+        "[Try the detector in your browser](https://c.org/book/try_it.html)\n")
 
 
 def test_every_chapter_opens_in_colab():

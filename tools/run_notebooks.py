@@ -31,6 +31,7 @@ PACKAGE = "dsod_d2l"
 SANITISE = ROOT / "tests" / "nbval_sanitize.cfg"
 # Of what a cell says of itself: for the page, and for how editors and Colab fold it.
 KEPT = ("cellView", "jupyter", "mystnb", "tags")
+COLAB = ("accelerator", "colab")   # of a notebook: the machine that Colab opens it on
 UNCOMPARED = {"nbval-ignore-output", "nbval-skip"}
 OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.M)  # what a progress bar has overwritten
 ADDRESS = re.compile(r'^(\s*(?:REPOSITORY|RELEASE) = ).*$', re.M)  # tools/stamp_repository.py writes it
@@ -166,6 +167,7 @@ def normalise(nb):
     """Drop from a notebook all that differs from run to run or from editor to editor."""
     stored = nb.metadata.get("source_digest")
     nb.metadata = nbformat.from_dict({
+        **{key: nb.metadata[key] for key in COLAB if key in nb.metadata},
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"}})
     if stored:
@@ -269,7 +271,7 @@ def check_all(paths):
 
 def chapters():
     """Return the book's notebooks in their order."""
-    return sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
+    return sorted((ROOT / "book").glob("[0-9][0-9]*_*.ipynb"))
 
 
 def notebooks():

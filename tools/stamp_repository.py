@@ -6,7 +6,7 @@
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
 is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line
-and in the links that open each chapter in Colab, and CITATION.cff together with the address of the pages.
+and in the links that open each chapter in Colab, and it and CITATION.cff the address of the pages.
 """
 import argparse
 import re
@@ -21,30 +21,44 @@ COLAB = "https://colab.research.google.com/github"
 LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
 CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
 SITE = re.compile(r"^(url: )\S+", re.M)
+PAGES = re.compile(r"(\[(?:Read the book|Try the detector in your browser)\]\()\S*?(?=(?:book/\w+\.html)?\))")
 CHAPTERS = re.compile(r"(?<=<!-- colab -->\n).*(?=\n<!-- /colab -->)", re.S)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.M)
 SETUP = '''\
-#@title Set-up: on your own machine it only imports
+#@title Set-up: finds the module, or fetches it
+import importlib.util
 import os
+import subprocess
 import sys
 
-if "google.colab" in sys.modules:  # fetch the book and MXNet first
-    REPOSITORY = ""
-    RELEASE = ""
-    if not os.path.isdir("dsod-d2l"):
-        get_ipython().system(
-            "git -c advice.detachedHead=false clone -q --depth 1"
-            f" -b {RELEASE} {REPOSITORY} dsod-d2l")
+REPOSITORY = ""
+RELEASE = ""
+if os.path.isfile("../dsod_d2l/runtime.py"):         # beside this notebook
+    sys.path.insert(0, os.path.abspath(".."))
+elif not importlib.util.find_spec("dsod_d2l"):       # nor installed
+    for tag in (["-b", RELEASE], []):                # no such tag: the newest
+        if not os.path.isfile("dsod-d2l/dsod_d2l/runtime.py"):
+            said = subprocess.run(
+                ["git", "clone", "-q", "--depth", "1", *tag, REPOSITORY,
+                 "dsod-d2l"], capture_output=True, text=True).stderr
+    if not os.path.isfile("dsod-d2l/dsod_d2l/runtime.py"):
+        sys.exit(f"The book could not be fetched ({said.strip()}). See to the "
+                 "network, the room on the disk, and that no other folder is "
+                 "called dsod-d2l; then run this cell again.")
     sys.path.insert(0, os.path.abspath("dsod-d2l"))
-    import dsod_d2l
-    dsod_d2l.install_packages()
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-import dsod_d2l'''
+import dsod_d2l
+
+if not RELEASE.endswith(dsod_d2l.__version__):
+    print("This notebook is of", RELEASE, "and the module beside it of",
+          dsod_d2l.__version__ + ": fetch both anew if a cell fails.")
+if not importlib.util.find_spec("mxnet"):
+    dsod_d2l.install_packages()'''
 
 
 def repository(root=ROOT):
@@ -98,7 +112,7 @@ def stamp_notebook(nb, name, root=ROOT):
     link = f"[Open in Colab]({colab_link(name, root)})"
     nb.cells[0].source = stamp_title(nb.cells[0].source, link)
     for cell in nb.cells:
-        if cell.cell_type == "code" and "google.colab" in cell.source:
+        if cell.cell_type == "code" and "install_packages" in cell.source:
             cell.source = setup_cell(root)
     return nb
 
@@ -109,6 +123,7 @@ def stamped(path, root=ROOT):
     if path.suffix != ".ipynb":
         new = CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
         new = CHAPTERS.sub(lambda _: chapter_links(root), new)
+        new = PAGES.sub(rf"\g<1>{site(root)}", new)
         return text, SITE.sub(rf"\g<1>{site(root)}", new) if path.suffix == ".cff" else new
     nb = nbformat.reads(text, 4)
     before = nbformat.writes(nb)

@@ -1,4 +1,4 @@
-"""Write the measured figures of README.md and book/clusters.md from data/results.
+"""Write the measured figures of README.md and of two pages of the book from data/results.
 
     python tools/write_measured.py            write it
     python tools/write_measured.py --check    only say whether it is up to date
@@ -133,13 +133,36 @@ def rows(root=ROOT):
     yield from shared_rows(root)
 
 
+def headlines(root=ROOT):
+    """Return (what, figure, command) of the few lines that the README shows."""
+    quick, real = result("pikachu_quick", root), result("pikachu_real", root)
+    cells, geometry, killed = (result(name, root) for name in ("bccd_dsod_small", "geometry", "kill"))
+    fast, found = quick["figures"], real["figures"]["on real validation"]
+    yield ("`dsod_tiny` from scratch on 800 real Pikachu pictures, two cores, until AP50 passes 0.95 on 100 others",
+           f"{fast['seconds']} s", quick)
+    yield (f"the same after {real['figures']['seconds'] / 60:.1f} minutes",
+           f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}", real)
+    blood = cells["figures"]
+    yield (f"`dsod_small` from scratch on {blood['trained on']} pictures of blood cells, "
+           f"{blood['seconds'] / 60:.0f} minutes of one core", f"AP50 {blood['on test']['AP50']:.3f}", cells)
+    if exists("pruning", root):
+        pruned = result("pruning", root)
+        whole, small = pruned["figures"]["whole"], pruned["figures"]["trained"]
+        yield ("half of the multiply-adds of `dsod_tiny` pruned away: AP before and after",
+               f"{whole['AP']:.3f}, {small['AP']:.3f}", pruned)
+    other = geometry["figures"]["ap"]["pycocotools"]["times_ours"]["median"]
+    yield ("average precision: time of pycocotools, in times of ours", f"{other:.1f}", geometry)
+    yield ("training killed at random moments and resumed: kills, runs that ended otherwise",
+           f"{killed['figures']['kills']}, none", killed)
+
+
 def shared_rows(root):
     """Return the lines on several devices, on bfloat16, on GluonCV and on pruning."""
     if exists("scaling", root):
         found = result("scaling", root)
         gains = found["figures"]["dsod300"]["gain_over_one"]
         yield ("training step of `dsod300`, two threads, two workers (`launch`), against one thread; the rest is in "
-               "`book/clusters.md`", f"{times(gains['threads'])}, {times(gains['workers'])}", found)
+               "[On many machines](clusters.md)", f"{times(gains['threads'])}, {times(gains['workers'])}", found)
     if exists("precision", root):
         found = result("precision", root)
         gains = [found["figures"][f"dsod300, {task}"]["gain"] for task in ("training", "inference")]
@@ -162,10 +185,15 @@ def shared_rows(root):
                f"{times(faster['pruned'])}, {times(faster['not rounded'])}", found)
 
 
+def lines_of(rows):
+    """Return the lines of a table in Markdown."""
+    return ["| what | figure | command |", "| --- | --- | --- |",
+            *(f"| {what} | {figure} | `{plain(found['command'])}` |" for what, figure, found in rows)]
+
+
 def table(root=ROOT):
-    """Return the table in Markdown."""
-    lines = ["| what | figure | command |", "| --- | --- | --- |"]
-    lines += [f"| {what} | {figure} | `{plain(found['command'])}` |" for what, figure, found in rows(root)]
+    """Return the table of all figures."""
+    lines = lines_of(rows(root))
     found = result("step", root)["machine"]
     lines += ["", f"On {found['cores']} cores of an {found['architecture']} CPU with {found['cpu_level']}, "
               "no GPU. Ratios are medians over rounds within one run, with the least and the most; "
@@ -182,7 +210,7 @@ def family(found):
     lines = [f"Compact networks from scratch, with one recipe: {minutes['pikachu']:g} minutes of one core each on 800 real "
              f"Pikachu pictures, judged on 100 others; the best {len(figures['bccd'])}, {minutes['bccd']:g} minutes each on "
              "blood cells (BCCD), judged on `test`. One seed. Seconds are the processor's, by the pace of the run itself; "
-             "its steps came from a pace that was measured before. The end of `book/16_refinedet.ipynb` draws accuracy "
+             "its steps came from a pace that was measured before. The end of [RefineDet](16_refinedet.ipynb) draws accuracy "
              f"against time. `{plain(found['command'])}`", "",
              "| network | parameters | million multiply-adds | ms for an image, one core | Pikachu: steps | seconds | AP | AP50 "
              "| BCCD: seconds | AP | AP50 |", "|" + " --- |" * 11]
@@ -211,6 +239,9 @@ def filled(text, name, content):
 def pages(root=ROOT):
     """Yield (path, text as it is, text as it should be)."""
     path = root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    yield path, text, filled(text, "", "\n".join(lines_of(headlines(root))))
+    path = root / "book" / "measured.md"
     text = path.read_text(encoding="utf-8")
     wanted = filled(text, "", table(root))
     if exists("relatives", root):
