@@ -20,15 +20,14 @@
   /* Return a path through points, given as lists [x, y]. */
   const path = (points) => `M${points.map((point) => point.join(" ")).join("L")}`;
 
-  /* Return a curve with its name and the numbers of its axis, left or right. */
-  function curve(points, name, colour, top, side) {
-    const x = side === "start" ? -2 : 102;
-    const text = (words, y) => make("svg:text", {
-      x, y, "text-anchor": side === "start" ? "end" : "start", style: `fill: ${colour}` }, words);
-    return [make("svg:path", { d: path(points), ...line, style: `stroke: ${colour}; stroke-width: 2` }),
-      text(String(top), 4), text("0", HIGH),
-      make("svg:text", { x: side === "start" ? 0 : 100, y: -4, "text-anchor": side,
-                         style: `fill: ${colour}` }, name)];
+  /* Return a curve, with its name behind a bit of its line, and its axis on that side. */
+  function curve(points, name, colour, top, left) {
+    const style = `stroke: ${colour}; stroke-width: 2`;
+    const text = (words, x, y, anchor) => make("svg:text", { x, y, "text-anchor": anchor }, words);
+    const number = (words, y) => text(words, left ? -2 : 102, y, left ? "end" : "start");
+    return [make("svg:path", { d: path(points), ...line, style }),
+      make("svg:path", { d: left ? "M0 -5.5H7" : "M93 -5.5H100", ...line, style }),
+      text(name, left ? 9 : 91, -4, left ? "start" : "end"), number(String(top), 4), number("0", HIGH)];
   }
 
   /* Return the drawing of loss and AP50 over the steps, and the line of the moment. */
@@ -42,8 +41,8 @@
       make("svg:text", { x: x(step), y: HIGH + 7, "text-anchor": "middle" }, String(step)));
     const drawing = make("svg:svg", { viewBox: `-9 -10 120 ${HIGH + 26}`, role: "img", class: "plot" },
       make("svg:path", { d: `M0 0V${HIGH}H100V0`, class: "grid", ...line }),
-      ...curve(sums.map((loss, row) => [x(row + 1), HIGH * (1 - loss / top)]), "loss", LOSS, top, "start"),
-      ...curve(frames.map((one) => [x(one.step), HIGH * (1 - one.AP50)]), "AP50", AP, 1, "end"),
+      ...curve(sums.map((loss, row) => [x(row + 1), HIGH * (1 - loss / top)]), "loss", LOSS, top, true),
+      ...curve(frames.map((one) => [x(one.step), HIGH * (1 - one.AP50)]), "AP50", AP, 1, false),
       ...frames.map((one) => make("svg:circle", { cx: x(one.step), cy: HIGH * (1 - one.AP50), r: 1.5,
                                                   style: `fill: ${AP}` })),
       ...ticks, make("svg:text", { x: 50, y: HIGH + 15, "text-anchor": "middle" }, "step"), now);
