@@ -82,9 +82,10 @@ def test_the_scrubber(chromium, sheet, film):
         sure = iou(np.array(film["objects"]), boxes[scores >= 0.5])
         covered = (sure >= 0.5).any(axis=1).sum()
         said = page.locator("[aria-live]").inner_text()
+        count = (scores >= 0.5).sum()
         assert said.startswith(
-            f"After {one['step']} steps {(scores >= 0.5).sum()} boxes have a score of at least "
-            f"0.5, and cover {covered} of the 3 creatures.")
+            f"After {one['step']} steps {count} {'box has' if count == 1 else 'boxes have'} a "
+            f"score of at least 0.5; {covered} of the 3 creatures are covered.")
         assert f"AP50 is {one['AP50']:.2f}" in said
         if one["step"]:
             assert f"loss is {sum(film['losses'][one['step'] - 1]):.1f}" in said

@@ -75,8 +75,8 @@
       point(one.step);
       moment.querySelector("output").textContent = `step ${one.step}`;
       moment.querySelector("input").setAttribute("aria-valuetext", `step ${one.step}`);
-      words.textContent = `After ${one.step} steps ${sure} boxes have a score of at least ` +
-        `${SURE.toFixed(1)}, and cover ${covered} of the ${objects.length} creatures. ` +
+      words.textContent = `After ${one.step} steps ${sure} box${sure === 1 ? " has" : "es have"} a score of ` +
+        `at least ${SURE.toFixed(1)}; ${covered} of the ${objects.length} creatures are covered. ` +
         (one.step ? `The loss is ${sums[one.step - 1].toFixed(1)}; ` : "") +
         `${one.step ? "on" : "On"} pictures it never trains on, AP50 is ${one.AP50.toFixed(2)}.`;
       seen.setAttribute("aria-label", words.textContent);
