@@ -20,6 +20,7 @@ if TYPE_CHECKING:       # for editors and mypy; a test compares it with _HOMES
     from .evaluation import Evaluation, evaluate_dataset
     from .models import build, summarise
     from .weights import load_model, load_weights, save_weights
+    from .workbench.architecture import draw_architecture
     from .workbench.colab import install as install_packages
     from .workbench.detectors import evaluate, open_detector as Detector
     from .workbench.formats.addresses import open_dataset
@@ -49,6 +50,7 @@ _HOMES = {
     "describe_machine": "workbench.machine", "device": "workbench.machine",
     "install_packages": "workbench.colab:install",
     "fit": "workbench.runs.long_run:run_training",
+    "draw_architecture": "workbench.architecture",
     "RECIPES": "workbench.recipes", "get_recipe": "workbench.recipes",
     "render_sample": "workbench.standin.picture",
     "COUNTS": "workbench.standin.rendered",
@@ -60,8 +62,8 @@ _HOMES = {
 }
 __all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
            "RECIPES", "SEED", "Sample", "TrainConfig", "adapt", "build",
-           "convert", "describe_machine", "device", "evaluate",
-           "evaluate_dataset", "example", "fit", "get_recipe",
+           "convert", "describe_machine", "device", "draw_architecture",
+           "evaluate", "evaluate_dataset", "example", "fit", "get_recipe",
            "install_packages", "layer_pairs", "load_model",
            "load_weights", "open_dataset", "read_classifier",
            "render_sample", "save_weights", "split", "start_from_classifier",

@@ -57,7 +57,7 @@ def draw_network(ax, summary, config) -> None:
         width = WIDEST * (shape[2] / config.input_size[1]) ** 0.5
         height = 0.12 + 0.6 * shape[0] / most
         ax.add_patch(Rectangle((MIDDLE - width / 2, y - height / 2), width,
-                               height, facecolor=_colour(name),
+                               height, facecolor=stage_colour(name),
                                edgecolor=INK, linewidth=0.8))
         ax.text(TEXT, y - 0.02, name, fontsize=TEXT_SIZE, va="bottom",
                 color=INK)
@@ -98,7 +98,7 @@ def save_network(path: str | Path, summary, config) -> None:
         figure.savefig(file, format=Path(path).suffix[1:])
 
 
-def _colour(name):
+def stage_colour(name: str) -> str:
     """Return the colour of a kind of stage."""
     return next((colour for colour, kinds in STAGE_KINDS.items()
                  if name.startswith(kinds)), OTHER)
