@@ -31,9 +31,8 @@ STYLE = ("<style>:root{color:#222}@media(prefers-color-scheme:dark)"
          "{:root{color:#ddd}}</style>")
 SHOWN = {"Convolution": "", "Deconvolution": "doubled by ", "Pooling": "",
          "Concat": "joined", "FullyConnected": "fully connected",
-         "broadcast_mul": "times", "elemwise_add": "sum", "_plus": "sum",
-         "_Plus": "sum", "elemwise_mul": "times", "UpSampling": "repeated",
-         "L2Normalization": "length 1"}
+         "broadcast_mul": "times", "elemwise_add": "sum",
+         "UpSampling": "repeated", "L2Normalization": "length 1"}
 BETWEEN = {"BatchNorm": "BN", "relu": "ReLU", "sigmoid": "sigmoid"}
 
 
@@ -55,8 +54,8 @@ class Drawing:
     def _repr_svg_(self) -> str:
         return "\n".join([
             '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 '
-            f'{ACROSS} {self.height:.0f}" width="100%" style="max-width:32rem" '
-            'font-family="system-ui, sans-serif" fill="currentColor">',
+            f'{ACROSS} {self.height:.0f}" width="100%" '
+            'style="max-width:32rem" font-family="system-ui, sans-serif" fill="currentColor">',
             STYLE, *self.lines, *self.shapes, "</svg>"])
 
     def save(self, path: str | Path) -> None:
@@ -81,35 +80,26 @@ class Drawing:
             f'<text x="{x:.1f}" y="{y + 0.35 * size:.1f}" font-size="{size}" '
             f'text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>')
 
-    def pill(self, x: float, y: float, words: str) -> None:
-        """Add words on the ground that marks a map."""
-        width = 7.2 * len(words) + 8
-        self.box(x + width / 2, y, width, 19, MAP_MARK, rx=3)
-        self.text(x + 4, y, words, SMALL_LETTERS, colour=text_colour(MAP_MARK))
-
     def arrow(self, *points: tuple[float, float], curved: bool = False,
               colour: str = "currentColor") -> None:
         """Add an arrow along points; two of them in between bend a curve."""
-        (x0, y0), (x1, y1) = points[-2:]
-        way = np.array([x1 - x0, y1 - y0]) / max(np.hypot(x1 - x0, y1 - y0), 1)
-        side = way[::-1] * [-1, 1]
-        end = np.array([x1, y1])
-        head = [end - 7 * way + 3.5 * side, end, end - 7 * way - 3.5 * side]
-        start, *rest = [" ".join(f"{value:.1f}" for value in point)
-                        for point in points]
-        self.lines.append(
+        end, before = np.array(points[-1]), np.array(points[-2])
+        way = 7 * (end - before) / max(np.hypot(*(end - before)), 1)
+        side = way[::-1] * [-0.5, 0.5]
+        start, *rest = [f"{x:.1f} {y:.1f}" for x, y in (
+            *points, end - way + side, end - way - side)]
+        *rest, left, right = rest
+        self.lines += [
             f'<path d="M{start} {"C" if curved else "L"}{" ".join(rest)}" '
-            f'fill="none" stroke="{colour}" stroke-width="1.6"/>'
-            '<path d="M' + " L".join(f"{x:.1f} {y:.1f}" for x, y in head)
-            + f'" fill="{colour}"/>')
-
+            f'fill="none" stroke="{colour}" stroke-width="1.6"/>',
+            f'<path d="M{left} L{rest[-1]} L{right}" fill="{colour}"/>']
 
     def arc(self, left: float, right: float, y: float, colour: str) -> None:
         """Add half a circle over two places of a line."""
         radius = (right - left) / 2
         self.lines.append(
-            f'<path d="M{left:.1f} {y:.1f}A{radius:.1f} {radius:.1f} 0 0 1 '
-            f'{right:.1f} {y:.1f}" fill="none" stroke="{colour}" '
+            f'<path d="M{left:.1f} {y:.1f}a{radius:.1f} {radius:.1f} 0 0 1 '
+            f'{2 * radius:.1f} 0" fill="none" stroke="{colour}" '
             'stroke-width="3"/>')
 
 
@@ -160,7 +150,7 @@ def _column(name, rows):
     most = max(row.shape[0] for row in rows[1:])
     widest = max(row.shape[2] for row in rows[1:])
     for row in rows:
-        image = not row.reads
+        image = not row.reads         # which is not drawn to scale
         width = BOX * min(row.shape[2] / widest, 1)
         height = 14 if image else max(HIGH * row.shape[0] / most, 2)
         room = max(height, 36) + 22 * bool(row.mark)
@@ -175,7 +165,10 @@ def _column(name, rows):
         drawing.text(WORDS, line + 18, f"{channels:,} channels, {high} × "
                      f"{wide}")
         if row.mark:
-            drawing.pill(WORDS, line + 40, row.mark)
+            wide = 7.2 * len(row.mark) + 8
+            drawing.box(WORDS + wide / 2, line + 40, wide, 19, MAP_MARK, rx=3)
+            drawing.text(WORDS + 4, line + 40, row.mark,
+                         colour=text_colour(MAP_MARK))
         places.append((y, width / 2, height / 2))
     for k, row in enumerate(rows):
         y, half, high = places[k]
@@ -274,22 +267,18 @@ def _pyramid(net):
     places = []
     for k, (channels, rows, columns) in enumerate(sizes):
         x, y = (76, 272)[k >= len(left)], 56 + 84 * (k % len(left))
-        width = BOX * columns / widest
-        drawing.box(x, y, width, HIGH * channels / most,
-                    PALETTE[1] if k < len(left) else PALETTE[0])
+        width, height = BOX * columns / widest, HIGH * channels / most
+        drawing.box(x, y, width, height, PALETTE[k < len(left)])
         drawing.text(x, y + 34, f"{channels} ch, {rows} × {columns}",
                      anchor="middle")
-        places.append((x, y, width / 2, HIGH * channels / most / 2))
+        places.append((x, y, width / 2, height / 2))
     for k, reads in enumerate(_reads(nodes, names)[len(left):], len(left)):
-        x, y, half, high = places[k]
+        x, y, half, _ = places[k]
         for from_x, from_y, wide, tall in (places[one] for one in reads):
-            if from_x == x:           # a coarser one of the same side
-                drawing.arrow((x, from_y - tall), (x, y + 40),
-                              colour=MAP_MARK)
-            else:
-                drawing.arrow((from_x + wide, from_y), (x - half, y + 9 * (
-                    from_y > y)), colour=MAP_MARK if from_y > y
-                    else "currentColor")
+            lower = from_y > y          # a coarser map
+            ends = ([(x, from_y - tall), (x, y + 40)] if from_x == x else
+                    [(from_x + wide, from_y), (x - half, y + 9 * lower)])
+            drawing.arrow(*ends, colour=MAP_MARK if lower else "currentColor")
     return drawing
 
 
@@ -342,6 +331,5 @@ def _kernels(convolutions):
         words = [name, f"{kernel} × {kernel} weights{gaps}",
                  f"over {cells} × {cells} cells"]
         for line, one in enumerate(words):
-            drawing.text(136, top + 32 + 20 * line, one,
-                         LETTERS if line == 0 else SMALL_LETTERS)
+            drawing.text(136, top + 32 + 20 * line, one)
     return drawing
