@@ -3,7 +3,10 @@
 import re
 from xml.etree import ElementTree
 
+import cv2
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mxnet.gluon import nn
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
@@ -91,6 +94,35 @@ def test_a_kernel_looks_at_the_cells_of_its_gaps():
 def test_a_view_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="one of stages, pyramid, arcs, kernels, found 'map'"):
         dsod_d2l.draw_architecture(models.build("toy_ssd"), view="map")
+
+
+@pytest.mark.parametrize("name", ["toy_ssd", "refinedet320_vgg16"])
+def test_a_drawing_is_written(name, tmp_path):
+    drawing = dsod_d2l.draw_architecture(models.build(name))
+    path = tmp_path / "new" / "one.png"
+    drawing.save(path)
+    image = cv2.imread(str(path))
+    assert image.shape[1] == 750 and image.shape[0] == int(drawing.height * 750 / 360)
+    orange = (image == [0, 94, 213]).all(axis=2)        # the marks of maps, #D55E00 as BGR
+    heights = np.flatnonzero(np.diff(orange[:, 379].astype(int)) == 1)
+    assert len(heights) == len(models.build(name).config.anchors)
+    drawing.save(tmp_path / "one.svg")
+    assert (tmp_path / "one.svg").read_text() == drawing._repr_svg_()
+    drawing.save(tmp_path / "one.pdf")
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(ValueError, match="ends in .png, .svg, .pdf, found .xyz"):
+        drawing.save(tmp_path / "one.xyz")
+
+
+@pytest.mark.parametrize("name", list(config.PRESETS))
+def test_text_fits_a_figure_too(name):
+    figure = dsod_d2l.draw_architecture(models.build(name))._figure()
+    FigureCanvasAgg(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    rows = sorted(boxes, key=lambda box: -box.y0)
+    for one, other in zip(rows, rows[1:]):
+        assert other.y1 - one.y0 < 0.3 * one.height
 
 
 @pytest.mark.parametrize("name", list(config.PRESETS))

@@ -7,24 +7,38 @@ shows without shrinking; its text is text, its lines take the page's colour.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import mxnet as mx
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as Curve
 
 from ..files import write_atomically
 from ..models.network import Network
 from ..models.refinedet import Refinement
 from ..models.summary import graph_shapes, output_shape, trace_stages
 from ..visualisation import PALETTE, text_colour
-from .drawing import MAP_MARK, OTHER, stage_colour
+from .outputs import FIGURE_SUFFIXES, check_ending
 
 ACROSS = 360                     # units, and pixels of a telephone
 LETTERS, SMALL_LETTERS = 14, 12.5          # sizes of letters, in units
 CENTRE, BOX, HIGH = 118, 112, 46  # of boxes: middle, greatest width and height
+# Colour -> how the names of such stages begin.
+STAGE_KINDS = {
+    PALETTE[0]: ("dense block", "VGG block", "fc6"),
+    PALETTE[1]: ("stem", "halving"), PALETTE[3]: ("transition", "transfer"),
+    PALETTE[2]: ("dense prediction", "plain prediction", "extra layers"),
+    PALETTE[4]: ("gate",), PALETTE[6]: ("reuse", "map")}
+OTHER, MAP_MARK, INK = "#BBBBBB", PALETTE[5], "#222222"
+ANCHORS = {"start": "left", "middle": "center"}
 WORDS = 180                     # where the text beside a box begins
 # Seen by itself, a drawing follows the reader's light or dark.
 STYLE = ("<style>:root{color:#222}@media(prefers-color-scheme:dark)"
@@ -55,12 +69,53 @@ class Drawing:
         return "\n".join([
             '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 '
             f'{ACROSS} {self.height:.0f}" width="100%" '
-            'style="max-width:32rem" font-family="system-ui, sans-serif" fill="currentColor">',
+            'style="max-width:32rem" font-family="system-ui, sans-serif" '
+            'fill="currentColor">',
             STYLE, *self.lines, *self.shapes, "</svg>"])
 
     def save(self, path: str | Path) -> None:
-        """Write the drawing into a file, as SVG."""
-        write_atomically(path, self._repr_svg_().encode())
+        """Write the drawing into a file.
+
+        Args:
+            path: its ending, one of ``FIGURE_SUFFIXES``, says which format.
+
+        Raises:
+            ValueError: the ending is none of these.
+        """
+        suffix = check_ending(Path(path), FIGURE_SUFFIXES,
+                              f"{path}: expected a name")
+        data = io.BytesIO(self._repr_svg_().encode())
+        if suffix != ".svg":
+            data = io.BytesIO()
+            self._figure().savefig(data, format=suffix[1:])
+        write_atomically(path, data.getvalue())
+
+    def _figure(self):
+        """Return the drawing as a figure: a unit is a point, ink is dark."""
+        figure = Figure((ACROSS / 72, self.height / 72), dpi=150)
+        ax = figure.add_axes((0, 0, 1, 1), xlim=(0, ACROSS),
+                             ylim=(self.height, 0))
+        ax.set_axis_off()
+        for one in ElementTree.fromstring(self._repr_svg_()):
+            ink = {name: INK if value == "currentColor" else value
+                   for name, value in one.attrib.items()}
+            x, y, wide, high = (float(ink.get(name, 0)) for name in (
+                "x", "y", "width", "height"))
+            if one.tag.endswith("rect"):
+                ax.add_patch(Rectangle(
+                    (x, y), wide, high, fc=ink["fill"], ec=INK, linewidth=0.8,
+                    linestyle="--" if "stroke-dasharray" in ink else "-"))
+            elif one.tag.endswith("text"):      # this font is a wide one
+                ax.text(x, y, one.text, size=0.84 * float(ink["font-size"]),
+                        color=ink["fill"], ha=ANCHORS[ink["text-anchor"]])
+            elif one.tag.endswith("path"):
+                points = np.array(re.findall(r"-?[\d.]+", ink["d"]), float)
+                bend = Curve.CURVE4 if "C" in ink["d"] else Curve.LINETO
+                codes = [Curve.MOVETO] + [bend] * (len(points) // 2 - 1)
+                ax.add_patch(PathPatch(
+                    Curve(points.reshape(-1, 2), codes), fc=ink["fill"],
+                    ec=ink.get("stroke", ink["fill"]), linewidth=1.2))
+        return figure
 
     def box(self, x: float, y: float, width: float, height: float,
             fill: str = "none", **more: Any) -> None:
@@ -95,11 +150,11 @@ class Drawing:
             f'<path d="M{left} L{rest[-1]} L{right}" fill="{colour}"/>']
 
     def arc(self, left: float, right: float, y: float, colour: str) -> None:
-        """Add half a circle over two places of a line."""
-        radius = (right - left) / 2
+        """Add a round arc over two places of a line."""
+        top = y - 2 / 3 * (right - left)
         self.lines.append(
-            f'<path d="M{left:.1f} {y:.1f}a{radius:.1f} {radius:.1f} 0 0 1 '
-            f'{2 * radius:.1f} 0" fill="none" stroke="{colour}" '
+            f'<path d="M{left:.1f} {y:.1f}C{left:.1f} {top:.1f} {right:.1f} '
+            f'{top:.1f} {right:.1f} {y:.1f}" fill="none" stroke="{colour}" '
             'stroke-width="3"/>')
 
 
@@ -210,8 +265,14 @@ def _stages(net):
                  zip(maps, config.map_shapes(), config.anchors), 1)}
     names = [name for name in nodes if name in words]
     return [MapRow(words[name], output_shape(nodes[name], shapes)[1:], reads,
-                stage_colour(words[name]), marks.get(name, ""))
+                   _colour(words[name]), marks.get(name, ""))
             for name, reads in zip(names, _reads(nodes, names))]
+
+
+def _colour(name):
+    """Return the colour of a kind of stage."""
+    return next((colour for colour, kinds in STAGE_KINDS.items()
+                 if name.startswith(kinds)), OTHER)
 
 
 def _operators(block, shape):
@@ -255,9 +316,12 @@ def _words(node):
 def _pyramid(net):
     """Draw the maps of the body on the left, and what is made of them."""
     drawing, data = Drawing(f"{net.config.name}'s pyramid"), mx.sym.var("data")
-    left = net.sources(mx.sym, data)
-    right = (net.transferred(left) if isinstance(net, Refinement)
-             else net.gated(mx.sym, left))
+    if isinstance(net, Refinement):
+        left = net.sources(mx.sym, data)
+        right = net.transferred(left)
+    else:
+        left = net.plain_maps(mx.sym, data)
+        right = net.gated(mx.sym, left)
     shapes, nodes = graph_shapes(left + right, (1, 3, *net.config.input_size))
     names = [one.name for one in left + right]
     sizes = [output_shape(nodes[name], shapes)[1:] for name in names]
