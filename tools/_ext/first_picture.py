@@ -11,7 +11,7 @@ def cells_of(doctree):
     return [one for one in doctree.findall(nodes.container) if "cell" in one["classes"]]
 
 
-def put_first(app, doctree):
+def put_first(app, doctree, docname):
     """Move the set-up behind the first picture, if only hidden cells lie between them."""
     cells = [one for one in cells_of(doctree) if one.children]
     picture = next((one for one in cells if next(one.findall(nodes.image), None)), None)
@@ -23,9 +23,9 @@ def put_first(app, doctree):
         return
     section.remove(setup)
     section.insert(section.index(picture) + 1, setup)
-    picture.children.sort(key=lambda part: "cell_input" in part["classes"])
+    picture.children.sort(key=lambda part: "cell_output" not in part.get("classes", ()))
 
 
 def setup(app):
-    app.connect("doctree-read", put_first)
+    app.connect("doctree-resolved", put_first)   # code is folded by then
     return {"parallel_read_safe": True, "parallel_write_safe": True}
