@@ -48,7 +48,7 @@ def test_the_first_picture_stands_before_the_set_up(hidden):
     between = [cell(part("cell_input"))] if hidden else []
     question, text = nodes.paragraph("", "Why?"), nodes.paragraph("", "Because.")
     section = nodes.section("", question, setup, *between, picture, text)
-    first_picture.put_first(None, nodes.document(None, None, section), "page")
+    first_picture.put_first(None, nodes.document(None, None, "", section), "page")
     order = [section.index(one) for one in (question, setup, picture, text)]
     assert order == ([0, 1, 3, 4] if hidden else [0, 2, 1, 3])
     kinds = [one["classes"] for one in picture.children]
