@@ -22,6 +22,7 @@ _ROOMS = {
     "detection": "Detections", "evaluation": "Evaluation evaluate_dataset",
     "models": "build summarise",
     "weights": "load_model load_weights save_weights",
+    "workbench.architecture": "draw_architecture",
     "workbench.colab": "install_packages=install",
     "workbench.detectors": "Detector=open_detector evaluate",
     "workbench.formats.addresses": "open_dataset",

@@ -6,6 +6,7 @@ from .detection import Detections
 from .evaluation import Evaluation, evaluate_dataset
 from .models import build, summarise
 from .weights import load_model, load_weights, save_weights
+from .workbench.architecture import draw_architecture
 from .workbench.colab import install as install_packages
 from .workbench.detectors import evaluate, open_detector as Detector
 from .workbench.formats.addresses import open_dataset
@@ -22,8 +23,8 @@ from .workbench.standin.rendered import COUNTS, SEED
 __version__: str
 __all__ = ["COUNTS", "DetectConfig", "Detections", "Detector", "Evaluation",
            "RECIPES", "SEED", "Sample", "TrainConfig", "adapt", "build",
-           "convert", "describe_machine", "device", "evaluate",
-           "evaluate_dataset", "example", "fit", "get_recipe",
+           "convert", "describe_machine", "device", "draw_architecture",
+           "evaluate", "evaluate_dataset", "example", "fit", "get_recipe",
            "install_packages", "layer_pairs", "load_model",
            "load_weights", "open_dataset", "read_classifier",
            "render_sample", "save_weights", "split", "start_from_classifier",

@@ -17,6 +17,7 @@ import re
 import symtable
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 from PIL import Image
@@ -37,7 +38,9 @@ IGNORED_SHARE, COMPARED_SHARE = 0.1, 0.6
 TEACH_WORKBENCH = {"08b_full", "13_your_data", "17_pruning", "18_ship_it"}
 IMPORTS = (ast.Import, ast.ImportFrom)
 PHOTO_COLOURS = 0.05  # colours in each pixel of a picture: a drawing has one in a hundred
-MIME_TYPES = {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
+SVG = "image/svg+xml"
+MIME_TYPES = {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg",
+              SVG}
 # A home, a temporary or a drive's folder; "/9" in a sum or a URL's path is none.
 ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|Users|root|tmp|work|mnt|content|opt|usr|var)/|"
                       r"\b[A-Z]:\\")
@@ -101,7 +104,7 @@ def everything_is_run(nb):
 
 
 def outputs_can_be_compared(nb):
-    """No stderr, SVG, widget or unexpected error is stored."""
+    """No stderr, widget or unexpected error is stored."""
     for number, cell in code_cells(nb):
         for out in cell.outputs:
             if out.output_type == "stream" and out.name != "stdout":
@@ -126,7 +129,7 @@ def pictures_are_described(nb):
     """A picture has a caption, and says in words what is seen (mystnb: image.alt, figure.caption)."""
     for number, cell in code_cells(nb):
         shown = cell.metadata.get("mystnb", {})
-        if not images(cell) or {"remove-cell", "remove-output"} & tags(cell):
+        if not (images(cell) or drawings(cell)) or {"remove-cell", "remove-output"} & tags(cell):
             continue
         if len(shown.get("image", {}).get("alt", "")) < 10:
             yield f"cell {number} shows a picture without an alternative text"
@@ -149,6 +152,28 @@ def pictures_are_whole(nb):
             if mime == "image/png" and colours > PHOTO_COLOURS * picture.width * picture.height:
                 yield (f"cell {number} shows a photograph as PNG; "
                        'set_matplotlib_formats("jpeg") makes it a third as large')
+
+
+def drawings_read_everywhere(nb):
+    """A line drawing is SVG that is whole, scales, and takes the colour of the page's text.
+
+    Matplotlib's are not admitted: their text and digits differ from version to version.
+    """
+    for number, cell in code_cells(nb):
+        for source in drawings(cell):
+            try:
+                root = ElementTree.fromstring(source)
+            except ElementTree.ParseError as error:
+                yield f"cell {number} shows a broken drawing: {error}"
+                continue
+            kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
+            if "viewBox" not in root.attrib or root.get("fill") != "currentColor":
+                yield (f"cell {number} shows a drawing that does not scale, or has a colour of its "
+                       "own: dsod_d2l.draw_architecture makes one that reads light and dark")
+            for kind in sorted(kinds & {"image", "script", "foreignObject", "use", "clipPath"}):
+                yield f"cell {number} shows a drawing with <{kind}>"
+            if "text" not in kinds:
+                yield f"cell {number} shows a drawing whose text is no text"
 
 
 def little_is_ignored(nb):
@@ -209,7 +234,7 @@ def markdown_is_plain(nb):
         prose = re.sub(r"^(```+)[^\n{]*\n.*?^\1\s*$", "", cell.source, flags=re.M | re.S)
         titles += len(re.findall(r"^# ", prose, re.M))
         found = re.search(r"^(?:```+|:::+)\s*\{|\{[a-z:-]+\}`|^\(\w[\w-]*\)=|"
-                          r"^<(?:div(?! data-interactive=\"[a-z]+\")|script|details)", prose, re.M)
+                          r"^<(?:div(?! data-interactive=\"[a-z]+\")|script)", prose, re.M)
         if found:
             yield f"cell {number} uses {found.group()!r}, which Colab shows raw"
     if titles != 1:
@@ -365,6 +390,11 @@ def images(cell):
     return found
 
 
+def drawings(cell):
+    """Return the line drawings of a cell, as SVG."""
+    return ["".join(out.data[SVG]) for out in cell.outputs if SVG in out.get("data", {})]
+
+
 def has_assert(source):
     """Tell whether the code asserts something."""
     return any(isinstance(node, ast.Assert) for node in ast.walk(parse(source)))
@@ -446,7 +476,8 @@ def library_tree(name, root=ROOT):
 
 RULES = (cells_are_short, tags_are_known, what_is_hidden_is_hidden_everywhere,
          everything_is_run, outputs_can_be_compared,
-         cells_end_well, pictures_are_described, pictures_are_whole, little_is_ignored,
+         cells_end_well, pictures_are_described, pictures_are_whole,
+         drawings_read_everywhere, little_is_ignored,
          enough_is_compared, visible_cells_are_no_tests, paths_are_relative,
          markdown_is_plain, links_lead_somewhere, setup_is_the_same, notebook_is_small,
          library_cells_are_the_library, library_cells_run_where_they_stand,

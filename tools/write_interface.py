@@ -39,7 +39,8 @@ their picture; labels are numbers from 0, in the order of the data set's `classe
 """
 GROUPS = {
     "Read pictures": ["open_dataset", "Sample", "example", "split", "convert"],
-    "Build and train": ["build", "summarise", "TrainConfig", "fit", "RECIPES", "get_recipe"],
+    "Build and train": ["build", "summarise", "draw_architecture", "TrainConfig", "fit",
+                        "RECIPES", "get_recipe"],
     "Detect": ["Detector", "Detections", "DetectConfig"],
     "Judge": ["evaluate", "evaluate_dataset", "Evaluation"],
     "Keep what was trained": ["save_weights", "load_weights", "load_model"],

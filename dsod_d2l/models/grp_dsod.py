@@ -220,7 +220,7 @@ class GRPDSOD(Network):
         kernel = tuple(2 if f == 2 * c else 1 for f, c in zip(fine, coarse))
         return FrozenUpSampling(in_channels, channels, kernel)
 
-    def _plain_maps(self, F, x):
+    def plain_maps(self, F: Any, x: Any) -> list:
         """Return the maps as the backbone makes them."""
         stem = self.stem(x)
         one = self.to_one(self.pools[0](stem))
@@ -233,7 +233,10 @@ class GRPDSOD(Network):
 
     def features(self, F: Any, x: Any) -> list:
         """Return the gated maps, Recurrent1 to 6 in the authors' words."""
-        plain = self._plain_maps(F, x)
+        return self.gated(F, self.plain_maps(F, x))
+
+    def gated(self, F: Any, plain: list) -> list:
+        """Return what pyramid and gates make of the backbone's maps."""
         maps = [join(F, [up(coarse, fine), fine], aligned)
                 for up, fine, coarse, aligned
                 in zip(self.doubling, plain, plain[1:], self.starts)]

@@ -73,7 +73,7 @@ def summarise(net: Network) -> Summary:
     >>> found.stages[0].name, found.stages[0].shape
     ('stem', (32, 32, 64))
     """
-    called, outputs, maps = _trace(net)
+    called, outputs, maps = trace_stages(net)
     shapes, nodes = graph_shapes(outputs + maps,
                                  (1, 3, *net.config.input_size))
     finished = {_last(outputs, one): k for k, one in enumerate(maps, 1)}
@@ -100,9 +100,12 @@ def multiply_adds(net: Network) -> int:
     return summarise(net).multiply_adds
 
 
-def _trace(net):
-    """Return the stages in the order of their calls, outputs, and maps."""
-    called, outputs, hooks = [], [], []
+def trace_stages(net: Network) -> tuple[list, list, list]:
+    """Return the (name, block) of stages as called, their symbols, the maps.
+    """
+    called: list = []
+    outputs: list = []
+    hooks = []
     for name, block in net.named_stages():
         def note(_, __, out, name=name, block=block):
             called.append((name, block))

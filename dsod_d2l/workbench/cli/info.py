@@ -57,8 +57,8 @@ def describe_network(options: Namespace) -> tuple[dict[str, Any], str]:
         value["forward_ms"] = round(machine.forward_time(config, context), 2)
         value["device"] = reason
     if options.picture:
-        from ..drawing import save_network
-        save_network(options.picture, summary, config)
+        from ..architecture import draw_architecture
+        draw_architecture(net).save(options.picture)
     return value, "\n\n".join([_head(config, value), _stages(summary),
                                _maps(config, summary)])
 
