@@ -197,8 +197,7 @@ def paths_are_relative(nb):
 def markdown_is_plain(nb):
     """The first cell starts with the one title; no directives, no roles: Colab shows them raw.
 
-    Of a <div data-interactive="..."> it shows the sentence inside, as it should; it folds
-    <details>, which hold the words of a solution, as the page and JupyterLab do.
+    Of a <div data-interactive="..."> it shows the sentence inside, as it should.
     """
     first = nb.cells[0]
     if first.cell_type != "markdown" or not first.source.startswith("# "):
@@ -210,8 +209,7 @@ def markdown_is_plain(nb):
         prose = re.sub(r"^(```+)[^\n{]*\n.*?^\1\s*$", "", cell.source, flags=re.M | re.S)
         titles += len(re.findall(r"^# ", prose, re.M))
         found = re.search(r"^(?:```+|:::+)\s*\{|\{[a-z:-]+\}`|^\(\w[\w-]*\)=|"
-                          r"^<(?:div(?! data-interactive=\"[a-z]+\")|script|"
-                          r"details(?!>\n<summary>Show the solution</summary>\n\n))", prose, re.M)
+                          r"^<(?:div(?! data-interactive=\"[a-z]+\")|script)", prose, re.M)
         if found:
             yield f"cell {number} uses {found.group()!r}, which Colab shows raw"
     if titles != 1:
