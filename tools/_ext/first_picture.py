@@ -11,18 +11,25 @@ def cells_of(doctree):
     return [one for one in doctree.findall(nodes.container) if "cell" in one["classes"]]
 
 
+def is_folded(cell):
+    """Tell whether the page shows no more of a cell than its folded code."""
+    shown = {name for part in cell.children for name in part.get("classes", ())}
+    return "tag_hide-input" in cell["classes"] and "cell_output" not in shown
+
+
 def put_first(app, doctree, docname):
-    """Move the set-up behind the first picture, if only hidden cells lie between them."""
+    """Move the set-up, and the folded cells after it, behind the first picture."""
     cells = [one for one in cells_of(doctree) if one.children]
     picture = next((one for one in cells if next(one.findall(nodes.image), None)), None)
     if picture is None or picture is cells[0] or picture.parent is not cells[0].parent:
         return
-    section, setup = picture.parent, cells[0]
-    between = section.children[section.index(setup) + 1:section.index(picture)]
-    if any(one in cells for one in between):
+    section, before = picture.parent, cells[:cells.index(picture)]
+    if any(one.parent is not section or not is_folded(one) for one in before):
         return
-    section.remove(setup)
-    section.insert(section.index(picture) + 1, setup)
+    for one in before:
+        section.remove(one)
+    place = section.index(picture) + 1
+    section[place:place] = before
     picture.children.sort(key=lambda part: "cell_output" not in part.get("classes", ()))
 
 
