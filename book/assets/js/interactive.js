@@ -67,8 +67,9 @@
       load(name, () => {
         place.classList.add("interactive");
         place.setAttribute("role", "group");
+        const before = [...place.children];
         place.replaceChildren();
-        pieces[name](place, (key) => JSON.parse(place.dataset[key]));
+        pieces[name](place, (key) => JSON.parse(place.dataset[key]), before);
       });
     }));
   }
