@@ -24,15 +24,23 @@ FAULTS = r"""
   for (const image of document.images) {
     if (!image.complete || !image.naturalWidth) found.push(`broken: ${image.src}`);
   }
-  for (const one of document.querySelectorAll("mjx-merror, .MathJax_Error")) {
-    found.push(`MathJax: ${one.textContent}`);
+  for (const one of document.querySelectorAll(".katex-error")) {
+    found.push(`KaTeX: ${one.textContent}`);
+  }
+  for (const one of document.querySelectorAll("i[class*='fa-'], [data-theme=auto]")) {
+    found.push(`no icon: ${one.outerHTML.slice(0, 90)}`);
+  }
+  for (const one of document.querySelectorAll("article pre")) {
+    if (!one.closest(".cell") && one.scrollWidth > one.clientWidth + 1) {
+      found.push(`cut off: ${one.textContent.slice(0, 60)}`);
+    }
   }
   for (const one of document.querySelectorAll(".math")) {
-    if (!one.querySelector("mjx-container")) found.push(`raw formula: ${one.textContent}`);
+    if (!one.querySelector(".katex")) found.push(`raw formula: ${one.textContent}`);
   }
   const ends = (one) => one.getBoundingClientRect().right;
   for (const one of document.querySelectorAll("span.math")) {
-    const formula = one.querySelector("mjx-math");
+    const formula = one.querySelector(".katex-html");
     if (formula && ends(formula) > ends(one) + 1) found.push(`cut off: ${one.textContent}`);
   }
   for (const one of document.querySelectorAll(".prev-next-title")) {
@@ -65,7 +73,8 @@ BREACHES = {
     "wider than": "document.querySelector('article').innerHTML +="
                   " '<p style=\"width:3000px\">x</p>'",
     "broken": "document.querySelector('article').innerHTML += '<img src=\"data:,\">'",
-    "MathJax": "document.querySelector('article').append(document.createElement('mjx-merror'))",
+    "KaTeX": "document.querySelector('article').innerHTML += '<b class=\"katex-error\">x</b>'",
+    "no icon": "document.querySelector('article').innerHTML += '<i class=\"fa-solid fa-x\"></i>'",
     "raw formula": "document.querySelector('article').innerHTML +="
                    " '<span class=\"math\">\\\\(x\\\\)</span>'",
     "cut off": "document.querySelector('.prev-next-title').textContent = 'x'.repeat(80);"

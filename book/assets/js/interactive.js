@@ -55,6 +55,10 @@
     document.head.append(script);
   }
 
+  // On paper nothing can be unfolded.
+  window.addEventListener("beforeprint", () =>
+    document.querySelectorAll("article details").forEach((one) => { one.open = true; }));
+
   const pieces = {};
   window.dsodInteractive = {
     make, rectangle, slider, button, rows, pieces,
