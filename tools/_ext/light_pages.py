@@ -21,6 +21,10 @@ ICON = re.compile(r'<(i|span) class="((?:[\w-]+ )*?fa[a-z]? ?(?:[\w-]+ )*fa-[\w 
 IMAGE = re.compile(r"<img\b(?![^>]*\bloading=)")
 AUTHOR = re.compile(r'<p class="component-author">.*?</p>', re.S)
 TITLE = re.compile(r"<title>(.*?) &#8212; \1</title>", re.S)
+# Names for listeners that hide the words which are there, and a list that holds no items.
+MISNAMED = (' aria-label="Toggle hidden content"', ' role="list"')
+SEARCH = re.compile(r'(<button class="[^"]*search-button-field[^"]*")\s+aria-label="Search"')
+WIDE = re.compile(r"<figure (?=[^>]*>\s*(?:<a[^>]*>\s*)?<img data-wide)")
 EAGER = 1          # pictures of the article that load at once: the first
 NAMES = re.compile(r"[A-Za-z_][\w-]*")
 IMPORT = re.compile(r'@import "([\w./-]+)";')
@@ -140,6 +144,9 @@ def lightened(html, icons):
     html = ICON.sub(lambda match: draw_icon(match, icons), html)
     html = AUTHOR.sub("", TITLE.sub(r"<title>\1</title>", html))
     html = html.replace('data-theme="auto"', 'data-theme="light"', 1)    # where no script chooses
+    for words in MISNAMED:
+        html = html.replace(words, "")
+    html = WIDE.sub('<figure tabindex="0" ', SEARCH.sub(r"\1", html))    # it scrolls, by keyboard too
     sheets = STYLE.findall(html)
     if sheets:
         to_static = sheets[0].partition("_static/")[0] + "_static/"

@@ -1,13 +1,13 @@
 /* How the search of the pages weighs what it finds, and what it shows of it. Sphinx puts
    this in front of its own searchtools.js. A chapter comes before the pages that list. */
 const LISTS = /(glossary|interface|reference|references|troubleshooting|command_line|errata|clusters)$/;
-const NOT_READ = "summary, nav, .headerlink, .katex-html, .copybtn, script, style";
+const NOT_READ = "details, nav, .onlyprint, #jb-print-docs-body, .headerlink, .katex-html, script, style";
 
 const asked = (new URLSearchParams(location.search).get("q") || "").trim().toLowerCase();
 
 var Scorer = {
   score: ([docname, title, anchor, descr, score]) =>
-    score + (asked && !anchor && title.toLowerCase().startsWith(asked) ? 100 : 0) + (/\/\d\d\w?_/.test(docname) ? 8 : 0) - (LISTS.test(docname) ? 8 : 0),
+    score + (asked && !anchor && title.replace(/^[\d.]+\s*/, "").toLowerCase().startsWith(asked) ? 100 : 0) + (/\/\d\d\w?_/.test(docname) ? 8 : 0) - (LISTS.test(docname) ? 8 : 0),
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 15, 1: 5, 2: -5 },
