@@ -23,7 +23,7 @@ AUTHOR = re.compile(r'<p class="component-author">.*?</p>', re.S)
 TITLE = re.compile(r"<title>(.*?) &#8212; \1</title>", re.S)
 # Names for listeners that hide the words which are there, and a list that holds no items.
 MISNAMED = (' aria-label="Toggle hidden content"', ' role="list"')
-SEARCH = re.compile(r'(<button class="[^"]*search-button-field[^"]*")\s+aria-label="Search"')
+SEARCH = re.compile(r'(<button class="[^"]*search-button-field[^>]*?)\s+aria-label="Search"')
 WIDE = re.compile(r"<figure (?=[^>]*>\s*(?:<a[^>]*>\s*)?<img data-wide)")
 EAGER = 1          # pictures of the article that load at once: the first
 NAMES = re.compile(r"[A-Za-z_][\w-]*")
