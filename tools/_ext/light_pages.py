@@ -12,6 +12,7 @@ import tinycss2
 ICONS = ("fontawesome.js", "all.min.js")     # in the theme for Python 3.11 and later, and in the older one
 UNUSED = (*ICONS, "all.min.css", "togglebutton.js", "design-tabs.js", "sphinx-thebe.js", "sphinx-thebe.css",
           "togglebutton.css", "sphinx-design.min.css")
+SEARCHING = ("searchindex.js", "searchtools.js", "language_data.js")     # on the page of the search alone
 STYLES = "book.min.css"
 STYLE = re.compile(r'\s*<link\b[^>]*href="([^"?]*_static/[^"?]+\.css)[^"]*"[^>]*/>')
 SCRIPT = re.compile(r'\s*<script\b[^>]*src="[^"]*/([\w.-]+\.js)[^"]*"[^>]*></script>')
@@ -139,7 +140,8 @@ def lazy_images(html):
 
 def lightened(html, icons):
     """Return a page without what it does not need; its styles in one file."""
-    html = SCRIPT.sub(lambda match: "" if match[1] in UNUSED else match[0], html)
+    left_out = UNUSED if 'id="search-results"' in html else (*UNUSED, *SEARCHING)
+    html = SCRIPT.sub(lambda match: "" if match[1] in left_out else match[0], html)
     html = INLINE.sub("", PRELOAD.sub("", html))
     html = ICON.sub(lambda match: draw_icon(match, icons), html)
     html = AUTHOR.sub("", TITLE.sub(r"<title>\1</title>", html))
