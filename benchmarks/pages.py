@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]),
                 str(Path(__file__).resolve().parents[1] / "tests")]
 
-from browsing import CHROMIUM, ROOT, listed_names
+from browsing import CHROMIUM, ROOT, listed_names  # noqa: E402
 
 MOST_BYTES, MOST_REQUESTS = 1_500_000, 25
 OWN = ("/_images/", "/_static/thumbs/", "/_static/img/before.jpg", "/_static/img/after.jpg",
