@@ -8,6 +8,12 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
                 None)
 
+# Pictures further down load when they come into sight; a test wants them all.
+EAGER = """Promise.all([...document.images].map((one) => {
+  one.loading = "eager";
+  return one.decode().catch(() => 0);
+}))"""
+
 
 def listed_names():
     """Return the names of the pages of the table of contents, such as book/index."""
@@ -48,7 +54,7 @@ class Visit:
             self.problems.append(f"asks another host: {request.url}")
 
     def open(self, name):
-        """Open a page; return when its scripts and formulas are done."""
+        """Open a page; return when its scripts and pictures are done."""
         self.page.goto(f"/{name}.html", wait_until="load")
-        self.page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise : 0")
+        self.page.evaluate(EAGER)
         return self.page

@@ -26,6 +26,7 @@ CHAPTERS, NOTEBOOKS = run_notebooks.chapters(), run_notebooks.notebooks()
 
 # What each chapter must show of the library, in cells tagged library:<module>.<name>.
 REQUIRED = {
+    "00_tour": {},
     "01_anchors": {"boxes": "corner_to_centre centre_to_corner area iou",
                    "anchors": "cell_shapes map_anchors all_anchors"},
     "02_predictors": {"blocks": "Predictor"},

@@ -24,22 +24,30 @@ FAULTS = r"""
   for (const image of document.images) {
     if (!image.complete || !image.naturalWidth) found.push(`broken: ${image.src}`);
   }
-  for (const one of document.querySelectorAll("mjx-merror, .MathJax_Error")) {
-    found.push(`MathJax: ${one.textContent}`);
+  for (const one of document.querySelectorAll(".katex-error")) {
+    found.push(`KaTeX: ${one.textContent}`);
+  }
+  for (const one of document.querySelectorAll("i[class*='fa-'], [data-theme=auto]")) {
+    found.push(`no icon: ${one.outerHTML.slice(0, 90)}`);
+  }
+  for (const one of document.querySelectorAll("article pre")) {
+    if (!one.closest(".cell") && one.scrollWidth > one.clientWidth + 1) {
+      found.push(`cut off: ${one.textContent.slice(0, 60)}`);
+    }
   }
   for (const one of document.querySelectorAll(".math")) {
-    if (!one.querySelector("mjx-container")) found.push(`raw formula: ${one.textContent}`);
+    if (!one.querySelector(".katex")) found.push(`raw formula: ${one.textContent}`);
   }
   const ends = (one) => one.getBoundingClientRect().right;
   for (const one of document.querySelectorAll("span.math")) {
-    const formula = one.querySelector("mjx-math");
+    const formula = one.querySelector(".katex-html");
     if (formula && ends(formula) > ends(one) + 1) found.push(`cut off: ${one.textContent}`);
   }
   for (const one of document.querySelectorAll(".prev-next-title")) {
     if (one.scrollWidth > one.clientWidth + 1) found.push(`cut off: ${one.textContent}`);
   }
   for (const one of document.querySelectorAll("[data-interactive]")) {
-    if (!one.matches(".interactive") || !one.querySelector("svg")) {
+    if (!one.matches(".interactive") || !one.querySelector("svg, img")) {
       found.push(`not interactive: ${one.dataset.interactive}`);
     }
   }
@@ -59,13 +67,56 @@ def test_nothing_goes_wrong_on_a_page(visits, name, size, theme):
     assert not visit.problems + page.evaluate(FAULTS)
 
 
+# What axe-core (tests/axe, MPL 2.0) finds, of the faults that keep people out.
+ACCESS = """
+axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
+  .filter(({ impact }) => ["serious", "critical"].includes(impact))
+  .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 120)}`))
+"""
+
+
+@pytest.mark.parametrize("size, theme", [("desktop", "light"), ("phone", "dark")])
+@pytest.mark.parametrize("name", [*listed_names(), "search"])
+def test_nobody_is_kept_out(visits, name, size, theme):
+    page = visits(SIZES[size], theme).open(name)
+    page.evaluate((ROOT / "tests/axe/axe.min.js").read_text(encoding="utf-8"))
+    assert not page.evaluate(ACCESS)
+
+
+def test_what_keeps_people_out_is_noticed(visits):
+    page = visits(375, "light").open("book/references")
+    page.evaluate((ROOT / "tests/axe/axe.min.js").read_text(encoding="utf-8"))
+    page.evaluate("document.querySelector('article').innerHTML += '<img src=\"data:,\">'")
+    assert any("image-alt" in one for one in page.evaluate(ACCESS))
+
+
+WEIGHT = """
+[performance.getEntriesByType("navigation"), performance.getEntriesByType("resource")].flat()
+  .filter(({ name }) => !/_images|thumbs|three.jpg|before.jpg|after.jpg/.test(name))
+  .map(({ name, decodedBodySize }) => [name, decodedBodySize])
+"""
+
+
+@pytest.mark.parametrize("name", ["book/index", "book/09_detection", "book/14_grp_dsod"])
+def test_a_page_is_light(window, name):
+    loads = window().open(name).evaluate(WEIGHT)
+    assert len(loads) <= 25 and sum(size for _, size in loads) <= 1_000_000
+    assert not [one for one, _ in loads if "searchindex" in one]
+
+
+def test_formulas_are_there_without_scripts(pages):
+    page = (pages / "book/07_losses.html").read_text(encoding="utf-8")
+    assert page.count('class="katex"') > 20 and "annotation" not in page
+
+
 # ---- what a fault looks like: each is noticed ------------------------------------------
 
 BREACHES = {
     "wider than": "document.querySelector('article').innerHTML +="
                   " '<p style=\"width:3000px\">x</p>'",
     "broken": "document.querySelector('article').innerHTML += '<img src=\"data:,\">'",
-    "MathJax": "document.querySelector('article').append(document.createElement('mjx-merror'))",
+    "KaTeX": "document.querySelector('article').innerHTML += '<b class=\"katex-error\">x</b>'",
+    "no icon": "document.querySelector('article').innerHTML += '<i class=\"fa-solid fa-x\"></i>'",
     "raw formula": "document.querySelector('article').innerHTML +="
                    " '<span class=\"math\">\\\\(x\\\\)</span>'",
     "cut off": "document.querySelector('.prev-next-title').textContent = 'x'.repeat(80);"
@@ -117,6 +168,40 @@ def test_search_finds_a_term(window, size):
     hits.first.wait_for()
     assert any("06_targets" in one for one in hits.locator("a").evaluate_all(
         "all => all.map((one) => one.href)"))
+
+
+def test_a_chapter_is_among_the_first_and_excerpts_are_text(window):
+    page = window().open("search")
+    page.goto(page.url + "?q=dense+block")
+    first = page.locator("#search-results ul.search > li").first
+    first.locator("p.context").wait_for()
+    page.locator("#search-results .search-summary", has_text="found").wait_for()
+    found = page.locator("#search-results ul.search > li > a").evaluate_all(
+        "all => all.map((one) => one.href)")
+    assert any("04_dense_blocks" in one for one in found[:3])
+    excerpts = " ".join(page.locator("p.context").all_inner_texts())
+    assert "\\frac" not in excerpts and "Show code cell" not in excerpts
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_page_compares_two_pictures(window, size):
+    page = window(width=SIZES[size]).open("book/index")
+    slider = page.locator(".before-after input")
+    slider.fill("80")
+    after = page.locator(".before-after img").nth(1)
+    assert "20%" in after.evaluate("one => getComputedStyle(one).clipPath")
+    assert page.locator(".chapter-card").count() == len(
+        [name for name in CHAPTERS if not name.endswith("reference")])
+    page.get_by_role("link", name="Start reading").click()
+    page.wait_for_url("**/00_tour.html")
+
+
+def test_on_paper_the_ground_is_white_and_nothing_is_folded(window):
+    page = window(theme="dark").open("book/10_evaluation")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("article details:not([open])").count()
 
 
 def test_the_menu_folds_on_a_desktop(window):

@@ -368,6 +368,31 @@ def test_the_stepper(visits, example_name, threshold):
     assert {one for _, one in table(found).values()} == {"left"}
 
 
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_stepper_shows_all_of_the_chain_and_keeps_its_place(window, width):
+    page, found = piece(window(width=width), "nms")
+    found.locator("select").select_option(label="the chain")
+    frame = found.locator("svg").bounding_box()
+    for one in found.locator("svg rect").all():
+        box = one.bounding_box()
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"] + 1
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1
+    step = found.get_by_role("button", name="Step")
+    step.focus()
+    place = step.bounding_box()["y"]
+    for _ in range(9):
+        page.keyboard.press("Enter")
+        assert step.bounding_box()["y"] == pytest.approx(place, abs=1)
+        assert step.evaluate("one => one === document.activeElement")
+
+
+def test_the_slider_and_its_drawings_fit_a_telephone(visits):
+    _, found = piece(visits(375, "light"), "score")
+    drawings = found.locator("svg").all()
+    end = max(one.bounding_box()["y"] + one.bounding_box()["height"] for one in drawings)
+    assert end - found.bounding_box()["y"] < 600
+
+
 def test_the_stepper_by_keyboard(visits):
     page, found = piece(visits(375, "dark"), "nms")
     words = found.locator("[aria-live]")

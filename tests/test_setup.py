@@ -30,9 +30,9 @@ def tree():
 
 
 def texts():
-    """Yield (path, text) of the project's text files, the vendored MathJax aside."""
+    """Yield (path, text) of the project's text files, the vendored KaTeX and axe aside."""
     for file in tree():
-        if file.suffix not in BINARY and "mathjax" not in file.parts:
+        if file.suffix not in BINARY and not {"katex", "axe"} & set(file.parts):
             yield file.relative_to(ROOT), file.read_text(encoding="utf-8")
 
 
@@ -201,7 +201,9 @@ def test_one_version():
 def test_the_licences_are_here():
     assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]
     assert "Attribution 4.0 International" in (ROOT / "LICENSE-CC-BY-4.0").read_text()[:200]
-    assert "Apache License" in (ROOT / "book/assets/mathjax/LICENSE").read_text()[:200]
+    for folder in ("book/assets/katex", "tools/_ext/katex"):
+        assert "MIT License" in (ROOT / folder / "LICENSE").read_text()[:200]
+    assert "Mozilla Public License" in (ROOT / "tests/axe/LICENSE").read_text()[:200]
 
 
 # ---- what the tree may not hold -----------------------------------------------------

@@ -55,6 +55,10 @@
     document.head.append(script);
   }
 
+  // On paper nothing can be unfolded.
+  window.addEventListener("beforeprint", () =>
+    document.querySelectorAll("article details").forEach((one) => { one.open = true; }));
+
   const pieces = {};
   window.dsodInteractive = {
     make, rectangle, slider, button, rows, pieces,
@@ -67,8 +71,9 @@
       load(name, () => {
         place.classList.add("interactive");
         place.setAttribute("role", "group");
+        const before = [...place.children];
         place.replaceChildren();
-        pieces[name](place, (key) => JSON.parse(place.dataset[key]));
+        pieces[name](place, (key) => JSON.parse(place.dataset[key]), before);
       });
     }));
   }

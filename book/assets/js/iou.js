@@ -135,6 +135,7 @@
         return [(event.clientX - room.left) / room.width, (event.clientY - room.top) / room.height];
       };
       element.addEventListener("pointerdown", (event) => {
+        drawing.classList.add("pressed");
         choose();
         element.setPointerCapture(event.pointerId);
         from = { at: point(event), box: state.boxes[state.chosen] };
@@ -154,6 +155,7 @@
       const choose = () => { state.chosen = object; };
       draggable(frame, choose, (box, [x, y], [toX, toY]) => moved(box, toX - x, toY - y));
       frame.addEventListener("focus", () => { choose(); draw(); });
+      frame.addEventListener("keyup", () => drawing.classList.remove("pressed"));
       frame.addEventListener("keydown", (event) => {
         if (!KEYS[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
         event.preventDefault();

@@ -4,7 +4,7 @@
   const { make, rectangle, slider, button, rows, pieces } = window.dsodInteractive;
   const { nmsSteps } = window.dsod;
   const LETTERS = "ABCDEFGH";
-  const VIEW = "0 0 90 80";      // the boxes leave the right and lower edge free
+  const VIEW = "-2 -2 94 94";    // the boxes leave the right and lower edge free
 
   /* Return what is known of each box after some steps: left, kept or dropped. */
   function fates(count, steps) {
@@ -72,8 +72,9 @@
       table.replaceChildren(rows(
         fate.map((word, row) => [LETTERS[row], scores[row].toFixed(2), word]),
         ["box", "score", `after ${state.at} of ${all.length} steps`]));
-      back.disabled = state.at === 0;
-      forward.disabled = finished;
+      // Not `disabled`: the button that is pressed would lose the focus at the end.
+      back.setAttribute("aria-disabled", state.at === 0);
+      forward.setAttribute("aria-disabled", finished);
     }
 
     drawing.addEventListener("keydown", (event) => {
@@ -89,7 +90,7 @@
     });
     place.setAttribute("aria-label", "Stepper: non-maximum suppression");
     place.append(
-      make("div", { class: "panes" }, drawing, make("div", {},
+      make("div", { class: "panes" }, drawing, make("div", { class: "steps" },
         make("label", {}, "Boxes ", select), words,
         make("p", { class: "buttons" }, back, forward, button("Start over", () => go(-1e9))),
         table,

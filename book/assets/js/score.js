@@ -87,7 +87,7 @@
         (value) => { state.score = value; draw(); }),
       slider("IoU asked for", { min: 0.5, max: 0.95, step: 0.05, value: 0.5 },
         (value) => { state.overlap = value; draw(); }),
-      words, make("div", { class: "panes" }, seen, curve), numbers,
+      words, make("div", { class: "panes pair" }, seen, curve), numbers,
       make("p", { class: "hint" }, "The sliders obey the arrow keys. Solid with a tick: right. " +
         "Dashed with a cross: wrong. Thin and white: the creatures. Shaded: the area under the envelope."));
     draw();
