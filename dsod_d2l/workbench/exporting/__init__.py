@@ -1,0 +1,1 @@
+"""Networks that leave MXNet: as ONNX files, and detectors made of these."""
