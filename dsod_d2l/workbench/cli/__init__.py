@@ -1,4 +1,4 @@
-"""The commands info, data, train, launch, evaluate, prune, detect, demo.
+"""The commands, from ``info`` and ``data`` to ``export`` and ``demo``.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
 Wrong use ends with one sentence on the error stream and exit code 2.
@@ -15,13 +15,19 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import data, demo, detect, evaluate, info, launch, prune, train
+from . import (data, demo, detect, evaluate, export, info, launch, prune,
+               train)
 from .options import add_commands
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
-            for room in (info, data, train, launch, evaluate, prune, detect,
-                         demo)}
+            for room in (info, data, train, launch, evaluate, prune, export,
+                         detect, demo)}
+_WITHOUT_MXNET = (
+    "this needs MXNet, which is not installed: pip install --no-deps "
+    "mxnet==1.9.1, where it has wheels (Linux on x86-64 or aarch64, macOS on "
+    "x86-64); detect, demo and evaluate do without where --weights is a file "
+    "that export has written")
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{chosen.command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name != "mxnet":
+            raise
+        print(f"{chosen.command}: {_WITHOUT_MXNET}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"{chosen.command}: {_farewell(stop, arguments)}",

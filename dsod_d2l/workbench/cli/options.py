@@ -21,7 +21,6 @@ from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig
 from ...transforms import AUGMENTATIONS
-from .. import machine
 from ..formats import addresses
 
 
@@ -70,7 +69,8 @@ class DeviceOptions:
 class WeightsOptions(DeviceOptions):
     """Which network that has been trained.
 
-    weights (FILE): the weights, which know their network and its classes
+    weights (FILE): the weights, which know their network and its classes;
+        to detect with, also a file that `export` has written
     letter_box: fit images in undistorted: only for weights so old that they
         do not say that they want it
     """
@@ -185,11 +185,10 @@ def add_detector(parser: ArgumentParser, threshold: float) -> None:
 
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
-    from ...detection import Detector
-    context, _ = machine.device(options.device)
+    from ..detectors import detector_of_file
     settings = DetectConfig(**given_fields(options, DetectConfig))
-    detector = Detector.from_weights(options.weights, ctx=context,
-                                     detect_config=settings)
+    detector = detector_of_file(options.weights, device=options.device,
+                                detect_config=settings)
     if options.letter_box:
         detector.config = dataclasses.replace(detector.config,
                                               resize="letter-box")
