@@ -107,6 +107,15 @@ AFTER = """
     boxes = Where (real_index, top_boxes, zero)
 """
 
+# L2Normalization of MXNet, over the channels.
+NORM = """norm (float[B, C, H, W] {x}) => (float[B, C, H, W] {y}) {{
+    {y}_squares = Mul ({x}, {x})
+    {y}_sum = ReduceSum ({y}_squares, channels)
+    {y}_more = Add ({y}_sum, epsilon)
+    {y}_length = Sqrt ({y}_more)
+    {y} = Div ({x}, {y}_length)
+}}"""
+
 # Not a number where an output is not finite: it may not pass as "nothing".
 FAULT = """
     {name}_none = Mul ({name}, zero)
@@ -209,7 +218,23 @@ def network_graph(net: Any, batch: int | str) -> Any:
     graph.input.extend(inputs)
     graph.output.extend(_raw_outputs(net.config, batch, len(made)))
     graph.name = "network"
+    _add_epsilon(graph)
     return graph
+
+
+def _add_epsilon(graph):
+    """Normalise channels as MXNet does; its converter leaves out epsilon."""
+    import onnx
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        graph.node.extend([node] if node.op_type != "LpNormalization" else
+                          onnx.parser.parse_graph(NORM.format(
+                              x=node.input[0], y=node.output[0])).node)
+    if any(node.op_type == "LpNormalization" for node in nodes):
+        graph.initializer.extend([
+            onnx.numpy_helper.from_array(np.float32(1e-10), "epsilon"),
+            onnx.numpy_helper.from_array(np.array([1]), "channels")])
 
 
 @contextlib.contextmanager
