@@ -15,8 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import (data, demo, detect, evaluate, export, info, launch, prune,
-               train)
+from . import data, demo, detect, evaluate, export, info, launch, prune, train
 from .options import add_commands
 
 # name: what it does, and what adds its options.

@@ -17,7 +17,7 @@ from ...config import DetectConfig, ModelConfig, from_dict
 from ...config.base import require
 from ...files import check_names, one_line
 
-FORMAT, CHECKSUM, OPSET = "dsod_d2l onnx 1", "checksum", 13
+ONNX_FORMAT, CHECKSUM, OPSET = "dsod_d2l onnx 1", "checksum", 13
 MOST_BYTES = 1 << 31          # of any message of Protocol Buffers
 # Numbers of fields: of ModelProto, and of what they hold.
 GRAPH, OPSET_IMPORT, METADATA = 7, 8, 14
@@ -64,8 +64,8 @@ def read_facts(path: str | Path) -> OnnxFacts:
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no whole ONNX file: "
                          f"{one_line(str(error))}") from error
-    require(text.get("format") == FORMAT, f"{path} was not written by "
-            f"dsod_d2l: its metadata lack the format {FORMAT!r}; export "
+    require(text.get("format") == ONNX_FORMAT, f"{path} was not written by "
+            f"dsod_d2l: its metadata lack the format {ONNX_FORMAT!r}; export "
             "--weights W writes such a file")
     require(opsets == {"": OPSET}, f"{path} needs the operators of "
             f"{_shown(opsets)}, expected opset {OPSET} of ONNX alone, as "

@@ -25,7 +25,7 @@ from ...config import DetectConfig, ModelConfig
 from ...config.base import require
 from ...files import write_atomically
 from ...refinement import EASY
-from .onnx_file import CHECKSUM, FORMAT, OPSET, graph_digest
+from .onnx_file import CHECKSUM, ONNX_FORMAT, OPSET, graph_digest
 
 IR_VERSION = 7       # the oldest form that has this opset
 RAW_OUTPUTS = ("objectness", "moves", "class_scores", "offsets")
@@ -108,7 +108,7 @@ AFTER = """
 """
 
 # L2Normalization of MXNet, over the channels.
-NORM = """norm (float[B, C, H, W] {x}) => (float[B, C, H, W] {y}) {{
+CHANNEL_NORM = """norm (float[B, C, H, W] {x}) => (float[B, C, H, W] {y}) {{
     {y}_squares = Mul ({x}, {x})
     {y}_sum = ReduceSum ({y}_squares, channels)
     {y}_more = Add ({y}_sum, epsilon)
@@ -173,8 +173,8 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
              "opset": OPSET, "licence": licence}
     text = {key: json.dumps(value) for key, value in facts.items()}
     digest = graph_digest(model.SerializeToString(deterministic=True))
-    onnx.helper.set_model_props(model, {"format": FORMAT, CHECKSUM: digest,
-                                        **text})
+    onnx.helper.set_model_props(model, {
+        "format": ONNX_FORMAT, CHECKSUM: digest, **text})
     write_atomically(path, model.SerializeToString(deterministic=True))
     return facts
 
@@ -229,7 +229,7 @@ def _add_epsilon(graph):
     del graph.node[:]
     for node in nodes:
         graph.node.extend([node] if node.op_type != "LpNormalization" else
-                          onnx.parser.parse_graph(NORM.format(
+                          onnx.parser.parse_graph(CHANNEL_NORM.format(
                               x=node.input[0], y=node.output[0])).node)
     if any(node.op_type == "LpNormalization" for node in nodes):
         graph.initializer.extend([
