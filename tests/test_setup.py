@@ -68,6 +68,29 @@ def test_the_second_file_completes_the_first():
     assert [line + ' ; python_version < "3.12"' for line in second] == first[:len(second)]
 
 
+# What `pip install .` brings: (system, machine, Python), and numpy where MXNet comes, too.
+@pytest.mark.parametrize("system, machine, version, numpy", [
+    ("linux", "x86_64", "3.10", "1.23.5"), ("linux", "aarch64", "3.11", "1.23.5"),
+    ("darwin", "x86_64", "3.12", "1.26.4"), ("linux", "x86_64", "3.13", None),
+    ("darwin", "arm64", "3.12", None), ("win32", "AMD64", "3.10", None), ("linux", "riscv64", "3.11", None),
+    ("linux", "x86_64", "3.14", None)])
+def test_what_an_installation_brings(system, machine, version, numpy):
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    text = (ROOT / "pyproject.toml").read_text()
+    rows = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.M | re.S).group(1)
+    place = {"sys_platform": system, "platform_machine": machine, "python_version": version}
+    needs = [need for need in map(Requirement, re.findall(r'^    "(.*)",$', rows, re.M))
+             if need.marker is None or need.marker.evaluate(place)]
+    names = [need.name for need in needs]
+    assert {"numpy", "onnxruntime", "opencv-python-headless"} <= set(names)
+    assert ("mxnet" in names) == ("onnx" in names) == bool(numpy)
+    assert all(need.specifier.contains(numpy or "2.5.5") for need in needs if need.name == "numpy")
+    assert names.count("opencv-python-headless") == 1
+    assert version in SpecifierSet(re.search('requires-python = "(.*)"', text).group(1))
+
+
 @pytest.mark.skipif(Path(sys.prefix).parent != ROOT, reason="not the .venv that make makes")
 def test_the_environment_has_the_pinned_versions():
     from importlib.metadata import version
