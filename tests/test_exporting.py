@@ -53,7 +53,10 @@ def eventful(name, rng, classes=("a", "b", "c"), **changes):
     """Build a narrow network whose scores and offsets lie far apart."""
     mx.random.seed(int(rng.integers(1000)))
     np.random.seed(int(rng.integers(1000)))     # MXNet's Xavier draws from either
-    net = models.build(name, list(classes), **narrow(name), **changes)
+    changes = {**narrow(name), **changes}
+    if "vgg" in name:       # of 4 channels some places are next to nothing, where rounding counts
+        changes["backbone"] = dataclasses.replace(changes["backbone"], widths=(16,) * 15)
+    net = models.build(name, list(classes), **changes)
     models.initialise(net)
     for key, one in net.collect_params().items():
         if "running_var" in key:
@@ -111,7 +114,7 @@ def test_a_map_of_next_to_nothing_is_normalised_as_mxnet_does(tmp_path):
     net = eventful("ssd300_vgg16", np.random.default_rng(5))
     net.backbone.stages[3][-1][0].weight.set_data(
         net.backbone.stages[3][-1][0].weight.data() * 1e-6)
-    net.backbone.stages[3][-1][0].bias.set_data(mx.nd.zeros(4))
+    net.backbone.stages[3][-1][0].bias.set_data(mx.nd.zeros(16))
     export_onnx(tmp_path / "a.onnx", net, net.classes, raw=True)
     batch = to_batch(pictures(np.random.default_rng(6)), net.config)
     found = onnxruntime.InferenceSession(tmp_path / "a.onnx").run(None, {"data": batch})
@@ -141,6 +144,19 @@ def test_the_weights_that_are_there_detect_the_same_in_the_samples(weights, tmp_
         mine, other = ours(sample), theirs(sample)
         assert same(mine, other), (sample, unpaired(mine, other))
         assert np.abs(mine.scores - other.scores).max(initial=0) <= 1e-5
+
+
+def test_blood_cells_are_found_and_judged_the_same(shipped):
+    root = os.environ.get("DSOD_REAL_DATA")
+    if not root:
+        pytest.skip("DSOD_REAL_DATA is not set")
+    path, ours = shipped
+    data = dd.open_dataset(f"voc:{root}/bccd/BCCD:test?classes={','.join(ours.classes)}")
+    theirs = dd.Detector(path)
+    for row in range(len(data)):
+        image = data[row].image
+        mine, other = ours(image), theirs(image)
+        assert same(mine, other), (row, unpaired(mine, other)[:3])
 
 
 @pytest.fixture(scope="module")
