@@ -39,6 +39,7 @@ class Detections:
     unit: "fractions" of the picture, or "pixels".
     classes: names of the classes; (): not known.
     picture: uint8 (H, W, 3) array, or the path of an image; None: not known.
+    image_id: of the picture in its data set; None: it has none.
 
     Raises:
         ValueError: the boxes are no fractions, and the unit says so.
@@ -55,6 +56,7 @@ class Detections:
     unit: str = "fractions"
     classes: tuple[str, ...] = ()
     picture: np.ndarray | str | Path | None = None
+    image_id: int | str | None = None
 
     def __post_init__(self):
         if self.unit == "fractions":
@@ -325,7 +327,7 @@ class Detector:
         return cls(net, metadata["classes"], **options)
 
     def detect(self, source: Any) -> Any:
-        """Find the objects in one image or in many.
+        """Find the objects in a picture: an array, a path, a list, a folder.
 
         Args:
             source: a uint8 (H, W, 3) RGB array of any size, the path of an

@@ -18,7 +18,7 @@ from .config import TrainConfig
 from .datasets import split
 from .datasets.loader import Batch, BatchMaker, Loader
 from .detection import Detector
-from .evaluation import evaluate_dataset
+from .evaluation import class_numbers, evaluate_dataset
 from .losses import DetectionLoss
 from .weights import fill, parameter_arrays
 
@@ -335,7 +335,8 @@ class Run:
         raise FloatingPointError(
             f"step {self.step + 1}: the loss is {losses.sum():g} and the "
             f"gradient's norm {norm:g}; training stops before the weights "
-            f"are changed. The batch: {', '.join(sources)}")
+            f"are changed. The batch: {', '.join(sources)}. What helps is "
+            "mostly a smaller learning_rate, or a longer warmup")
 
     def due(self) -> bool:
         """Say whether to evaluate: an epoch's share or the run has ended."""
@@ -359,10 +360,14 @@ class Run:
                              "last model is kept.", result.images)
             return
         row["AP"], row["AP50"] = result.AP, result.AP50
-        if self.best is None or result.AP > self.best["AP"]:
+        if self.better(row):
             self.best = {"step": self.step, "AP": result.AP,
                          "AP50": result.AP50}
             self.best_arrays = parameter_arrays(self.net)
+
+    def better(self, row: dict) -> bool:
+        """Say whether the model that was just judged is the best so far."""
+        return self.best is None or row["AP"] > self.best["AP"]
 
     def detector(self) -> Detector:
         """Return a ``Detector`` of the network as it is now."""
@@ -383,11 +388,14 @@ def _check_classes(net, classes, validation):
         raise ValueError(
             f"the network has {net.config.num_classes} classes, the data "
             f"set has {len(classes)}: {', '.join(classes)}")
-    if validation is not None and tuple(validation.classes) != tuple(classes):
+    own = getattr(net, "classes", None)
+    if own and tuple(own) != tuple(classes):
         raise ValueError(
-            "the images to choose the model on have the classes "
-            f"{', '.join(validation.classes)}, those to train on "
-            f"{', '.join(classes)}")
+            f"the network was built for the classes {', '.join(own)},"
+            f" the data set has {', '.join(classes)}: build it with the names"
+            " of the data set")
+    if validation is not None:
+        class_numbers(classes, validation.classes)
 
 
 def place(net: Any, contexts: list) -> None:

@@ -1,7 +1,8 @@
-"""Visualisation: images, boxes, anchors, matches and curves."""
+"""Visualisation: images, boxes, anchors, matches, curves, and numbers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,18 @@ PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00",
            "#CC79A7")
 LINE_STYLES = ("solid", "dashed", "dotted", "dashdot")
 TEXT_SIZE = 11        # points
+
+
+def about(value: float, tolerance: float) -> str:
+    """Return a number, and how far off it may be on another machine.
+
+    The comparison of a notebook's outputs allows as much.
+
+    >>> about(0.97383, 0.05)
+    '0.974 ± 0.05'
+    """
+    digits = max(0, 1 - math.floor(math.log10(tolerance)))
+    return f"{value:.{digits}f} ± {tolerance:g}"
 
 
 def class_colour(label: int) -> str:

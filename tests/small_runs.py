@@ -51,11 +51,13 @@ def network():
     return models.build("dsod_tiny", **SMALL)
 
 
-def train(folder, resume=False, net=None, callbacks=(), **changes):
+def train(folder, resume=False, net=None, callbacks=(), from_step=None,
+          tuning=None, **changes):
     """Train the small network on the squares."""
     mx.random.seed(np.random.randint(1000))     # whatever was before
     return run_training(net or network(), Squares(), settings(**changes),
-                        folder, resume, progress=False, callbacks=callbacks)
+                        folder, resume, progress=False, callbacks=callbacks,
+                        from_step=from_step, tuning=tuning)
 
 
 def ending(folder):

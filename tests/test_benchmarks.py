@@ -17,7 +17,8 @@ from tools import measured_clusters
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("augmentation", "evaluation", "geometry", "loader", "scaling", "step")
+SCRIPTS = ("augmentation", "evaluation", "geometry", "loader", "opening",
+           "scaling", "step")
 
 
 def load(name, monkeypatch):

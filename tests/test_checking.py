@@ -80,9 +80,11 @@ def test_every_fault_is_gathered(tmp_path):
     found = checking.inspect(f"voc:{tmp_path}", TINY, "dsod_tiny",
                              np.random.default_rng(0))
     value = found.to_dict()
-    assert not value["sound"] and value["images"] == 1
+    # b is an image that was renamed.
+    assert not value["sound"] and value["images"] == 2
+    assert list(value["remarks"].values()) == [1]
     assert value["kinds"] == {
-        "duplicate": 1, "degenerate box": 1, "box outside": 1, "file name": 1,
+        "duplicate": 1, "degenerate box": 1, "box outside": 1,
         "file": 2, "unknown class": 1, "image": 2, "size": 1}
     words = contents.describe_contents(found)
     for fault in found.faults:

@@ -16,6 +16,7 @@ import pytest
 from dsod_d2l import config, models, weights as weight_files
 from dsod_d2l.workbench.cli import build_parser, main
 from dsod_d2l.workbench.cli.options import field_texts
+from dsod_d2l.workbench.formats import addresses
 from dsod_d2l.workbench.recipes import RECIPES
 from dsod_d2l.datasets.records import write_records
 from dsod_d2l.detection import Detector
@@ -255,6 +256,53 @@ def test_wrong_use_is_one_sentence(capsys, here, arguments, words):
     assert words in err and err.count("\n") == 1, err
 
 
+W, REC = ["--weights", "{}/w.safetensors"], ["--data", "rec:{}/squares.rec"]
+COMMANDS = {"evaluate": [*W, *REC], "detect": ["{}/images", *W],
+            "demo": ["{}/none.mp4", *W], "prune": [*W, *REC],
+            "train": [*REC, "--out", "{}/never"], "info": [],
+            "data standin": ["--folder", "{}/never"]}
+
+
+@pytest.mark.parametrize("command, option, values", [
+    ("evaluate", "--most", "0 -1"), ("evaluate", "--iou", "0 1.5 nan"),
+    ("evaluate", "--areas", "-1 nan inf"), ("evaluate", "--at", "2 -.1 nan"),
+    *[(command, option, values) for command in ("evaluate", "detect", "demo")
+      for option, values in (("--score-threshold", "2 -1 nan inf"),
+                             ("--nms-threshold", "-1 1.1 nan"),
+                             ("--sigma", "0 -1 nan inf"),
+                             ("--candidates", "0 -1"), ("--keep", "0"))],
+    ("demo", "--frames", "0 -1"),
+    ("train", "--epochs", "0 -1 nan inf"), ("train", "--batch-size", "0 -2"),
+    ("train", "--learning-rate", "0 nan inf"), ("train", "--steps", "0"),
+    ("train", "--workers", "-1"), ("train", "--input", "0 -1"),
+    ("train", "--momentum", "2 nan"), ("train", "--held-back", "1 -1 nan"),
+    ("prune", "--ratio", "-1 2 nan"), ("info", "--num-classes", "0 -1"),
+    ("info", "--input", "0"), ("data standin", "--size", "0 -1"),
+    ("data standin", "--train", "0"), ("data standin", "--val", "-1"),
+    ("data standin", "--workers", "-1")])
+def test_numbers_that_make_no_sense_are_refused_before_the_work(
+        capsys, here, command, option, values, monkeypatch):
+    monkeypatch.setattr(addresses, "open_dataset", None)      # is not reached
+    monkeypatch.setattr(weight_files, "load_model", None)
+    words = [word.format(here) for word in COMMANDS[command]]
+    if command == "prune" and option != "--ratio":
+        words += ["--ratio", ".5"]
+    for wrong in values.split():
+        code, out, err = call(capsys, *command.split(), *words,
+                              f"{option}={wrong}")
+        assert code == 2 and out == "" and err.count("\n") == 1
+        name = option[2:].replace("-", "_")
+        assert f"{name} must " in err.replace(option, f" {name}"), err
+    assert not (here / "never").exists()
+
+
+def test_launch_says_once_what_its_workers_would(capsys):
+    code, _, err = call(capsys, "launch", "--workers", 2, "--", "train",
+                        "--data", "standin", "--out", "x", "--epochs", 0)
+    assert code == 2 and err == ("launch: --epochs must be positive, found "
+                                 "0.0\n")
+
+
 def test_it_runs_as_a_module_and_bears_a_closed_pipe():
     line = (f"'{sys.executable}' -m dsod_d2l info --model dsod300 --json; "
             f"echo $? >&2")
@@ -270,9 +318,9 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
                f"rec:{here / 'squares.rec'}", "--keep", 3, "--out", tmp_path]
     names = [Path(path).relative_to(tmp_path).as_posix() for path in
              value(capsys, *options, "--save", "coco")["written"]]
-    assert names[:4] == ["evaluation.json", "classes.png", "curves.png",
-                         "mistakes.png"]
-    assert names[-1] == "detections.json" and names[4][:8] == "worst/01"
+    assert names[:5] == ["evaluation.json", "classes.png", "curves.png",
+                         "mistakes.png", "confusion.png"]
+    assert names[-1] == "detections.json" and names[5][:8] == "worst/01"
     rows = json.loads((tmp_path / "detections.json").read_text())
     assert {row["category_id"] for row in rows} == {0}
     out = call(capsys, *options, "--save", "voc", "--strict", "--pixel")[1]
@@ -281,6 +329,147 @@ def test_evaluate_writes_a_report_and_result_files(capsys, here, tmp_path):
     assert len(lines) == len(rows) + 1
     code, _, err = call(capsys, *options[:-2], "--save", "voc")
     assert code == 2 and "--out" in err
+
+
+def coco_set(folder, ids):
+    """Write a picture for each id and a COCO file; return its path."""
+    rng = np.random.default_rng(0)
+    images = [{"id": key, "file_name": f"{place}.png", "width": 90,
+               "height": 60} for place, key in enumerate(ids)]
+    for one in images:
+        cv2.imwrite(str(folder / one["file_name"]), picture())
+    boxes = [[*rng.integers(0, 30, 2).tolist(),
+              *rng.integers(5, 30, 2).tolist()] for _ in range(3 * len(ids))]
+    (folder / "g.json").write_text(json.dumps({
+        "images": images, "categories": [{"id": 4, "name": "a"},
+                                         {"id": 9, "name": "b"}],
+        "annotations": [{
+            "id": number + 1, "image_id": ids[number % len(ids)], "bbox": box,
+            "category_id": (4, 9)[number % 2], "iscrowd": 0,
+            "area": box[2] * box[3]} for number, box in enumerate(boxes)]}))
+    found = [{"image_id": ids[number % len(ids)], "category_id": (4, 9)[
+        number % 2], "score": float(rng.integers(1, 5)) / 5, "bbox": [
+            box[0] + int(rng.integers(-2, 3)), *box[1:]]}
+        for number, box in enumerate(boxes + boxes[::-1])]
+    (folder / "d.json").write_text(json.dumps(found))
+    return folder / "g.json"
+
+
+def test_stored_results_are_judged_as_pycocotools_does(capsys, tmp_path):
+    tools = pytest.importorskip("pycocotools.coco", reason="no pycocotools")
+    from pycocotools.cocoeval import COCOeval
+    truth = coco_set(tmp_path, [30, 7, 12, 100, 9])
+    options = ["evaluate", "--data", f"coco:{truth}", "--results"]
+    got = value(capsys, *options, tmp_path / "d.json", "--iou", .3, .6,
+                "--areas", 200, 400, "--out", tmp_path / "r", "--save",
+                "coco", "--at", .5)
+    capsys.readouterr()
+    data = tools.COCO(str(truth))
+    run = COCOeval(data, data.loadRes(str(tmp_path / "d.json")), "bbox")
+    run.evaluate()
+    run.accumulate()
+    run.summarize()
+    for name, wanted in zip(("AP", "AP50", "AP75", "AP_small"), run.stats):
+        assert got[name] == pytest.approx(wanted, abs=1e-6)
+    run.params.iouThrs = np.array([.3, .6])
+    run.params.areaRng = [[0, 1e10], [0, 200], [200, 400], [400, 1e10]]
+    run.params.areaRngLbl = list("abcd")
+    run.evaluate()
+    run.accumulate()
+    aps = run.eval["precision"][..., 2].mean(axis=1)     # IoU, class, range
+    for place, iou in enumerate(("0.3", "0.6")):
+        assert got[f"AP at {iou}"] == pytest.approx(aps[place, :, 0].mean())
+        assert [row[f"AP at {iou}"] for row in got["classes"]] == (
+            pytest.approx(aps[place, :, 0].tolist(), abs=1e-6))
+    run.params.iouThrs = np.linspace(.5, .95, 10)
+    run.evaluate()
+    run.accumulate()
+    aps = run.eval["precision"][..., 2].mean(axis=(0, 1, 2))
+    assert [got[name] for name in ("AP of 0 to 200", "AP of 200 to 400",
+                                   "AP from 400")] == pytest.approx(
+        aps[1:].tolist(), abs=1e-6)
+    assert got["at_threshold"]["score"] == .5
+    report = json.loads((tmp_path / "r/evaluation.json").read_text())
+    assert report["at_threshold"] == got["at_threshold"]
+    assert report["AP at 0.3"] == got["AP at 0.3"]
+    capsys.readouterr()
+    again = value(capsys, *options, tmp_path / "r/detections.json")
+    assert again["AP"] == got["AP"] and "AP at 0.3" not in again
+    table = call(capsys, *options, tmp_path / "d.json", "--iou", .3)[1]
+    assert "AP at 0.3" in table
+
+
+def test_what_detect_prints_is_judged_as_the_weights_are(capsys, here,
+                                                         tmp_path):
+    truth = coco_set(tmp_path, [3, 1, 2])
+    net = models.build("dsod_tiny", ("a", "b"), input_size=(80, 96), stem=4,
+                       bottleneck=8, growth=4, layers=(1, 1, 1), second=4,
+                       predictions=(4, 4, 4))
+    models.initialise(net)
+    weights = tmp_path / "w.safetensors"
+    weight_files.save_weights(weights, net, ("a", "b"))
+    options = ["--weights", weights, "--score-threshold", 0, "--keep", 30]
+    code, out, _ = call(capsys, "detect", tmp_path, *options, "--json")
+    (tmp_path / "f.json").write_text(out)
+    table, rows = json.loads(truth.read_text()), json.loads(out)
+    for number, one in enumerate(table["annotations"]):     # all are found
+        row = rows[f"{number % 3}.png"][number]
+        left, top, right, bottom = row["box"]
+        one["bbox"] = [left, top, right - left, bottom - top]
+        one["category_id"] = {"a": 4, "b": 9}[row["label"]]
+    truth.write_text(json.dumps(table))
+    data = ["evaluate", "--data", f"coco:{truth}"]
+    plain = value(capsys, *data, *options)
+    # Printed are four digits of a score, so that some are equal there.
+    got = value(capsys, *data, "--results", tmp_path / "f.json")
+    for one, other in zip(got["classes"], plain["classes"]):
+        assert one["detections"] == other["detections"]
+    assert got["AR"] == pytest.approx(plain["AR"], abs=.02) and got["AR"] > .5
+    for kind in ("voc", "coco"):
+        saved = value(capsys, *data, *options, "--out", tmp_path / kind,
+                      "--save", kind)
+        stored = value(capsys, *data, "--results", tmp_path / kind / (
+            "detections.json" if kind == "coco" else ""))
+        assert stored["AP"] == pytest.approx(saved["AP"], abs=1e-9)
+    kinds = [value(capsys, *data, *options, "--keep", 400, "--most", 400,
+                   "--nms-kind", kind)
+             for kind in ("per-class", "agnostic", "soft")]
+    counts = [[row["detections"] for row in one["classes"]] for one in kinds]
+    assert len(set(map(sum, counts))) > 1 and counts[0] != counts[2]
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--results", "{}/d.json", "--weights", "{}/w"], "must be either"),
+    ([], "must be either --weights, or --results"),
+    (["--results", "{}/d.json", "--save", "coco"], "--save needs --out"),
+    (["--results", "{}/d.json", "--at", ".5"], "--at needs --out"),
+    (["--results", "{}/d.json", "--areas", "9", "3"], "--areas must rise"),
+    (["--results", "{}/d.json", "--out", "{}/d.json"], "is a file, expected a folder"),
+    (["--results", "{}/d.json", "--out", "{}", "--save", "coco"],
+     "choose another --out")])
+def test_what_cannot_be_judged_is_said_before_the_work(capsys, tmp_path,
+                                                       words, message):
+    truth = coco_set(tmp_path, [3, 1])
+    before = (tmp_path / "d.json").read_bytes()
+    code, out, err = call(capsys, "evaluate", "--data", f"coco:{truth}",
+                          *[word.format(tmp_path) for word in words])
+    assert code == 2 and message in err and err.count("\n") == 1
+    assert (tmp_path / "d.json").read_bytes() == before
+
+
+def test_figures_are_shown_where_the_report_cannot_be_written(
+        capsys, tmp_path, monkeypatch):
+    from dsod_d2l.workbench.reports import evaluation_report
+    truth = coco_set(tmp_path, [3, 1])
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(evaluation_report, "write_report", full)
+    for extra, shown in (([], "AP75"), (["--json"], '"AP75"')):
+        code, out, err = call(capsys, "evaluate", "--data", f"coco:{truth}",
+                              "--results", tmp_path / "d.json", "--out",
+                              tmp_path / "r", *extra)
+        assert code == 2 and "No space left" in err and shown in out
 
 
 def test_classes_in_another_order_are_found_by_their_names(capsys, tmp_path):

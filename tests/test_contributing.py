@@ -101,7 +101,7 @@ def test_the_toy_format_and_the_toy_family_train_together(tmp_path, capsys, monk
         main(["data", "--help"])
     assert "jsonl:FILE" in capsys.readouterr().out
     assert dd.open_dataset(f"{address}?classes=x,square").classes == ("x", "square")
-    with pytest.raises(ValueError, match="'outside=clip' .* is not one of classes"):
+    with pytest.raises(ValueError, match="'outside=clip' .* is not one of bad, classes"):
         dd.open_dataset(f"{address}?outside=clip")
 
 

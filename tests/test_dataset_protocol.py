@@ -13,7 +13,7 @@ from dsod_d2l.datasets.loader import BatchMaker
 from dsod_d2l.datasets.recordio import write_payloads
 from dsod_d2l.datasets.wrappers import Wrapper, complete
 from dsod_d2l.workbench import checking
-from dsod_d2l.workbench.cli.evaluate import image_names
+from dsod_d2l.workbench.reports.result_files import image_names
 from dsod_d2l.workbench.formats import addresses, choices
 from dsod_d2l.workbench.formats.conversion import convert
 from small_sets import Small, encoded, picture

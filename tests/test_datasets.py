@@ -96,6 +96,80 @@ def test_sixteen_bits_are_scaled():
     close(found, photo(), most=1)
 
 
+def saved(values, kind):
+    """A picture of any numbers, written by Pillow or OpenCV."""
+    if values.ndim == 3 or values.dtype == np.uint16 and kind != "TIFF":
+        return cv2.imencode(f".{kind.lower()}", values[..., ::-1] if
+                            values.ndim == 3 else values)[1].tobytes()
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, kind)
+    return file.getvalue()
+
+
+RAMP = np.tile(np.arange(0, 256, 5, np.uint8), (9, 1))      # 0 to 255
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_fewer_bits_than_sixteen_fill_the_range(kind, bits):
+    grey = RAMP.astype(np.uint16) << (bits - 8)
+    wanted = np.round(grey / (2 ** bits - 1) * 255).astype(int)
+    close(pictures.decode_image(saved(grey, kind)),
+          np.stack([wanted] * 3, -1), most=1)
+    colour = np.stack([grey, grey // 2, grey[:, ::-1]], -1)
+    close(pictures.decode_image(saved(colour, kind)), np.stack(
+        [wanted, wanted // 2, wanted[:, ::-1]], -1), most=1)
+
+
+@pytest.mark.parametrize("values, wanted", [
+    (RAMP.astype(np.float32) / 255, RAMP),
+    (RAMP.astype(np.float32), RAMP),
+    (RAMP.astype(np.int32), RAMP),
+    (RAMP.astype(np.int32) * 257, RAMP),
+    (RAMP.astype(np.float32) / 255 - .5, RAMP),          # -0.5 to 0.5
+    (RAMP.astype(np.int32) * 70000 + 9, RAMP),
+    (RAMP.astype(np.float32) * 1e30, RAMP),
+    ((RAMP > 99).astype(np.int32), (RAMP > 99) * 255),   # a mask of 0 and 1
+    (RAMP.astype(np.int32) * 0, RAMP * 0)])
+def test_numbers_that_are_no_bytes_are_scaled(values, wanted):
+    close(pictures.decode_image(saved(values, "TIFF")),
+          np.stack([wanted] * 3, -1).astype(int), most=1)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path):
+    (tmp_path / "a.tif").write_bytes(saved(
+        np.where(RAMP == 5, np.nan, RAMP).astype(np.float32), "TIFF"))
+    with pytest.raises(ValueError, match="a.tif: expected pixels that are "
+                       "numbers, found nan or infinity."):
+        pictures.read_image(tmp_path / "a.tif")
+
+
+def test_unsigned_numbers_of_32_bits(tmp_path):
+    import struct
+    values = RAMP.astype("<u4") << 24
+    file = io.BytesIO()
+    Image.fromarray(values.view(np.int32)).save(file, "TIFF")
+    data = bytearray(file.getvalue())
+    at = data.index(struct.pack("<HHI", 339, 3, 1))
+    data[at + 8] = 1                       # the sample format: unsigned
+    close(pictures.decode_image(bytes(data)), np.stack([RAMP] * 3, -1),
+          most=1)
+
+
+def test_one_table_of_formats(tmp_path):
+    """What one can find in a folder is read, and its suffix is known."""
+    for kind, ends in pictures.FORMATS.items():
+        file = io.BytesIO()
+        Image.fromarray(photo()).save(file, kind)
+        assert pictures.suffix(file.getvalue()) == ends[0]
+        for end in ends:
+            assert end in pictures.SUFFIXES
+            (tmp_path / f"a{end}").write_bytes(file.getvalue())
+            assert pictures.read_image(tmp_path / f"a{end}").shape == (
+                40, 60, 3)
+            assert pictures.read_size(tmp_path / f"a{end}") == (40, 60)
+
+
 TURNS = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1],
          4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
          6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
@@ -238,6 +312,70 @@ def test_bad_samples_are_an_error_or_counted(tmp_path, bad, reason):
     assert "images=2" in repr(found) and "1 skipped" in repr(found)
 
 
+def test_rows_of_minus_one_fill_a_label_up(tmp_path):
+    path = tmp_path / "a.rec"
+    write_payloads(path, [box_payload([1, *BOX], [-1] * 5, [-1] * 5),
+                          box_payload([-1] * 5)])
+    found = datasets.RecordDataset(path, classes=("a", "b"))
+    assert found[0].labels.tolist() == [1] and len(found[1].labels) == 0
+
+
+def test_a_hundredth_of_a_pixel_is_rounding(tmp_path):
+    path = tmp_path / "a.rec"
+    over = 1 + .009 / 60                    # the picture is 60 x 40
+    write_payloads(path, [box_payload([0, .5, .5, over, 1 + .009 / 40]),
+                          box_payload([0, -.009 / 60, 0, .5, .5])])
+    found = addresses.open_dataset(f"rec:{path}")
+    assert found[0].boxes.tolist() == [[.5, .5, 1, 1]]
+    assert found[1].boxes.tolist() == [[0, 0, .5, .5]] and found.clipped == 0
+    write_payloads(path, [box_payload([0, .5, .5, 1 + .02 / 60, 1])])
+    with pytest.raises(ValueError, match="record 0, box 0: it leaves"):
+        addresses.open_dataset(f"rec:{path}")
+    found = addresses.open_dataset(f"rec:{path}?outside=clip")
+    assert found[0].boxes.tolist() == [[.5, .5, 1, 1]] and found.clipped == 1
+    write_payloads(path, [box_payload([0, 2, 2, 3, 3])])
+    with pytest.raises(ValueError, match="record 0, box 0: "):
+        addresses.open_dataset(f"rec:{path}?outside=clip")
+    with pytest.raises(ValueError, match="outside must be one of error, clip"):
+        addresses.open_dataset(f"rec:{path}?outside=ignore")
+
+
+def test_a_bad_object_of_a_record_costs_itself(tmp_path):
+    path = tmp_path / "a.rec"
+    write_payloads(path, [box_payload([1, *BOX], [0, .5, .5, .5, .6],
+                                      [7, *BOX], [0, .2, .2, .3, .3])])
+    found = datasets.RecordDataset(path, ("a", "b"), bad="object")
+    assert found[0].labels.tolist() == [1, 0]
+    np.testing.assert_allclose(found[0].boxes, [BOX, [.2, .2, .3, .3]])
+    assert [fault.reason for fault in found.faults] == [
+        "a.rec, record 0, box 1: xmin 0.5 is not below xmax 0.5",
+        "a.rec, record 0, box 2: label 7 is out of range, expected 0 to 1"]
+    assert list(found.remarks.values()) == [2]
+
+
+def test_pictures_of_one_colour_are_told(tmp_path):
+    plain = np.full((40, 60, 3), 9, np.uint8)
+    nearly = plain.copy()
+    nearly[39, 59, 2] = 10
+    path = tmp_path / "a.rec"
+    write_payloads(path, [payload([2, 5], encoded(one, "PNG"))
+                          for one in (photo(), plain, nearly)])
+    found = datasets.RecordDataset(path, bad="skip")
+    assert found.remarks == {
+        "images are of one colour, such as a.rec, record 1": 1}
+
+
+def test_names_in_a_list_of_im2rec(tmp_path):
+    path = tmp_path / "a.rec"
+    write_payloads(path, [box_payload([0, *BOX])] * 3)
+    (tmp_path / "a.lst").write_text(
+        "0\t0\tsub\\ü.jpg\n1\t0\t/abs/b.jpg\n2\t0\t.1\tc d.jpg\n",
+        encoding="utf-8")
+    found = datasets.RecordDataset(path)
+    assert [found.entry(row).name for row in range(3)] == [
+        "sub/ü.jpg", "000001.jpg", "c d.jpg"]
+
+
 def test_an_unreadable_image_is_an_error_when_read_or_counted(tmp_path):
     path = tmp_path / "train.rec"
     label = [2, 5, 0, *BOX]
@@ -304,14 +442,14 @@ def test_a_wild_label_does_not_make_a_million_names(tmp_path):
 @pytest.fixture
 def opened(monkeypatch):
     """Replace the sources by ones that note their arguments."""
-    from dsod_d2l.datasets import records
+    from dsod_d2l.workbench.formats import record_files
     from dsod_d2l.workbench import downloads
     from dsod_d2l.workbench.standin import rendered
     calls = []
 
     def noting(name):
         return lambda *args, **options: calls.append((name, args, options))
-    monkeypatch.setattr(records, "RecordDataset", noting("rec"))
+    monkeypatch.setattr(record_files, "FittedRecords", noting("rec"))
     monkeypatch.setattr(downloads, "Pikachu", noting("pikachu"))
     monkeypatch.setattr(rendered, "StandIn", noting("standin"))
     return calls

@@ -1,18 +1,20 @@
 """Conversion: every format to every other one and back, nothing lost."""
 
+import io
 import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l import datasets
-from dsod_d2l.workbench.formats import addresses, voc
+from dsod_d2l.workbench.formats import addresses, voc, writers
 from dsod_d2l.workbench.formats.conversion import convert
 from dsod_d2l.datasets.sample import Entry
-from small_sets import CLASSES, IMAGES, Small, assert_same
+from small_sets import CLASSES, IMAGES, Small, assert_same, in_pixels
 
 # What to write, and what to open.
 FORMATS = {"voc": ("voc:{}/v:val", "voc:{}/v:val"),
@@ -185,3 +187,117 @@ def test_nothing_warns_on_the_way(tmp_path):
         warnings.simplefilter("error")
         for kind in FORMATS:
             through(Small(), kind, tmp_path / kind)
+
+
+# --- every name and every kind of picture -------------------------------------
+
+FORMS = ["plain.jpg", "a.b.c.png", "a.rf.0f3.jpg", "a b.jpg", "photo 1.jpg",
+         "a%20b.jpg", "a+b?.jpg", "\u00fc.jpg", "u\u0308.jpg", "UP.JPG",
+         "twice.jpg", "twice.png", "deep/er/plain.jpg", "train/t.jpg",
+         "val/t.jpg", "images/i.jpg", "labels/i.jpg", "~t.jpg", "classes.jpg",
+         "train.jpg", ".hidden.jpg", ".folder/h.jpg", "noend", "two.jpg.png",
+         "#1.jpg", "&,;'\".jpg", "<x>.jpg", "001.jpg", "1.jpg", "-1.jpg",
+         "null.jpg", "b.bmp", "g.gif", "j.jfif", "t.tif", "w.webp", "a\\s.jpg",
+         "__MACOSX/m.jpg", "c:d.jpg", "../up.jpg", "x.dat", "Thumbs.db.jpg"]
+KINDS = {".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".webp": "WEBP",
+         ".png": "PNG"}
+
+
+class Named:
+    """A picture of each name, each with a box of its own and other bytes."""
+
+    classes = CLASSES
+
+    def __len__(self):
+        return len(FORMS)
+
+    def entry(self, index):
+        return Entry(FORMS[index], np.array([[.1, .2, .3 + index / 100, .9]]),
+                     np.array([index % 3]), np.zeros((1, 4), bool), (20, 30),
+                     f"image {index}")
+
+    def encoded(self, index):
+        file = io.BytesIO()
+        Image.fromarray(np.full((20, 30, 3), index, np.uint8)).save(
+            file, KINDS.get(Path(FORMS[index]).suffix.lower(), "JPEG"))
+        return file.getvalue()
+
+    def size(self, index):
+        return 20, 30
+
+
+def by_bytes(dataset):
+    """Return {bytes of an image: (boxes in pixels, class, name)}."""
+    return {dataset.encoded(row): (in_pixels(dataset, row).round(4).tolist(),
+                                   dataset.entry(row).labels.tolist(),
+                                   dataset.entry(row).name)
+            for row in range(len(dataset))}
+
+
+@pytest.mark.parametrize("first", FORMATS)
+@pytest.mark.parametrize("second", [*FORMATS, "yolo:{}/y", "voc:{}/v"])
+def test_what_is_written_is_read_whatever_its_name(tmp_path, first, second):
+    wanted = by_bytes(Named())
+    assert len(wanted) == len(FORMS)
+    convert(Named(), FORMATS[first][0].format(tmp_path / "1"))
+    there = addresses.open_dataset(FORMATS[first][1].format(tmp_path / "1"),
+                                   "val" if first == "coco" else None)
+    target, spec = FORMATS.get(second, (second, second))
+    convert(there, target.format(tmp_path / "2"))
+    found = addresses.open_dataset(spec.format(tmp_path / "2"),
+                                   "val" if second == "coco" else None)
+    for one in (there, found):
+        here = by_bytes(one)
+        assert len(one) == len(FORMS) and set(here) == set(wanted)
+        for data, (boxes, labels, name) in here.items():
+            np.testing.assert_allclose(boxes, wanted[data][0], atol=1e-3)
+            assert labels == wanted[data][1]
+            said = wanted[data][2]
+            if said in FORMS[:10]:
+                assert name == said
+        for row in range(len(one)):
+            assert one[row].image.shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_set_is_never_written_over_its_source(tmp_path, kind):
+    target, spec = (text.format(tmp_path) for text in FORMATS[kind])
+    convert(Small(), target)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*")
+              if path.is_file()}
+    split = {"split": "val"} if kind == "coco" else {}
+    source = addresses.open_dataset(spec, **split)
+    with pytest.raises(FileExistsError, match="is there already"):
+        convert(source, target)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*")
+                      if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_stop_on_the_way_leaves_no_half_set(tmp_path, kind):
+    class Stops(Small):
+        def encoded(self, index):
+            if index == 2:
+                raise ValueError("image 2 cannot be read.")
+            return super().encoded(index)
+    target = FORMATS[kind][0].format(tmp_path)
+    with pytest.raises(ValueError, match="image 2 cannot"):
+        convert(Stops(), target)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert convert(Small(), target).images == 4          # nothing is there
+
+
+def test_a_list_of_im2rec_is_not_replaced(tmp_path):
+    (tmp_path / "a.lst").write_text("0\t2\t5\t0\t.1\t.1\t.9\t.9\tx.jpg\n")
+    with pytest.raises(FileExistsError, match="a.lst is there already"):
+        convert(Small(), f"rec:{tmp_path}/a.rec")
+    assert not (tmp_path / "a.rec").exists()
+
+
+def test_a_picture_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        writers.write_new(tmp_path / "a.jpg", b"half")
+    assert list(tmp_path.iterdir()) == []

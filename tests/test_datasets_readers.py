@@ -165,11 +165,8 @@ VOC_FAULTS = [
     (xml(("Cat", 1, 1, 9, 9)), "the class 'Cat' is not one of cat, dog; 'cat' "
                                "is known"),
     (xml(("dgo", 1, 1, 9, 9)), "'dog' is known"),
-    (xml(OBJECT.format(*CAT).replace("<bndbox>", "<difficult>yes</difficult>"
-                                     "<bndbox>")), "difficult must be 0 or 1"),
     (xml(OBJECT.format(*CAT).replace("</name>", "</name><name>dog</name>")),
      "it has more than one <name>"),
-    (xml(CAT, name="other.jpg"), "it belongs to 'other.jpg', not to 'bad'"),
     (xml(CAT, size=(40, 61)), "bad.xml: the file states 61 x 40 pixels, the "
                               "image has 60 x 40"),
     (xml(CAT, size=(40, -6)), "expected a size of whole pixels"),
@@ -229,7 +226,7 @@ def test_empty_sets(tmp_path):
     (tmp_path / "Annotations/a.xml").write_text(xml())
     with pytest.raises(ValueError, match="found no class name at all"):
         voc.VOC(tmp_path)
-    with pytest.raises(FileNotFoundError, match="expected a folder with Annot"):
+    with pytest.raises(FileNotFoundError, match="folder such as Annotations"):
         voc.VOC(tmp_path / "ImageSets")
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         voc.VOC(tmp_path / "none")
@@ -261,16 +258,13 @@ def test_lists(tmp_path):
     for extra, words in [
             ("JPEGImages/a.jpg", "line 4: expected an image and an XML file"),
             ("a b c", "line 4: expected an image and an XML file"),
-            ("../a.jpg Annotations/a.xml", "line 4: a name leaves the folder"),
+            ("../a.jpg Annotations/a.xml", "line 4: the name '../a.jpg' leaves"),
             ("JPEGImages/a.jpg Annotations/a.xml", "is listed in line 3 alr"),
             ("JPEGImages/c.jpg Annotations/c.xml", "line 4: there is no file"),
-            ("JPEGImages/c.jpg Annotations/a.xml", "belongs to 'a.jpg', not")]:
+            ("JPEGImages/c.jpg Annotations/a.xml", "line 4: there is no im"),
+            ("JPEGImages/b.jpg ../Annotations/b.xml", "line 4: 'JPEGImages")]:
         (tmp_path / "all.txt").write_text("\n".join([*lines, extra]))
-        if "belongs" in words:
-            with pytest.raises(ValueError, match=words):
-                addresses.open_dataset(f"list:{tmp_path}/all.txt")
-        else:
-            one_fault(f"list:{tmp_path}/all.txt", words)
+        one_fault(f"list:{tmp_path}/all.txt", words)
 
 
 # --- COCO ---------------------------------------------------------------------
@@ -352,13 +346,7 @@ COCO_FAULTS = [
     (put("annotations", 0, bbox=[1e999, 5, 20, 20]), "not a finite number"),
     (put("annotations", 0, category_id=9), "no category has the id 9"),
     (put("annotations", 0, category_id=[1]), "no category has the id [1]"),
-    (put("annotations", 0, area=-1), "expected an area of 0 or more pixels"),
-    (put("annotations", 0, area="big"), "area of 0 or more pixels, found 'big'"),
-    (put("annotations", 0, area=None), "area of 0 or more pixels, found 'None'"),
-    (put("annotations", 0, iscrowd=2), "flags must be 0 or 1, found '2'"),
-    (put("annotations", 1, id=1), "annotation 1 (id 1): the id 1 is there twic"),
     (put("images", 0, width=61), "the file states 61 x 40 pixels, the image"),
-    (put("images", 0, width=None), "expected width and height in whole pixels"),
     (put("images", 0, width="wide"), "expected width and height in whole pix"),
     (put("images", 2, file_name="none.jpg"), "there is no image"),
 ]
@@ -399,7 +387,7 @@ EMPTY = '{"images": [], "annotations": [], "categories": '
     ("{", "expected JSON, but"), ("[]", "found no list 'images'"),
     ("[" * 100_000, "expected JSON, but"), ("", "expected JSON, but"),
     (EMPTY + "{}}", "'categories'"), (EMPTY + "[]}", "one category"),
-    ('{"images": [NaN]}', "NaN is no number of JSON"),
+    ('{"images": [NaN]}', "found no list 'categories'"),
     (EMPTY + '[{"id": 1}]}', "category 0: expected a whole number as id"),
     (EMPTY + '[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
      "category 1: the id 1 or the name 'b' is there twice"),
@@ -453,12 +441,11 @@ GOOD = "a.jpg,15,20,30,40,cat,60,40,0\n"
     ("b.jpg,0,0,61,9,cat,60,40,0", "line 3: it leaves the image"),
     ("b.jpg,0,0,x,9,cat,60,40,0", "line 3: xmax is not a number: 'x'"),
     ("b.jpg,0,0,,9,cat,60,40,0", "line 3: xmax is not a number: ''"),
-    ("b.jpg,0,0,9,9,cat,60,40,2", "line 3: crowd must be 0 or 1, found '2'"),
     ("b.jpg,0,0,9,9,cat,60.5,40,0", "line 3: expected width and height in"),
     ("b.jpg,0,0,9,9,cat,60,40", "line 3: expected 9 cells and the name"),
     (",0,0,9,9,cat,60,40,0", "line 3: expected 9 cells and the name"),
     ("n.jpg,0,0,9,9,cat,60,40,0", "line 3: there is no image"),
-    ("../n.jpg,0,0,9,9,cat,60,40,0", "line 3: the image name '../n.jpg' leav"),
+    ("../n.jpg,0,0,9,9,cat,60,40,0", "line 3: the name '../n.jpg' leaves the f"),
     ("b.jpg,,,,,,60,40,\nb.jpg,0,0,9,9,cat,60,40,0",
      "line 4: this image has rows with an object and a row without"),
     ("b.jpg,0,0,9,9,dog,60,40,0", "line 3: the class 'dog' is not one of cat"),
@@ -520,7 +507,8 @@ def test_a_yolo_split_is_in_both_folders_or_holds_both(yolo):
         assert [len(one.labels) for one in found] == [1, 0]
         assert found.entry(0).name == "a.jpg"
     (yolo / "train/labels").rename(yolo / "labels")
-    with pytest.raises(FileNotFoundError, match="no folder .*train/labels"):
+    with pytest.raises(ValueError, match="found 2 images in .*train/images, "
+                       "and no text file of theirs .*; labels=FOLDER names"):
         addresses.open_dataset(f"yolo:{yolo}:train")
     with pytest.raises(FileNotFoundError, match="no folder .*valid"):
         addresses.open_dataset(f"yolo:{yolo}:valid")
@@ -532,23 +520,23 @@ def test_yolo_names_from_yaml(yolo, text):
     pytest.importorskip("yaml")
     (yolo / "classes.txt").rename(yolo / "data.yaml")
     (yolo / "data.yaml").write_text(text)
-    assert yolo_format.Yolo(yolo).classes == ("cat", "dog")
+    assert yolo_format.open_yolo(yolo).classes == ("cat", "dog")
     for wrong in ("names: 3", "names: {1: a}", "[", "names: [a, a]"):
         (yolo / "data.yaml").write_text(wrong)
         with pytest.raises(ValueError, match="data.yaml"):
-            yolo_format.Yolo(yolo)
+            yolo_format.open_yolo(yolo)
     (yolo / "data.yaml").unlink()
     with pytest.raises(FileNotFoundError, match="class names in classes.txt"):
-        yolo_format.Yolo(yolo)
+        yolo_format.open_yolo(yolo)
 
 
 def test_yolo_names_from_yaml_without_its_reader(yolo, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)       # as if not installed
-    yolo_format.Yolo(yolo)                      # its names are in classes.txt
+    yolo_format.open_yolo(yolo)                      # its names are in classes.txt
     (yolo / "classes.txt").rename(yolo / "data.yaml")
     with pytest.raises(ValueError, match="data.yaml needs PyYAML to be read; "
                        "or write the names into classes.txt"):
-        yolo_format.Yolo(yolo)
+        yolo_format.open_yolo(yolo)
 
 
 @pytest.mark.parametrize("line, words", [
@@ -557,8 +545,8 @@ def test_yolo_names_from_yaml_without_its_reader(yolo, monkeypatch):
     ("-1 .5 .5 .1 .1", "the class '-1' is not"),
     ("0.5 .5 .5 .1 .1", "the class '0.5' is not"),
     ("0 .5 .5 .1", "expected five numbers"),
-    ("0 .5 .5 .1 .1 .9", "a sixth number may be a score"),
-    ("0 .1 .1 .2 .2 .3 .3", "it may be a polygon"),
+    ("0 .5 .5 .1 .1 .9 .9 .9", "expected five numbers"),
+    ("0 .1 .1 .2 .2 .3 .3 .4 .4 .5", "the points of a polygon"),
     ("cat .5 .5 .1 .1", "expected five numbers"),
     ("0 .9 .5 .4 .1", "it leaves the image"),
     ("0 30 20 10 10", "these look like pixels"),
@@ -623,7 +611,7 @@ def test_each_flag_can_be_dropped_or_made_difficult(small, column, flag):
     ("rename=cat", "rename must have the form OLD:NEW"),
     ("crowd=ignore", "crowd must be one of keep, drop, difficult"),
     ("colour=red", "the option 'colour=red' of"), ("only=", "the option"),
-    ("origin=0", "the option 'origin=0' of"), ("only", "the option 'only'"),
+    ("only", "the option 'only'"),
     ("only=cat&only=cat", "it is there twice")])
 def test_choices_that_cannot_be(small, options, words):
     with pytest.raises(ValueError) as caught:

@@ -23,6 +23,7 @@ from dsod_d2l import weights as weight_files
 from dsod_d2l.workbench.runs import checkpoints
 from dsod_d2l.workbench.cli import launch, main
 from dsod_d2l.datasets.records import write_records
+from dsod_d2l.datasets.wrappers import complete
 from dsod_d2l.workbench.runs import distributed
 from small_runs import Squares
 from test_parallel import Crowded, close, plain, trained
@@ -47,6 +48,10 @@ class Watched(Crowded):
             with open(self.log, "a") as file:
                 file.write(f"{index}\n")
         return super().__getitem__(index)
+
+    def entry(self, index):
+        """Tell what is known without the pixels, which is not noted."""
+        return complete(Crowded(64)).entry(index)
 
 
 def work(task):
@@ -231,7 +236,7 @@ def test_whoever_dies_is_named(capfd):
 
 def test_the_variables_of_each_process(capfd, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    monkeypatch.setattr(launch.devices, "usable_cores", lambda: 8)
+    monkeypatch.setattr(launch.runtime, "usable_cores", lambda: 8)
     crew("import json, os; print(json.dumps({k: v for k, v in os.environ"
          ".items() if k[:5] in ('DMLC_', 'OMP_N', 'CUDA_')}))", 3)
     rows = [json.loads(line) for line in capfd.readouterr().out.split("\n")

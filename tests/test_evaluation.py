@@ -208,6 +208,12 @@ class FakeDetector:
                 for image in images]
 
 
+@pytest.mark.parametrize("most", [0, -3, float("nan")])
+def test_no_detections_at_all_are_not_judged(most):
+    with pytest.raises(ValueError, match="most must be at least 1, found"):
+        ev.evaluate_detections([found()], [truth((0, LEFT))], 1, most)
+
+
 class FakeDataset(list):
     classes = ("a", "b")
 
@@ -239,10 +245,32 @@ def test_classes_are_the_same_by_their_names(classes, label, AP50):
     assert [row.objects for row in result.classes] == [AP50, 1 - AP50]
 
 
+def test_a_set_may_lack_classes_and_order_them_otherwise():
+    from dsod_d2l.datasets.sample import make_sample
+
+    class Three(FakeDetector):
+        classes = ("c", "a", "b")
+
+        def detect(self, images):
+            return [found((2, .9, LEFT)) for _ in images]
+    dataset = FakeDataset([make_sample(np.ones((4, 5, 3), np.uint8), [LEFT],
+                                       [0])])
+    for names, AP50, objects in ((("b", "a"), 1, [0, 0, 1]), (
+            ("b",), 1, [0, 0, 1]), (("a", "b"), 0, [0, 1, 0])):
+        dataset.classes = names
+        result = ev.evaluate_dataset(Three(), dataset)
+        assert result.AP50 == AP50
+        assert [row.objects for row in result.classes] == objects
+
+
 def test_other_names_of_as_many_classes_are_refused():
     dataset = FakeDataset()
     dataset.classes = ("a", "c")
-    with pytest.raises(ValueError, match=r"\(a, b\).*has 2 \(a, c\); rename="):
+    with pytest.raises(ValueError, match=(
+            r"\(a, b\).*has 2 \(a, c\); rename=c:NAME or only=a behind")):
+        ev.evaluate_dataset(FakeDetector(), dataset)
+    dataset.classes = ("d", "c")
+    with pytest.raises(ValueError, match="; rename=d:NAME behind the name"):
         ev.evaluate_dataset(FakeDetector(), dataset)
     assert ev.class_numbers(("x", "y", "z"), ("y", "z", "x")).tolist() == [
         1, 2, 0]

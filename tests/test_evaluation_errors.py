@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dsod_d2l import evaluation
+from dsod_d2l.boxes import iou
 from dsod_d2l.workbench.reports import mistakes
 from dsod_d2l.detection import Detections
 from test_evaluation_oracles import random_set
@@ -86,6 +87,55 @@ def test_the_best_of_two_is_put_right_and_not_both():
     assert list(got.kind) == ["localisation"] * 2
     assert mistakes.cost_of_mistakes(got, 1)["localisation"] == pytest.approx(
         51 / 101)
+
+
+def slow_confusions(detections, truths, classes, threshold):
+    """The same, one detection after the other, from the boxes themselves."""
+    table = [[0] * (classes + 1) for _ in range(classes + 1)]
+    for one, truth in zip(detections, truths):
+        taken, rest = set(), []
+        for label, score, box in sorted(one, key=lambda row: -row[1]):
+            if score < threshold:
+                continue
+            overlaps = iou([box], truth.boxes)[0]
+            mine = [row for row in np.flatnonzero(truth.labels == label)
+                    if overlaps[row] >= .5 and row not in taken]
+            if mine:
+                taken.add(max(mine, key=lambda row: (overlaps[row], row)))
+                table[label][label] += 1
+            else:
+                rest.append((label, overlaps))
+        for label, overlaps in rest:
+            own, other = (np.where((truth.labels == label) == own, overlaps,
+                                   -1) for own in (True, False))
+            best = other.argmax() if len(other) else None
+            if (best is None or own.max() >= .5 or other[best] < .5
+                    or best in taken):
+                table[classes][label] += 1
+            else:
+                taken.add(best)
+                table[truth.labels[best]][label] += 1
+        for row in set(range(len(truth.labels))) - taken:
+            table[truth.labels[row]][classes] += 1
+    return table
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("threshold", [0, .6])
+def test_confusions_are_those_of_the_slow_one(seed, threshold):
+    detections, truths = random_set(seed + 40, classes=3, difficult=0)
+    rng = np.random.default_rng(seed)
+    detections = [dataclasses.replace(one, labels=np.where(
+        rng.random(len(one)) < .4, (one.labels + 1) % 3, one.labels))
+        for one in detections]
+    got = mistakes.count_confusions(
+        mistakes.find_mistakes(detections, truths, threshold), 3)
+    assert got.tolist() == slow_confusions(detections, truths, 3, threshold)
+    right = got[:3, :3].trace()
+    assert 0 < right < got[:3, :3].sum() - 5
+    assert got[:-1].sum() == sum(len(one.labels) for one in truths)
+    assert got[:, :-1].sum() == sum((one.scores >= threshold).sum()
+                                    for one in detections)
 
 
 @pytest.mark.parametrize("seed, options", [(0, {}), (1, {"crowd": .3}),

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from dsod_d2l import evaluation as ev
 from dsod_d2l.detection import Detections
 from dsod_d2l.workbench.reports import result_files
+from dsod_d2l.datasets.sample import Dataset
 from test_evaluation_oracles import coco, random_set
 
 CLASSES = ("cat", "dog", "tv monitor")
@@ -87,6 +89,103 @@ def test_pycocotools_reads_the_file(tmp_path):
     result = ev.evaluate_detections(again, truths, 4)
     expected = coco(detections, truths, 4)
     assert result.AP == pytest.approx(expected["AP"], abs=1e-4)
+
+
+class Named(Dataset):
+    """Three images of known names, sizes and, if wanted, ids."""
+
+    def __init__(self, names=("deep/000001.jpg", "000007.png", "a/2008_a.jpg"),
+                 classes=CLASSES, ids=None):
+        self.names, self.classes = names, classes
+        if ids:
+            self.image_ids = dict(zip(names, ids))
+            self.category_ids = (3, 5, 9)[:len(classes)]
+
+    def __len__(self):
+        return len(self.names)
+
+    def entry(self, index):
+        return types.SimpleNamespace(name=self.names[index])
+
+
+def printed(one):
+    """Return detections as ``detect`` prints them."""
+    return [{"label": CLASSES[label], "score": float(score),
+             "box": [float(side) for side in box]}
+            for label, score, box in one.pixels()]
+
+
+def test_results_are_read_whoever_has_written_them(tmp_path):
+    named = dict(zip(Named().names, map(printed, SET)))
+    stems = {name.rpartition("/")[2]: rows for name, rows in named.items()}
+    lines = [{"image": name, "detections": rows}
+             for name, rows in named.items()]
+    for name, value in (("own", named), ("short", stems), ("rows", lines)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+        found = result_files.read_results(tmp_path / f"{name}.json", Named(),
+                                          SIZES)
+        assert_same(found, SET)
+        assert [one.image_id for one in found] == [None] * 3
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for start in ("comp4_det_test_", "comp3_det_val_"):
+        folder = tmp_path / start
+        for path in result_files.write_voc(folder, SET, NAMES, CLASSES):
+            path.rename(folder / path.name.replace("comp4_det_test_", start))
+        for path in (folder, path.with_name(f"{start}cat.txt")):
+            assert_same(result_files.read_results(path, Named(), SIZES), SET)
+    result_files.write_coco(tmp_path / "r.json", SET, [7, 4, 5], [3, 5, 9])
+    found = result_files.read_results(tmp_path / "r.json",
+                                      Named(ids=[7, 4, 5]), SIZES)
+    assert_same(found, SET)
+    assert [one.image_id for one in found] == [7, 4, 5]
+    result_files.write_coco(tmp_path / "r.json", SET, range(3), range(3))
+    assert_same(result_files.read_results(tmp_path / "r.json", Named(),
+                                          SIZES), SET)
+    assert_same(result_files.read_results(tmp_path / "own.jsonl", Named(),
+                                          SIZES), SET)
+
+
+def test_detections_of_a_class_that_the_set_lacks_are_counted(tmp_path,
+                                                              caplog):
+    lost = sum((one.labels == 2).sum() for one in SET)
+    assert lost
+    (tmp_path / "own.json").write_text(json.dumps(dict(zip(
+        Named().names, map(printed, SET)))))
+    result_files.write_coco(tmp_path / "coco.json", SET, [7, 4, 5], [3, 5, 9])
+    for name, words, dataset in (
+            ("own", "tv monitor", Named(classes=CLASSES[:2])),
+            ("coco", "9", Named(classes=CLASSES[:2], ids=[7, 4, 5]))):
+        caplog.clear()
+        assert_same(result_files.read_results(
+            tmp_path / f"{name}.json", dataset, SIZES),
+            [one[one.labels != 2] for one in SET])
+        assert f"{lost} detections of {words} are left out" in caplog.text
+
+
+@pytest.mark.parametrize("text, words", [
+    ('{"x.jpg": []}', "'x.jpg' is no image of the set"),
+    ('{"000007": [{"label": 3, "score": 1, "box": [0, 0, 9, 9]}]}',
+     "000007, row 0: expected label, score and a box"),
+    ('{"000007": [{"label": "cat", "score": NaN, "box": [0, 0, 9, 9]}]}',
+     "000007, row 0: expected label"),
+    ("[7]", "found a list of something else"), ("3", "found int"),
+    ("{", "expected JSON")])
+def test_faulty_results_are_named(tmp_path, text, words):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        result_files.read_results(tmp_path / "r.json", Named(), SIZES)
+
+
+def test_results_that_may_be_of_two_images_are_of_none(tmp_path):
+    names = ("a/1.jpg", "b/1.jpg", "2.jpg")
+    (tmp_path / "r.json").write_text('{"1.jpg": []}')
+    with pytest.raises(ValueError, match="'1.jpg' is no image of the set"):
+        result_files.read_results(tmp_path / "r.json", Named(names), SIZES)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="comp4_det_test_cat.txt, found none"):
+        result_files.read_results(tmp_path / "empty", Named(), SIZES)
+    with pytest.raises(ValueError, match="two images are called '1'"):
+        result_files.read_results(tmp_path / "empty", Named(names), SIZES)
 
 
 @pytest.mark.parametrize("names, words", [

@@ -8,14 +8,19 @@ import json
 import sys
 import types
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from dsod_d2l import evaluation as ev
 from dsod_d2l.boxes import iou
+from dsod_d2l.datasets import make_sample
 from dsod_d2l.detection import Detections
 from dsod_d2l.evaluation.matching import IOU_THRESHOLDS, match_coco
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.formats.conversion import convert
+from dsod_d2l.workbench.reports import result_files
 
 COCO_NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
               "AR1", "AR10", "AR", "AR_small", "AR_medium", "AR_large")
@@ -69,16 +74,19 @@ def xywh(boxes, size):
     return np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
 
 
-def coco(detections, truths, classes, one_size=False):
+def coco(detections, truths, classes, one_size=False, ids=None, rules=None):
     """Return the figures of pycocotools by name.
 
     It knows no difficult objects. With ``one_size`` sizes are given up, and a
-    difficult object gets an area out of the only range.
+    difficult object gets an area out of the only range. ``ids`` are those of
+    the images, default their numbers. With ``rules``, (IoU, ranges of area),
+    return AP of each, (classes, ranges, IoU); nan where there is none.
     """
+    ids = range(len(truths)) if ids is None else ids
     tools = pytest.importorskip("pycocotools.coco", reason="no pycocotools")
     from pycocotools.cocoeval import COCOeval
     objects, results = [], []
-    for image, (one, truth) in enumerate(zip(detections, truths)):
+    for image, one, truth in zip(ids, detections, truths):
         for row, box in enumerate(xywh(truth.boxes, truth.size)):
             area = (box[2] * box[3] if truth.areas is None
                     else truth.areas[row])
@@ -94,7 +102,7 @@ def coco(detections, truths, classes, one_size=False):
     with contextlib.redirect_stdout(io.StringIO()):
         data = tools.COCO()
         data.dataset = {
-            "images": [{"id": image} for image in range(len(truths))],
+            "images": [{"id": image} for image in ids],
             "annotations": objects, "info": {},
             "categories": [{"id": label} for label in range(classes)]}
         data.createIndex()
@@ -102,8 +110,15 @@ def coco(detections, truths, classes, one_size=False):
                        tools.COCO(), "bbox")
         if one_size:
             run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
+        if rules:
+            run.params.iouThrs, run.params.areaRng = map(np.array, rules)
+            run.params.areaRngLbl = list(map(str, rules[1]))
         run.evaluate()
         run.accumulate()
+        if rules:
+            table = run.eval["precision"][..., 2]
+            table = np.where(table < 0, np.nan, table).mean(axis=1)
+            return table.transpose(1, 2, 0)
         if not one_size:
             run.summarize()
             return dict(zip(COCO_NAMES, run.stats))
@@ -147,8 +162,6 @@ def test_all_twelve_figures_of_coco(seed, options):
 
 
 def test_the_areas_of_a_coco_file_decide_about_sizes(tmp_path):
-    from dsod_d2l.workbench.formats import addresses
-    from dsod_d2l.workbench.formats.conversion import convert
     from small_sets import Small
     path = convert(Small(), f"coco:{tmp_path}:val").path
     with open(path) as file:
@@ -173,6 +186,34 @@ def detections_of(truth):
     moved = truth.boxes + np.array([0, 0, -.02, .01])
     scores = np.linspace(.9, .5, len(moved))
     return Detections(truth.labels, scores, moved)
+
+
+@pytest.mark.parametrize("seed, crowd", [(70, 0), (71, .3)])
+def test_any_iou_and_any_range_of_area(seed, crowd):
+    detections, truths = random_set(seed, difficult=0, crowd=crowd)
+    rules = [.1, .3, .75], [[0, 1e10], [0, 900], [900, 5000], [5000, 1e10]]
+    ours = ev.ap_table(detections, truths, 4, *rules)
+    theirs = coco(detections, truths, 4, rules=rules)
+    assert ours.shape == (4, 4, 3) and np.nanmin(ours) < np.nanmax(ours)
+    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+    result = ev.evaluate_detections(detections, truths, 4)
+    assert [row.AP for row in result.classes] == [
+        np.mean(row) for row in ev.ap_table(detections, truths, 4)[:, 0]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("text", [False, True])
+def test_of_equal_scores_the_image_of_the_lower_id_comes_first(seed, text):
+    detections, truths = random_set(seed + 80, difficult=0, crowd=.2)
+    detections = [dataclasses.replace(one, scores=one.scores.round(1))
+                  for one in detections]        # many are equal
+    ids = np.random.default_rng(seed).permutation(900)[:len(truths)]
+    ids = [f"{one:04d}" if text else int(one) for one in ids]
+    named = [dataclasses.replace(one, image_id=key)
+             for one, key in zip(detections, ids)]
+    result = ev.evaluate_detections(named, truths, 4)
+    assert_like_coco(result, coco(detections, truths, 4, ids=ids))
+    assert result.AP != ev.evaluate_detections(detections, truths, 4).AP
 
 
 @pytest.mark.parametrize("crowd", [0, .3])
@@ -223,7 +264,7 @@ def test_a_whole_data_set_is_judged_as_one_image_is(seed):
 
 # ----------------------------------------------------------------- VOC
 
-def slow_voc(detections, truths, label, style, strict=False, pixel=0):
+def slow_voc(detections, truths, label, style, strict=False):
     """VOC's AP of one class, one detection after the other."""
     rows = [(-score, image, row) for image, one in enumerate(detections)
             for row, score in enumerate(one.scores)
@@ -235,7 +276,7 @@ def slow_voc(detections, truths, label, style, strict=False, pixel=0):
         truth = truths[image]
         mine = np.flatnonzero(truth.labels == label)
         overlaps = [slow_iou(detections[image].boxes[row], truth.boxes[one],
-                             truth.size, pixel) for one in mine]
+                             truth.size) for one in mine]
         best = max(range(len(mine)), key=overlaps.__getitem__, default=None)
         enough = best is not None and (overlaps[best] > .5 if strict
                                        else overlaps[best] >= .5)
@@ -259,9 +300,9 @@ def slow_voc(detections, truths, label, style, strict=False, pixel=0):
     return area
 
 
-def slow_iou(one, other, size, pixel):
-    """IoU in pixels, the sides longer by ``pixel``."""
-    one, other = (box * np.array([size[1], size[0]] * 2) + [0, 0, pixel, pixel]
+def slow_iou(one, other, size):
+    """IoU in pixels."""
+    one, other = (box * np.array([size[1], size[0]] * 2)
                   for box in (one, other))
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
@@ -271,8 +312,7 @@ def slow_iou(one, other, size, pixel):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("rules", [
-    {}, {"strict": True}, {"pixel": True}, {"strict": True, "pixel": True}])
+@pytest.mark.parametrize("rules", [{}, {"strict": True}])
 def test_voc_numbers_are_those_of_the_slow_one(seed, rules):
     detections, truths = random_set(seed + 20, images=25, classes=3,
                                     integers=True)
@@ -285,8 +325,8 @@ def test_voc_numbers_are_those_of_the_slow_one(seed, rules):
         np.mean([row.voc07 for row in result.classes]))
 
 
-def test_the_rules_of_voc_make_a_difference():
-    """A box of 4 x 4 pixels half in another: 1/2; with + 1 it is more."""
+def test_what_strict_changes_and_pixel_does_not():
+    """A box of 4 x 2 pixels in one of 4 x 4, also where pixels are counted."""
     size = (16, 8)
     truths = [ev.Truth([[0, 0, 4 / 8, 4 / 16]], [0], size=size)]
     found = [Detections(np.array([0]), np.array([.9]),
@@ -294,11 +334,94 @@ def test_the_rules_of_voc_make_a_difference():
     values = {(strict, pixel): ev.evaluate_detections(
         found, truths, 1, strict=strict, pixel=pixel)
         for strict in (False, True) for pixel in (False, True)}
-    assert [values[key].voc07 for key in sorted(values)] == [1, 1, 0, 1]
+    assert [values[key].voc07 for key in sorted(values)] == [1, 1, 0, 0]
     assert {one.AP50 for one in values.values()} == {1}
-    with pytest.raises(ValueError, match="pixel needs the size"):
-        ev.evaluate_detections(found, [truths[0]._replace(size=None)], 1,
-                               pixel=True)
+
+
+def devkit(folder, image_set, label_name, results):
+    """VOC's AP of a class, 11-point, as VOCevaldet.m computes it from files.
+
+    Args:
+        folder: in VOC's layout.
+        image_set: name of a list of images.
+        label_name: of the class.
+        results: lines of its result file.
+    """
+    wanted, total = {}, 0
+    for name in (folder / f"ImageSets/Main/{image_set}.txt").read_text(
+            ).split():
+        root = ElementTree.parse(folder / f"Annotations/{name}.xml")
+        mine = [one for one in root.iter("object")
+                if one.findtext("name") == label_name]
+        boxes = [[float(one.findtext(f"bndbox/{side}")) for side in
+                  ("xmin", "ymin", "xmax", "ymax")] for one in mine]
+        hard = [one.findtext("difficult") == "1" for one in mine]
+        wanted[name] = boxes, hard, [False] * len(boxes)
+        total += hard.count(False)
+    rows = sorted((line.split() for line in results),
+                  key=lambda row: -float(row[1]))
+    right = wrong = 0
+    curve = []
+    for name, _, *box in rows:
+        xmin, ymin, xmax, ymax = map(float, box)
+        boxes, hard, got = wanted[name]
+        best, at = -1, None
+        for place, (left, top, right_, bottom) in enumerate(boxes):
+            wide = min(xmax, right_) - max(xmin, left) + 1
+            high = min(ymax, bottom) - max(ymin, top) + 1
+            if wide > 0 and high > 0:
+                both = ((xmax - xmin + 1) * (ymax - ymin + 1)
+                        + (right_ - left + 1) * (bottom - top + 1)
+                        - wide * high)
+                if wide * high / both > best:
+                    best, at = wide * high / both, place
+        if best > .5 and hard[at]:
+            continue
+        if best > .5 and not got[at]:
+            right, got[at] = right + 1, True
+        else:
+            wrong += 1
+        curve.append((right / total, right / (right + wrong)))
+    return np.mean([max((p for r, p in curve if r >= tenth / 10), default=0)
+                    for tenth in range(11)])
+
+
+class Judged:
+    """Truths as a data set of black pictures, to be converted."""
+
+    classes = ("a", "b", "c")
+
+    def __init__(self, truths):
+        self.truths = truths
+
+    def __len__(self):
+        return len(self.truths)
+
+    def __getitem__(self, row):
+        one = self.truths[row]
+        return make_sample(np.zeros((*one.size, 3), np.uint8), one.boxes,
+                           one.labels, one.difficult)
+
+
+@pytest.mark.parametrize("seed, size", [(60, (90, 160)), (61, (130, 80))])
+def test_voc_numbers_are_those_of_the_devkit_on_the_files_we_write(
+        tmp_path, seed, size):
+    """In small pictures, where a pixel more or less matters."""
+    detections, truths = random_set(seed, images=25, classes=3, size=size,
+                                    most=20)
+    convert(Judged(truths), f"voc:{tmp_path}:test")
+    data = addresses.open_dataset(f"voc:{tmp_path}:test?classes=a,b,c")
+    names = [Path(data.entry(row).name).stem for row in range(len(data))]
+    paths = result_files.write_voc(tmp_path / "results", [
+        dataclasses.replace(one, size=size) for one in detections], names,
+        Judged.classes)
+    found = result_files.read_voc(tmp_path / "results", names,
+                                  [size] * len(names), Judged.classes)
+    ours = ev.evaluate_detections(found, [ev.Truth.of(one) for one in data],
+                                  3, strict=True, pixel=True)
+    for row, name, path in zip(ours.classes, Judged.classes, paths):
+        assert 0 < row.voc07 < 1 and row.voc07 == pytest.approx(devkit(
+            tmp_path, "test", name, path.read_text().splitlines()), abs=1e-9)
 
 
 def gluoncv_metrics():
@@ -331,7 +454,8 @@ def test_voc_numbers_are_those_of_gluoncv(seed, monkeypatch):
         one, scores=rng.permutation(9999)[:len(one)] / 9999 + image * 1e-7)
         for image, one in enumerate(detections)]
     ours = ev.evaluate_detections(detections, truths, 3, pixel=True)
-    unit = np.array([*truths[0].size[::-1]] * 2)       # it wants pixels
+    # It wants pixels as VOC's files number them, from 1 and the last within.
+    unit, first = np.array([*truths[0].size[::-1]] * 2), [1, 1, 0, 0]
     # It asks for a recall of 0.30000000000000004, which 3 of 10 do not reach.
     exact = types.SimpleNamespace(**{**vars(np), "arange": lambda *_:
                                      ev.RECALL_POINTS["voc07"]})
@@ -341,8 +465,8 @@ def test_voc_numbers_are_those_of_gluoncv(seed, monkeypatch):
         metric = theirs(iou_thresh=0.5, class_names=["a", "b", "c"])
         for one, truth in zip(detections, truths):
             metric.update(*(np.asarray(column)[None] for column in (
-                one.boxes * unit, one.labels, one.scores,
-                truth.boxes * unit, truth.labels, truth.difficult)))
+                one.boxes * unit + first, one.labels, one.scores,
+                truth.boxes * unit + first, truth.labels, truth.difficult)))
         for row, value in zip([*ours.classes, ours], metric.get()[1]):
             assert getattr(row, name) == pytest.approx(value, abs=1e-9)
 

@@ -197,7 +197,8 @@ def weights_file(tmp_path, **changes):
     (dict(input_size=None), "input_size must be a whole number of at least 1, "
      "found None"),
     (dict(anchors=[5]), "another kind than it should"),
-    (dict(anchors=[{"sizes": [0.1], "colour": 1}]), "another kind than"),
+    (dict(anchors=[{"sizes": [0.1], "colour": 1}]), "AnchorSpec has no field "
+     "colour"),
     (dict(name=["x"]), "name must be a short text"),
     (dict(family=["x"]), "another kind than it should"),
     (dict(family="other"), "family 'other' is not known"),
@@ -444,6 +445,8 @@ def test_names_in_json_that_are_no_list(tmp_path, text):
     convert(Small(), f"yolo:{tmp_path}")
     (tmp_path / "labels.json").write_text(text)
     if text == '["a", ""]':
+        sentence("disagree", addresses.open_dataset, f"yolo:{tmp_path}")
+        (tmp_path / "classes.txt").unlink()
         sentence("labels/b.txt", addresses.open_dataset, f"yolo:{tmp_path}")
     else:
         sentence("labels.json: expected class names", addresses.open_dataset,

@@ -1,6 +1,7 @@
 """Batches: the same from any number of workers, and errors that arrive."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,8 +10,11 @@ import pytest
 
 from dsod_d2l import config, targets, transforms
 from dsod_d2l.anchors import anchors_for
-from dsod_d2l.datasets import make_sample
-from dsod_d2l.datasets.loader import BatchMaker, Loader, order
+from dsod_d2l.datasets import make_sample, sample as sample_module
+from dsod_d2l.datasets.loader import Batch, BatchMaker, Loader, order
+from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.formats.conversion import convert
+from small_sets import Small
 
 MODEL = config.get("dsod_tiny", input_size=(65, 97))
 
@@ -127,8 +131,17 @@ def test_a_worker_that_dies_is_an_error_and_not_a_wait():
     class Deadly(Blocks):
         def __getitem__(self, index):
             os._exit(3)
-    with pytest.raises(RuntimeError, match="exit code 3"):
+    with pytest.raises(ChildProcessError, match="ended with exit code 3"):
         batches(1, Deadly())
+
+
+def test_a_worker_that_is_killed_says_by_what():
+    class Doomed(Blocks):
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGKILL)
+    with pytest.raises(ChildProcessError, match="data worker was killed by "
+                                                "SIGKILL, .*memory"):
+        batches(1, Doomed())
 
 
 def test_leaving_early_leaves_no_process():
@@ -139,3 +152,37 @@ def test_leaving_early_leaves_no_process():
     assert len(multiprocessing.active_children()) == 2
     loop.close()
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("kind", ["rec", "yolo", "csv"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_all_processes_together_keep_to_one_limit(tmp_path, monkeypatch, kind,
+                                                  workers):
+    """Every worker, and who asks them, decode all images of both parts."""
+    target = {"rec": "a.rec", "csv": "a.csv"}.get(kind, "")
+    convert(Small(), f"{kind}:{tmp_path}/{target}")
+    size = 64 * 48 * 3
+    monkeypatch.setattr(sample_module, "CACHE_LIMIT", 9 * size)
+    found = addresses.open_dataset(
+        " + ".join([f"{kind}:{tmp_path}/{target}"] * 2), cache=True)
+
+    class Maker:
+        dataset = found
+
+        def empty(self, buffer=None):
+            none = np.zeros(0)
+            return Batch(none, none, none, [], []), 64
+
+        def fill(self, number, batch):
+            for row in range(len(found)):
+                found[row]
+            kept = [image.nbytes for part in found.parts
+                    for image in part._images.values()]
+            return batch._replace(sources=[sum(kept), os.getpid()])
+    everywhere = {}
+    for batch in Loader(Maker(), 0, 2 * workers, workers):
+        everywhere[batch.sources[1]] = batch.sources[0]
+        here = Maker().fill(0, batch).sources
+        everywhere[here[1]] = here[0]
+    assert len(everywhere) == workers + 1
+    assert 2 * size < sum(everywhere.values()) <= 9 * size

@@ -131,8 +131,9 @@ def test_a_plan_by_hand():
     assert got["rates"] == [[0, .25], [3, 1.0], [20, .1], [39, .1]]
     text = plan.plan_text(got)
     for words in ("40 steps of 10 images (2 passes of 5)", "5.0 epochs",
-                  "20: 0.1", "MiB"):
+                  "20: 0.1", "MiB", "2,048 MiB at most in all processes"):
         assert words in text
+    assert got["cache"] == 2 << 30
 
 
 def test_the_rates_of_a_cosine_are_those_of_the_schedule():

@@ -13,7 +13,7 @@ from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.config.families import Refined
 from dsod_d2l.models.refinedet import TransferBlock
 from dsod_d2l.datasets.loader import BatchMaker
-from dsod_d2l.training import StepGraph, graph_inputs, training_graph
+from dsod_d2l.training import StepGraph, fit, graph_inputs, training_graph
 from test_models import Squares
 
 NARROW = dict(stem=16, bottleneck=16, growth=16, layers=(1, 1, 1), second=16,
@@ -217,7 +217,7 @@ def test_a_batch_without_any_object_gives_finite_losses():
         def __getitem__(self, index):
             return super().__getitem__(1)
 
-    fitted = run_training(narrow(), Empty(), settings(), progress=False)
+    fitted = fit(narrow(), Empty(), settings())
     assert fitted.history[-1]["loss"] == 0
 
 
@@ -327,8 +327,8 @@ def test_means_of_offsets_hold_in_both_steps():
 @pytest.mark.parametrize("changes, message", [
     (dict(transfer=0), "transfer must be a whole number of at least 1"),
     (dict(refine=1), "refine must be True or False, found 1"),
-    (dict(easy=1.0), "easy must be below 1, or None, found 1.0"),
-    (dict(easy=.4), "easy must be a number from 0.5 to 1, found 0.4"),
+    (dict(easy=1.0), "easy must be a number from 0.5 to below 1, or None, found 1.0"),
+    (dict(easy=.4), "easy must be a number from 0.5 to below 1, or None, found 0.4"),
     (dict(source_scales=(1, 2, 3, 4, 5)), "5 numbers for 4 feature maps"),
     (dict(source_scales=(-1,)), "source_scales must be positive, found -1"),
     (dict(input_size=32), "at least 33 pixels")])

@@ -44,7 +44,7 @@ def test_a_report_by_hand(tmp_path):
     assert [row["name"] for row in value["classes"]] == ["cat", "dog"]
     assert [path.relative_to(tmp_path / "r").as_posix() for path in paths] == [
         "evaluation.json", "classes.png", "curves.png", "mistakes.png",
-        "worst/01-000001.png", "worst/02-000002.png"]
+        "confusion.png", "worst/01-000001.png", "worst/02-000002.png"]
     assert not old.exists()
     for path in paths[1:]:
         assert cv2.imread(str(path)).std() > 1
@@ -57,7 +57,7 @@ def test_a_report_of_many_images(tmp_path, options):
     result = ev.evaluate_detections(detections, truths, len(classes))
     paths, value = vis.write_report(tmp_path, pictures(len(truths)), classes,
                                     detections, truths, result, worst=2)
-    assert len(paths) == 6 and len(value["worst"]) == 2
+    assert len(paths) == 7 and len(value["worst"]) == 2
     numbers = [row["mistakes"] for row in value["worst"]]
     assert numbers == sorted(numbers, reverse=True)
     assert value["AP"] == result.AP
@@ -67,9 +67,48 @@ def test_nothing_there_and_nothing_found(tmp_path):
     result = ev.evaluate_detections([found()], [truth()], 2)
     paths, value = vis.write_report(tmp_path, None, ("a", "b"), [found()],
                                     [truth()], result)
-    assert len(paths) == 4 and value["worst"] == []
-    assert value["AP"] is None
+    assert len(paths) == 5 and value["worst"] == []
+    assert value["AP"] is None and value["at_threshold"]["recall"] is None
     assert set(value["mistakes"]["AP50 lost"].values()) == {None}
+
+
+def test_no_object_but_detections(tmp_path):
+    """As of a set of empty pictures, to see what is found where nothing is."""
+    detections = [found((0, .9, A), (1, .4, B)), found()]
+    truths = [truth(), truth((0, A), difficult=[True])]
+    result = ev.evaluate_detections(detections, truths, 2)
+    paths, value = vis.write_report(tmp_path, pictures(2), ("a", "b"),
+                                    detections, truths, result)
+    assert len(paths) == 6 and value["AP"] is None
+    at = value["at_threshold"]
+    assert (at["score"], at["precision"], at["recall"]) == (0, 0, None)
+    assert at["confusion"]["objects by detections"] == [
+        [0, 0, 0], [0, 0, 0], [1, 1, 0]]
+
+
+def test_what_is_right_and_wrong_at_a_score(tmp_path):
+    """Two of class cat, one found; one dog, taken for a cat; one too much."""
+    detections = [found((0, .9, A), (0, .8, B), (1, .7, NOWHERE)),
+                  found((0, .2, A))]
+    truths = [truth((0, A), (1, B)), truth((0, A))]
+    result = ev.evaluate_detections(detections, truths, 2)
+
+    def at(score):
+        return vis.write_report(tmp_path, None, ("cat", "dog"), detections,
+                                truths, result, threshold=score)[1]
+    value = at(.5)["at_threshold"]
+    assert value["confusion"] == {
+        "names": ["cat", "dog", "(nothing)"], "objects by detections": [
+            [1, 0, 1], [1, 0, 0], [0, 1, 0]]}
+    assert (value["score"], value["IoU"]) == (.5, .5)
+    assert value["classes"] == [
+        {"name": "cat", "precision": 1 / 2, "recall": 1 / 2, "F1": 1 / 2},
+        {"name": "dog", "precision": 0, "recall": 0, "F1": 0}]
+    assert (value["precision"], value["recall"]) == (1 / 3, 1 / 3)
+    assert value["F1"] == pytest.approx(1 / 3)
+    value = at(.1)["at_threshold"]
+    assert (value["precision"], value["recall"]) == (2 / 4, 2 / 3)
+    assert value["F1"] == pytest.approx(2 * 2 / (4 + 3))
 
 
 def test_an_image_shows_each_kind_in_its_colour(tmp_path, monkeypatch):

@@ -25,7 +25,9 @@ from dsod_d2l.workbench.cli import main
 from dsod_d2l.datasets.records import write_records
 from dsod_d2l.workbench.runs import run_folder as folders
 from dsod_d2l.workbench.runs.long_run import run_training
-from small_runs import Squares, ending, network, settings, train
+from dsod_d2l import models
+from dsod_d2l.workbench.runs.tuning import Tuning
+from small_runs import SMALL, Squares, ending, network, settings, train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -160,7 +162,7 @@ def test_gradients_of_an_earlier_run_are_forgotten(tmp_path):
     class Breaking(Squares):
         def __getitem__(self, index):
             self.asked = getattr(self, "asked", 0) + 1
-            if self.asked > 2:
+            if self.asked > 3:       # one was looked at for an object
                 raise ValueError("broken")
             return super().__getitem__(index)
 
@@ -265,7 +267,7 @@ def test_a_run_without_a_checkpoint_starts_again(tmp_path, whole, caplog):
     with pytest.raises(Killed):
         train(tmp_path, callbacks=[kill])
     with pytest.raises(ValueError, match="other settings"):
-        train(tmp_path, resume=True, steps=9)
+        train(tmp_path, resume=True, seed=9)
     with caplog.at_level(logging.WARNING):
         train(tmp_path, resume=True)
     assert "no checkpoint yet: the run starts from its beginning" \
@@ -274,12 +276,109 @@ def test_a_run_without_a_checkpoint_starts_again(tmp_path, whole, caplog):
 
 
 @pytest.mark.parametrize("changes, found", [
-    (dict(seed=1), "settings"), (dict(count=7), "images")])
+    (dict(seed=1), r"settings \(seed: 0 there, 1 here\)"),
+    (dict(evaluate_every=2.0, weight_decay=0.0), r"settings \(evaluate_every: "
+     r"1.0 there, 2.0 here; weight_decay: 0.0005 there, 0.0 here\)"),
+    (dict(freeze="stem"), r'settings \(freeze: \[\] there, \["stem"\] here\)'),
+    (dict(watch="AP50"), r'settings \(watch: "AP" there, "AP50" here\)'),
+    (dict(input_size=(80, 96)), r"network \(input_size: \[65, 80\] there, "
+     r"\[80, 96\] here\)"),
+    (dict(count=7), r"images \(train: 6 there, 5 here\)")])
 def test_resuming_another_run_is_refused(tmp_path, changes, found):
+    """All that differs and changes a number is named, and nothing else."""
     train(tmp_path)
-    data = Squares(changes.pop("count", 8))
-    with pytest.raises(ValueError, match=f"other {found}; resume with the"):
-        run_training(network(), data, settings(**changes), tmp_path, True)
+    data, changes = Squares(changes.pop("count", 8)), dict(changes)
+    tuned = {name: changes.pop(name) for name in ("freeze", "watch")
+             if name in changes}
+    net = models.build("dsod_tiny", **{**SMALL, **{
+        name: changes.pop(name) for name in ["input_size"]
+        if name in changes}})
+    with pytest.raises(ValueError, match=f"a run with other {found}: resume "
+                       "with what stands there"):
+        run_training(net, data, settings(workers=1, **changes), tmp_path,
+                     True, tuning=Tuning(**tuned))
+
+
+def test_what_changes_no_number_may_differ(tmp_path, whole):
+    def kill(row):
+        if row["step"] == 3:
+            raise Killed
+    with pytest.raises(Killed):
+        train(tmp_path, callbacks=[kill])
+    train(tmp_path, resume=True, workers=2, checkpoint_every=1,
+          keep_checkpoints=9)
+    found = ending(tmp_path)
+    assert found["step-0000005.safetensors"] == whole[
+        "step-0000005.safetensors"] and "step-0000003.safetensors" in found
+    assert found["model.safetensors"] == whole["model.safetensors"]
+
+
+def test_a_run_from_before_a_field_was_there_goes_on(tmp_path, whole):
+    train(tmp_path)
+    path = checkpoints.list_checkpoints(tmp_path / "checkpoints")[0]
+    checkpoints.list_checkpoints(tmp_path / "checkpoints")[1].unlink()
+    tensors, facts = weights.load_tensors(path)
+    stored = json.loads(tensors["facts"].tobytes())
+    del stored["tuning"], stored["train"]["sync_norm"]
+    tensors["facts"] = np.frombuffer(json.dumps(stored).encode(), np.uint8)
+    weights.save_tensors(path, tensors, facts)
+    train(tmp_path, resume=True)
+    assert ending(tmp_path)["model.safetensors"] == whole["model.safetensors"]
+
+
+@pytest.mark.parametrize("changes", [
+    dict(schedule="constant", held_back=0.0),
+    dict(schedule="constant", average=0.0, evaluate_every=0.5)])
+def test_more_steps_go_on_where_the_run_has_ended(tmp_path, caplog, changes):
+    """At a constant rate it is the run that had so many from the start."""
+    train(tmp_path / "long", steps=9, **changes)
+    train(tmp_path / "more", **changes)
+    with caplog.at_level(logging.WARNING):
+        train(tmp_path / "more", resume=True, steps=9, **changes)
+    assert "The run has 9 steps now instead of 5; from step 5 on the " \
+        "learning rate is that of a schedule of 9" in caplog.text
+    one, other = ending(tmp_path / "long"), ending(tmp_path / "more")
+    assert [row["loss"] for row in one["history"]] == [
+        row["loss"] for row in other["history"]]
+    last = "step-0000009.safetensors"
+    for name in one[last][1]:
+        assert name.startswith("best/") or (
+            one[last][1][name] == other[last][1][name]), name
+
+
+def test_the_rates_after_more_steps_are_those_of_the_new_schedule(tmp_path):
+    first = train(tmp_path, warmup=0).history.column("rate")[1]
+    both = train(tmp_path, warmup=0, resume=True, steps=8)
+    rates = both.history.column("rate")[1]
+    assert rates[:5] == first and [row["step"] for row in both.history] == [
+        *range(1, 9)]
+    assert rates[5:] == pytest.approx([
+        3e-3 * (1 + np.cos(np.pi * step / 8)) / 2 for step in (5, 6, 7)])
+    assert weights.load_model(tmp_path / "model.safetensors")
+
+
+def test_fewer_steps_than_are_done_are_refused(tmp_path):
+    train(tmp_path)
+    before = ending(tmp_path)
+    with pytest.raises(ValueError, match=r"has done 5 steps, and is to have 4"
+                       r": .*\(--steps\), .*\(--from-step\)"):
+        train(tmp_path, resume=True, steps=4)
+    assert ending(tmp_path) == before
+
+
+def test_a_run_goes_on_from_an_older_checkpoint(tmp_path, whole):
+    """The newer ones, which lead elsewhere, are gone when it has passed."""
+    train(tmp_path, keep_checkpoints=9)
+    path = tmp_path / "checkpoints/step-0000005.safetensors"
+    path.write_bytes(b"not what it was")
+    with pytest.raises(ValueError, match=r"no checkpoint of step 3 in .*, "
+                       r"there are those of: 2, 4, 5 \(--keep-checkpoints"):
+        train(tmp_path, from_step=3)
+    fitted = train(tmp_path, from_step=2)
+    assert [row["step"] for row in fitted.history] == [1, 2, 3, 4, 5]
+    assert ending(tmp_path) == whole
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert [start["step"] for start in facts["starts"]] == [0, 2]
 
 
 def test_resuming_nothing_makes_no_folder(tmp_path):

@@ -354,7 +354,7 @@ def test_separable_heads_by_hand():
     (dict(backbone={"name": "vgg16", "depth": 3}), "vgg16 has no field depth"),
     (dict(backbone={"name": "vgg16", "widths": [1] * 14}),
      "widths of vgg16 needs 15 numbers, found 14"),
-    (dict(backbone={"name": "vgg16", "pool5": 3}), "pool5 must be 1 or 2, "
+    (dict(backbone={"name": "vgg16", "pool5": 3}), "pool5 must be one of 1, 2, "
      "found 3"),
     (dict(backbone={"name": "vgg16", "norm": 1}), "norm must be True or "
      "False, found 1"),
@@ -363,7 +363,7 @@ def test_separable_heads_by_hand():
     (dict(backbone={"name": "resnet50", "outputs": [1] * 5}), "outputs of "
      "resnet50 needs 4 numbers"),
     (dict(backbone={"name": "resnet50", "stride_at": "5x5"}), "stride_at must "
-     "be 3x3 or 1x1, found '5x5'"),
+     "be one of 3x3, 1x1, found '5x5'"),
     (dict(backbone={"name": "mobilenet_v2", "width": 0.05}), "width 0.05 "
      "leaves no channel of a layer of mobilenet_v2"),
     (dict(backbone={"name": "mobilenet_v1", "width": 0}), "width must be "
@@ -374,7 +374,7 @@ def test_separable_heads_by_hand():
      "expand_first must be True or False, found 'no'"),
     (dict(extras=((256, 512, "double"),) * 4), "two widths and one of half, "
      "valid, even, found .256, 512, 'double'."),
-    (dict(extras=((256, 0, "half"),) * 4), "extra_widths must be a whole "
+    (dict(extras=((256, 0, "half"),) * 4), "extras must be a whole "
      "number of at least 1, found 0"),
     (dict(extras=((256, 512, "half"),) * 3), "5 feature maps, found 6 Anch"),
     (dict(codec="corner"), "codec must be one of offsets, found 'corner'"),

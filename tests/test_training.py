@@ -265,8 +265,8 @@ def test_the_best_model_may_be_chosen_on_a_set_of_its_own(monkeypatch):
 def test_other_classes_to_choose_the_model_on_are_refused():
     other = Squares(3)
     other.classes = ("circle",)
-    with pytest.raises(ValueError, match="have the classes circle, those to "
-                                         "train on square"):
+    with pytest.raises(ValueError, match=r"1 classes \(square\), the data set "
+                       r"has 1 \(circle\); rename=circle:NAME"):
         run_training(small(), Squares(8), settings(), validation=other)
 
 
@@ -287,9 +287,20 @@ def test_the_held_back_slice_is_never_trained_on():
 
 
 def test_images_without_objects_train():
-    fitted = run_training(small(), Squares(4, objects=0), settings(steps=2),
-                          progress=False)
+    fitted = training.fit(small(), Squares(4, objects=0), settings(steps=2))
     assert np.isfinite(fitted.history.column("loss")[1]).all()
+
+
+def test_a_run_without_any_object_is_refused(tmp_path):
+    """A loss of 0 would look like success; crowds are no objects either."""
+    class Crowds(Squares):
+        def __getitem__(self, index):
+            return super().__getitem__(index)._replace(crowd=np.array([True]))
+    for data in (Squares(4, objects=0), Crowds(4)):
+        with pytest.raises(ValueError, match="holds no object to learn from "
+                           "in 4 images; `data check`"):
+            run_training(small(), data, settings(), tmp_path, progress=False)
+    assert not (tmp_path / "run.json").exists()
 
 
 def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
@@ -302,9 +313,11 @@ def test_other_classes_and_nothing_to_resume_are_refused(tmp_path):
 def test_resuming_with_other_settings_is_refused(tmp_path):
     run_training(small(), Squares(), settings(steps=1), tmp_path,
                  progress=False)
-    with pytest.raises(ValueError, match="other settings"):
-        run_training(small(), Squares(), settings(steps=2), tmp_path,
-                     resume=True, progress=False)
+    with pytest.raises(ValueError, match=r"other settings \(learning_rate: "
+                       r"0.003 there, 0.01 here; seed: 0 there, 1 here\)"):
+        run_training(small(), Squares(), settings(
+            steps=2, learning_rate=0.01, seed=1), tmp_path, resume=True,
+            progress=False)
 
 
 def test_a_run_that_ends_at_zero_says_why(caplog):
@@ -417,3 +430,41 @@ def test_bar_and_workers_are_closed_whatever_happens(monkeypatch):
         run_training(small(), Squares(4), settings(), progress=False,
                      callbacks=[stop])
     assert {"bar", "loader"} <= set(closed)
+
+
+def test_what_a_run_leaves_is_short_in_words():
+    """A notebook shows it where a cell ends in a call of fit."""
+    net = models.build("dsod_tiny", 2)
+    fitted = training.Fitted(net, training.History([{"step": 1}] * 900),
+                             {"step": 7, "AP": 0.5, "AP50": 0.75})
+    assert repr(fitted) == ("Fitted(dsod_tiny, 900 steps, best={'step': 7, "
+                            "'AP': 0.5, 'AP50': 0.75})")
+
+
+class PixelBoxes:
+    """A data set of one's own, whose boxes are in pixels by mistake."""
+
+    classes = ("a", "b")
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return make_sample(np.zeros((96, 96, 3), np.uint8),
+                           [[10, 10, 50, 30]], [0], source=f"mine {index}")
+
+
+def test_boxes_in_pixels_stop_the_first_step():
+    with pytest.raises(ValueError, match="mine .*these look like pixels"):
+        training.fit(models.build("dsod_tiny", 2, input_size=(96, 96)),
+                     PixelBoxes(), config.TrainConfig(
+                         steps=2, batch_size=2, held_back=0, workers=0,
+                         warmup=0))
+
+
+@pytest.mark.parametrize("names", [("a", "c"), ("b", "a")])
+def test_a_network_of_other_names_is_not_trained(names):
+    with pytest.raises(ValueError, match="built for the classes .*names of the"
+                                         " data set"):
+        training.fit(models.build("dsod_tiny", names), PixelBoxes(),
+                     config.TrainConfig(steps=1))

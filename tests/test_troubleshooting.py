@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import small_runs
-from dsod_d2l import config, files, models, weights
-from dsod_d2l.workbench import machine
-from dsod_d2l.workbench.formats import addresses
+from dsod_d2l import config, evaluation, files, models, weights
+from dsod_d2l.workbench import machine, outputs
+from dsod_d2l.workbench.formats import addresses, choices
 from dsod_d2l.workbench.pretrained import transfer
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.datasets import pictures
@@ -23,7 +23,10 @@ from dsod_d2l.datasets.records import write_records
 from dsod_d2l.workbench.video import VideoReader
 from dsod_d2l.workbench.runs import run_folder as folders
 from dsod_d2l.workbench.runs import parallel, precision
-from small_sets import Small, encoded
+from dsod_d2l.workbench.runs.long_run import run_training
+from dsod_d2l.workbench.runs.tuning import Tuning
+from dsod_d2l.datasets.loader import BatchMaker, Loader
+from small_sets import CLASSES, Small, encoded
 from test_hostile_files import png_of
 
 TWO = [mx.cpu(0), mx.cpu(1)]
@@ -33,7 +36,10 @@ ELSEWHERE = {"... cannot be locked", "xmin ... is not below xmax ...",
              "it leaves the image: found ..., expected x from ... to ...",
              "worker ... of ... was killed by ...; the other processes are "
              "stopped", "The other workers have been silent for ... seconds",
-             "this processor does not compute with bfloat16"}
+             "this processor does not compute with bfloat16",
+             "memory has run out (...)",
+              "no font of this machine has ... letters such as ...",
+              "--device gpu: there is none to be used, ..."}
 
 
 def quoted():
@@ -110,6 +116,14 @@ def two_classes(folder):
     small_runs.train(folder, net=net)
 
 
+def other_names(folder):
+    evaluation.class_numbers(["a", "b"], ["c"])
+
+
+def other_objects(folder):
+    choices.matched(Small(), CLASSES[:2])
+
+
 def full(folder):
     (folder / f".a.{os.getpid()}.partial").symlink_to("/dev/full")
     files.write_atomically(folder / "a", b"x" * 9)
@@ -125,10 +139,36 @@ def twice(folder, **changes):
     small_runs.train(folder, **{"steps": 1, **changes})
 
 
+def nothing_to_learn(folder):
+    data = small_runs.Squares()
+    data.samples = [one.keep(slice(0)) for one in data.samples]
+    run_training(small_runs.network(), data, small_runs.settings(), folder)
+
+
+def deadly(folder):
+    class Deadly(small_runs.Squares):
+        def __getitem__(self, index):
+            os._exit(1)
+    list(Loader(BatchMaker(Deadly(), small_runs.network().config,
+                           small_runs.settings()), 0, 1))
+
+
 def unknown_class(folder):
     convert(Small(), f"voc:{folder}")
     (folder / "labels.json").write_text('["cat", "big dog"]')
     addresses.open_dataset(f"voc:{folder}")
+
+
+def no_picture(folder):
+    convert(Small(), f"voc:{folder}")
+    (folder / "JPEGImages/b.jpg").unlink()
+    addresses.open_dataset(f"voc:{folder}")
+
+
+def other_size(folder):
+    convert(Small(), f"voc:{folder}")
+    (folder / "JPEGImages/b.jpg").write_bytes(encoded("b.jpg", 50, 30))
+    addresses.open_dataset(f"voc:{folder}")[1]
 
 
 def doctype(folder):
@@ -148,6 +188,9 @@ SAID = {
     "box 3: ...": bad_box,
     "a label of ... numbers does not fit its own head width": other_label,
     "the network has ... classes, the data set has ...": two_classes,
+    "the detector knows ... classes (...), the data set has ...": other_names,
+    "objects of the data set are of ..., which ... does not know":
+        other_objects,
     "... was not written by dsod_d2l: its metadata lacks the format": foreign,
     "... is a .params file of MXNet, which does not say what network it "
     "belongs to": params,
@@ -161,16 +204,23 @@ SAID = {
                                            weights_file(folder), ("square",)),
     "... needs an input of at least ... pixels on each side":
         lambda folder: config.get("dsod300", input_size=40),
-    "belongs to a run with other ...; resume with the same ones":
+    "belongs to a run with other ... (...): resume with what stands there, or "
+    "name another folder":
         lambda folder: twice(folder, seed=7, resume=True),
     "there is no run in ... to resume: leave out --resume to start one":
         lambda folder: small_runs.train(folder / "none", resume=True),
     "... holds a run already": twice,
     "another run, process ..., is training in ...": held,
+    "... holds no object to learn from in ... images": nothing_to_learn,
+    "a data worker ..., mostly because memory had run out": deadly,
+    "--freeze ... fits no array of ...": lambda folder: small_runs.train(
+        folder, tuning=Tuning(freeze="head")),
     "... is damaged: its content does not have the checksum that was written "
     "with it": changed,
     "... was not written (...); an earlier file is untouched": full,
     "the class ... is not one of ...": unknown_class,
+    "there is no image ... in ...": no_picture,
+    "the file states ... pixels, the image has ...": other_size,
     "expected a whole image, found ... bytes that cannot be read as one":
         written("a.png", b"GIF89a", pictures.read_image),
     "expected an image of at most ... pixels":
@@ -180,6 +230,8 @@ SAID = {
     "camera ... does not answer": lambda folder: VideoReader(99),
     "expected a video that OpenCV can read":
         written("a.avi", b"RIFF", VideoReader),
+    "is the input ... itself, which would be lost":
+        lambda folder: outputs.check_target(folder / "a", [folder / "a"]),
     "a batch of ... images cannot be divided evenly among ... devices":
         lambda folder: parallel.Devices(TWO, small_runs.settings(batch_size=3)),
     "there is no GPU ...: MXNet finds ...":

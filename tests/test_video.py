@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dsod_d2l.detection import Detections
-from dsod_d2l.workbench import video
+from dsod_d2l.workbench import drawing, video
 from dsod_d2l.workbench.video import detect_frames, VideoReader, VideoWriter
 from dsod_d2l.visualisation import class_colour
-from dsod_d2l.workbench.video import paint_detections
+from dsod_d2l.workbench.drawing import paint_detections
 from test_cli import call, here, value  # noqa: F401  (here is a fixture)
 
 SIZE, COUNT = (60, 90), 7
@@ -123,7 +123,7 @@ def test_painting_is_a_copy_with_boxes_in_their_colours():
                        classes=("cat", "dog"), picture=image)
     painted = paint_detections(found, "12 FPS")
     assert (image == 90).all() and painted.shape == image.shape
-    colour = video._bytes(class_colour(1))
+    colour = drawing._bytes(class_colour(1))
     for x, y in ((100, 120), (250, 120), (180, 180)):
         np.testing.assert_array_equal(painted[y, x], colour)
     assert (painted[100:160, 120:240] == 90).all()       # inside: untouched

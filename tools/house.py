@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dsod_d2l"
-# (files, lines of code): lasting for the module; the whole grows by what new things need.
-MODULE, WHOLE = (50, 4800), (110, 10875)
+# (files, lines of code): lasting limits, of the module and of both floors together.
+MODULE, WHOLE = (50, 4800), (130, 14000)
 BOTH = {"__init__", "__main__"}      # the face and the command line know both floors
 QUIET = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
          tokenize.ENDMARKER}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,9 +34,12 @@ def one_of(name: str, value: object, known: Collection[str]) -> None:
 def require_fields(cls: type[Checked], names: Iterable[str],
                    title: str) -> None:
     """Require that a configuration's class has fields of these names."""
-    known = {field.name for field in dataclasses.fields(cls)}
-    unknown = sorted(set(names) - known)
-    require(not unknown, f"{title} has no field {', '.join(unknown)}")
+    known = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(set(names) - set(known))
+    near = [found for name in unknown
+            for found in difflib.get_close_matches(name, known, 1)]
+    require(not unknown, f"{title} has no field {', '.join(unknown)}" + (
+        f"; did you mean {', '.join(near)}?" if near else ""))
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,15 @@ class Bounds:
 
 
 COUNTED = Bounds("a whole number of at least 1", 1, kind=Integral)
+ABOVE_0 = Bounds("positive", 0, without=0)
+FROM_0 = Bounds("a number of at least 0", 0)
+FROM_0_TO_1 = Bounds("a number from 0 to 1", 0, 1)
 Count = Annotated[int, COUNTED]
 Whole = Annotated[int, Bounds("a whole number of at least 0", 0,
                               kind=Integral)]
-Positive = Annotated[float, Bounds("positive", 0, without=0)]
-NotNegative = Annotated[float, Bounds("a number of at least 0", 0)]
-Share = Annotated[float, Bounds("a number from 0 to 1", 0, 1)]
+Positive = Annotated[float, ABOVE_0]
+NotNegative = Annotated[float, FROM_0]
+Share = Annotated[float, FROM_0_TO_1]
 BelowOne = Annotated[float, Bounds("a number from 0 to below 1", 0, 1, 1)]
 
 
@@ -95,6 +102,10 @@ class Checked:
     numbers within them, or None where that is a choice; what else must hold,
     ``check`` knows.
     """
+
+    def __new__(cls, *_: Any, **given: Any) -> Any:
+        require_fields(cls, given, cls.__name__)
+        return super().__new__(cls)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 
 from .. import anchors, runtime, targets, transforms
+from ..boxes import require_fractions
 from ..config import ModelConfig, TrainConfig
-from .sample import Sample
+from .sample import Sample, share_cache
 
 SLOTS = 3                # batches a worker may be ahead
 
@@ -119,8 +120,9 @@ class BatchMaker:
                        number * size + self.rows[0], len(self.rows))
         for row, index in enumerate(chosen):
             rng = np.random.default_rng([seed, number, self.rows[row]])
-            sample = self.augment(without_crowds(self.dataset[int(index)]),
-                                  self.model.input_size, rng)
+            sample = without_crowds(self.dataset[int(index)])
+            require_fractions(sample.boxes, sample.source or "the boxes")
+            sample = self.augment(sample, self.model.input_size, rng)
             wanted = targets.label_anchors(
                 self.anchors, sample.boxes, sample.labels,
                 self.settings.match_threshold,
@@ -221,6 +223,8 @@ class Loader:
                 yield self.maker.fill(number, batch)
             return
         crew: list[_Worker] = []
+        dataset, sharers = self.maker.dataset, self.workers + 1
+        share_cache(dataset, sharers)
         try:
             with _without_threads(), _without_signals():
                 for _ in range(self.workers):
@@ -229,6 +233,7 @@ class Loader:
         finally:
             for worker in crew:
                 worker.close()
+            share_cache(dataset, 1 / sharers)
 
     def _collect(self, crew):
         ahead = self.start
@@ -273,8 +278,12 @@ class _Worker:
             slot, lists, error = self.done.recv()
         except EOFError:
             self.process.join()
-            raise RuntimeError("a data worker ended without a word, exit "
-                               f"code {self.process.exitcode}") from None
+            code = self.process.exitcode
+            how = (f"ended with exit code {code}" if code >= 0 else
+                   f"was killed by {signal.Signals(-code).name}")
+            raise ChildProcessError(
+                f"a data worker {how}, mostly because memory had run out; "
+                "fewer workers need less") from None
         if error:
             raise error
         return Batch(*self.batches[slot][:3], *lists)

@@ -4,15 +4,17 @@ OpenCV reads plain JPEG, which is fast; Pillow reads everything else. An image
 whose EXIF tag says that it lies on its side is turned upright, and its boxes
 are taken to refer to the upright picture, which is what viewers and labelling
 programs show (MXNet's own decoder leaves it on its side). What is transparent
-becomes white; 16 bits become 8. A file is judged by its head before anything
-is decoded: its format must be one of a few (Pillow knows others, and starts
-another program for some), and a few bytes may not ask for gigabytes.
+becomes white; more than 8 bits, and fractions, are scaled to 8 by the range
+that they fill. A file is judged by its head before anything is decoded: its
+format must be one of a few (Pillow knows others, and starts another program
+for some), and a few bytes may not ask for gigabytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,30 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# What is read, found in folders, drawn, written and converted: Pillow's name,
+# and the suffixes, of which it is written with the first.
+FORMATS = {"JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"), "PNG": (".png",),
+           "BMP": (".bmp", ".dib"), "GIF": (".gif",),
+           "TIFF": (".tif", ".tiff"), "WEBP": (".webp",)}
+if find_spec("PIL._avif"):
+    FORMATS["AVIF"] = (".avif",)
+with contextlib.suppress(ImportError):     # what telephones write: a plug-in
+    from pillow_heif import register_heif_opener
+    register_heif_opener()
+    FORMATS["HEIF"] = (".heic", ".heif")
+SUFFIXES = tuple(one for ends in FORMATS.values() for one in ends)
+_TOPS = (1, 255, 1023, 4095, 16383, 65535)    # fractions, and 8 to 16 bits
 MOST_PIXELS = 1 << 27        # 134 million: 402 MB, once decoded
 _ORIENTATION = 0x0112
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, turn: bool = True) -> np.ndarray:
     """Return the pixels of an image file.
 
     Args:
         path: an image, in one of ``FORMATS``.
+        turn: whether to turn it upright as its EXIF tag says.
 
     Returns:
         uint8 (H, W, 3) array, red, green, blue, upright.
@@ -40,15 +54,17 @@ def read_image(path: str | Path) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: it is no image, or only a part of one.
     """
-    return decode_image(_there(path).read_bytes(), str(path))
+    return decode_image(_there(path).read_bytes(), str(path), turn)
 
 
-def decode_image(data: bytes, source: str = "an image") -> np.ndarray:
+def decode_image(data: bytes, source: str = "an image", turn: bool = True
+                 ) -> np.ndarray:
     """Return the pixels of an encoded image.
 
     Args:
         data: bytes, the contents of an image file.
         source: name for messages.
+        turn: as of ``read_image``.
 
     Returns:
         uint8 (H, W, 3) array, red, green, blue, upright.
@@ -58,12 +74,13 @@ def decode_image(data: bytes, source: str = "an image") -> np.ndarray:
     """
     with _naming(source, len(data)):
         picture = _opened(io.BytesIO(data))
-        if _is_plain(picture, data):
+        if _is_plain(picture, data, turn):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
             if pixels is not None:
                 return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         picture.load()
-        picture = ImageOps.exif_transpose(picture)
+        picture = _shallow(picture, data)
+        picture = ImageOps.exif_transpose(picture) if turn else picture
         return np.array(_to_rgb(picture))
 
 
@@ -86,6 +103,12 @@ def encoded_size(data: bytes, source: str = "an image") -> tuple[int, int]:
         return _size(_opened(io.BytesIO(data)))
 
 
+def orientation(data: bytes, source: str = "an image") -> int:
+    """Return the EXIF orientation, 1 to 8; 5 to 8 exchange the sides."""
+    with _naming(source, len(data)):
+        return _orientation(_opened(io.BytesIO(data)))
+
+
 def suffix(data: bytes) -> str:
     """Return the suffix of the file format of an encoded image.
 
@@ -96,12 +119,11 @@ def suffix(data: bytes) -> str:
         ValueError: the bytes are no image.
     """
     with _naming("an image", len(data)):
-        kind = _opened(io.BytesIO(data)).format.lower()
-    return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind,
-                                                               f".{kind}")
+        kind = _opened(io.BytesIO(data)).format
+    return FORMATS.get(kind, FORMATS["JPEG"])[0]       # MPO is several JPEGs
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
+def read_size(path: str | Path, turn: bool = True) -> tuple[int, int]:
     """Return (height, width) of an image file, upright, from its head.
 
     Raises:
@@ -109,13 +131,17 @@ def read_size(path: str | Path) -> tuple[int, int]:
         ValueError: it is no image.
     """
     with _naming(path, _there(path).stat().st_size), open(path, "rb") as file:
-        return _size(_opened(file))
+        return _size(_opened(file), turn)
 
 
 def size_lies(entry: Any, shape: tuple[int, ...]) -> str:
     """Return the sentence that says that a stated size is not the image's."""
+    hint = ("; it may be turned by its EXIF tag, and exif=stored takes the "
+            "pixels as stored" if tuple(entry.size) == tuple(shape[1::-1])
+            else "")
     return (f"{entry.source}: the file states {entry.size[1]} x "
-            f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}.")
+            f"{entry.size[0]} pixels, the image has {shape[1]} x {shape[0]}"
+            f"{hint}.")
 
 
 def _there(path):
@@ -127,7 +153,7 @@ def _there(path):
 
 def _opened(file):
     """Return the Pillow image of a file, of which only the head is read."""
-    picture = Image.open(file, formats=FORMATS)
+    picture = Image.open(file, formats=tuple(FORMATS))
     if picture.width * picture.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     return picture
@@ -142,15 +168,18 @@ def _naming(source, length):
         raise ValueError(f"{source}: expected an image of at most "
                          f"{MOST_PIXELS:,} pixels, found {length} bytes that "
                          "state more.") from error
+    except FloatingPointError as error:
+        raise ValueError(f"{source}: {error}.") from error
     except Exception as error:
         raise ValueError(f"{source}: expected a whole image, found {length} "
                          "bytes that cannot be read as one "
                          f"({type(error).__name__}).") from error
 
 
-def _size(picture):
+def _size(picture, turn=True):
     width, height = picture.size
-    return (width, height) if _orientation(picture) >= 5 else (height, width)
+    return ((width, height) if turn and _orientation(picture) >= 5
+            else (height, width))
 
 
 def _orientation(picture):
@@ -159,18 +188,47 @@ def _orientation(picture):
     return value if value in range(1, 9) else 1
 
 
-def _is_plain(picture, data):
+def _is_plain(picture, data, turn):
     # Some versions of OpenCV fill up a JPEG that was cut short without a
     # word; one that ends in the end marker was not cut.
     return (picture.format == "JPEG" and picture.mode in ("RGB", "L")
-            and data.endswith(b"\xff\xd9") and _orientation(picture) == 1)
+            and data.endswith(b"\xff\xd9")
+            and (not turn or _orientation(picture) == 1))
+
+
+def _shallow(picture, data):
+    """Return an image of 8 bits a value; Pillow's own cuts values off."""
+    values, stated = None, getattr(picture, "tag_v2", {})
+    if picture.mode[0] in "IF":
+        values = np.array(picture)
+        if values.dtype == np.int32 and stated.get(339) in (1, (1,)):
+            values = values.view(np.uint32)
+    elif picture.mode == "RGB" and (16 in stated.get(258, ()) or (
+            picture.format == "PNG" and data[24] == 16)):
+        values = cv2.imdecode(np.frombuffer(data, np.uint8),
+                              _FLAGS | cv2.IMREAD_ANYDEPTH)[..., ::-1]
+    if values is None or values.ndim > 2 and values.max() > _TOPS[-2]:
+        return picture                      # Pillow takes the upper 8 bits
+    shallow = Image.fromarray(_eight_bits(values).astype(np.uint8))
+    shallow.getexif()[_ORIENTATION] = _orientation(picture)
+    return shallow
+
+
+def _eight_bits(values):
+    """Return numbers of any kind as 0 to 255, scaled by what they fill."""
+    low, high = values.min(), values.max()
+    if not np.isfinite([low, high]).all():
+        raise FloatingPointError("expected pixels that are numbers, found "
+                                 "nan or infinity")
+    if 0 <= low and _TOPS[-2] < high <= _TOPS[-1] and values.dtype != "f4":
+        return values // 257
+    top = next((top for top in _TOPS if top / 16 <= high <= top), 0)
+    first, last = (0, top) if top and low >= 0 else (low, high)
+    return np.interp(values, (first, last if last > first else first + 1),
+                     (0, 255)).round()
 
 
 def _to_rgb(picture):
-    if picture.mode.startswith("I"):
-        # 16-bit grey: Pillow would cut values above 255 off, not scale them.
-        grey = np.clip(np.array(picture) // 257, 0, 255).astype(np.uint8)
-        picture = Image.fromarray(grey)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")

@@ -13,7 +13,8 @@ from .. import boxes as box_tools
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
-from .sample import FLAGS, Entry, FileDataset, broken_entry, check_policy
+from .sample import (FLAGS, Entry, FileDataset, ObjectFault, broken_entry,
+                     check_policy)
 
 _HEAD = struct.Struct("<IfQQ")
 
@@ -103,6 +104,9 @@ def objects(label: Any, source: str) -> Objects:
                          f"more) and object width {width:g} (5 or more).")
     count = int((len(label) - head) // width)
     rows = label[int(head):].reshape(count, int(width) if count else 5)
+    # im2rec makes labels equally long, with rows of -1.
+    rows = rows[(rows[:, :5] != -1).any(axis=1)]
+    count = len(rows)
     for row, value in enumerate(rows[:, 0]):
         # Above 2^24, float32 cannot tell one whole number from the next.
         if not (abs(value) < 2**24 and value % 1 == 0):
@@ -185,7 +189,7 @@ class RecordDataset(FileDataset):
         classes: names of the classes, in the order of their numbers. Default:
             the JSON list in ``labels.json`` beside the file, else "class 0",
             "class 1", ... up to the highest number in the file.
-        bad, cache: as in ``FileDataset``.
+        bad, cache, exif: as in ``FileDataset``.
 
     Attributes:
         path: the file.
@@ -202,14 +206,16 @@ class RecordDataset(FileDataset):
                    "{listed} faulty ones.")
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None,
-                 bad: str = "error", cache: bool = False):
+                 bad: str = "error", cache: bool = False,
+                 exif: str = "turned"):
         check_policy(bad)
         self.reader, self._names = RecordReader(path), None
         self.path = self.reader.path
         entries = list(map(self._read, range(len(self.reader))))
         classes = _class_names(self.path, classes, entries)
         super().__init__([_checked(entry, len(classes)) for entry in entries],
-                         classes, str(self.path), bad=bad, cache=cache)
+                         classes, str(self.path), bad=bad, cache=cache,
+                         exif=exif)
 
     def entry(self, index: int) -> Entry:
         """Return the Entry of one image, which is not decoded.
@@ -224,10 +230,6 @@ class RecordDataset(FileDataset):
                          entry.boxes)
         return entry._replace(name=self._name(index), boxes=exact,
                               size=(height, width))
-
-    def encoded(self, index: int) -> bytes:
-        """Return the bytes of one encoded image."""
-        return self._bytes(self._entries[index])
 
     def size(self, index: int) -> tuple[int, int]:
         """Return (height, width) of one image as its own head says."""
@@ -257,16 +259,23 @@ class RecordDataset(FileDataset):
         return unpack(self.reader[int(entry.name)], entry.source)[1]
 
     def _decode(self, entry):
-        return pictures.decode_image(self._bytes(entry), entry.source)
+        return pictures.decode_image(self._bytes(entry), entry.source,
+                                     self.turn)
 
 
 def _checked(entry, classes):
-    """Return an Entry, or that of a faulty one if a box or label is wrong."""
-    try:
-        box_tools.check_boxes(entry.boxes, entry.labels, classes, entry.source)
-        return entry
-    except ValueError as error:
-        return broken_entry(entry.name, entry.source, str(error), "record")
+    """Return an Entry with its sound objects, and why others are none."""
+    reasons = [box_tools.fault(box) or (
+        "" if 0 <= label < classes else
+        f"label {label} is out of range, expected 0 to {classes - 1}")
+        for box, label in zip(entry.boxes, entry.labels)]
+    kept = np.array([not reason for reason in reasons], bool)
+    faults = [ObjectFault(entry.source, f"{entry.source}, box {row}: {reason}",
+                          "record") for row, reason in enumerate(reasons)
+              if reason]
+    return entry if not faults else entry._replace(
+        boxes=entry.boxes[kept], labels=entry.labels[kept],
+        flags=entry.flags[kept], faults=tuple(faults))
 
 
 def read_lst(path: Path) -> dict[int, str]:
@@ -278,8 +287,8 @@ def read_lst(path: Path) -> dict[int, str]:
     """
     names = {}
     if path.is_file():
-        for line in path.read_text(errors="replace").splitlines():
-            cells = line.split("\t")
+        for line in path.read_text("utf-8", "replace").splitlines():
+            cells = line.replace("\\", "/").split("\t")
             if (len(cells) > 1 and cells[0].isdecimal()
                     and len(cells[0]) <= 20
                     and inside(path.parent, cells[-1])):

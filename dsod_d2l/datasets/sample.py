@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +72,10 @@ class Fault(NamedTuple):
     kind: str = "file"
 
 
+class ObjectFault(Fault):
+    """A Fault that costs one object alone, not its image."""
+
+
 class Entry(NamedTuple):
     """What is known of one image, without its pixels.
 
@@ -128,6 +132,8 @@ class Dataset:
         classes: names of the classes, a tuple.
         faults: every ``Fault`` that was found in its files.
         skipped: those that an image, or a line, was left out for, one each.
+        remarks: {sentence: count} of what was read otherwise than it stands
+            in the files, or left out, without being a fault.
         image_ids, category_ids: where it comes from COCO, and nowhere else:
             {name of an image: its id}, and the id of each class.
     """
@@ -135,6 +141,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     faults: Sequence[Fault] = ()
     skipped: Sequence[Fault] = ()
+    remarks: Mapping[str, int] = {}
 
     def __len__(self):
         """Return the number of images."""
@@ -173,20 +180,23 @@ class Dataset:
             self[index]
 
 
-BAD_POLICIES = ("error", "skip")
+BAD_POLICIES = ("error", "skip", "object")
+EXIF_POLICIES = ("turned", "stored")
 CACHE_LIMIT = 2 << 30        # bytes of decoded images that are kept
 _KEEPING = threading.Lock()  # images are checked by several threads
 
 
-def check_policy(bad: str) -> None:
+def check_policy(bad: str, exif: str = "turned") -> None:
     """Raise ValueError if there is no such way to treat what is faulty."""
-    if bad not in BAD_POLICIES:
-        raise ValueError(f"bad must be one of {', '.join(BAD_POLICIES)}, "
-                         f"found {bad!r}.")
+    for name, value, known in (("bad", bad, BAD_POLICIES),
+                               ("exif", exif, EXIF_POLICIES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, "
+                             f"found {value!r}.")
 
 
-class NothingSound(ValueError):
-    """No image of a data set is sound; ``faults`` lists why."""
+class Faulty(ValueError):
+    """A data set is not taken as it is; ``faults`` lists why."""
 
     def __init__(self, message: str, faults: Sequence[Fault]):
         super().__init__(message)
@@ -197,7 +207,7 @@ class FileDataset(Dataset):
     """A data set in files, whose boxes and labels were read on opening.
 
     An image is decoded when it is asked for, by ``_decode``, which whoever
-    inherits gives, beside ``encoded`` and ``size``.
+    inherits gives, beside ``_bytes`` of an entry's file and ``size``.
 
     Args:
         entries: list of ``Entry``, with different names.
@@ -206,9 +216,13 @@ class FileDataset(Dataset):
         faults: list of ``Fault`` that belong to no image.
         bad: "error" raises the first fault; "skip" leaves the images with a
             fault out, decoding each once to find those that cannot be read,
-            and counts them in ``skipped``.
+            and counts them in ``skipped``; "object" does so too, but leaves
+            out a bad object alone, which is counted in ``remarks``.
         cache: keep decoded images (height x width x 3 bytes each), up to
-            ``CACHE_LIMIT`` bytes.
+            ``CACHE_LIMIT`` bytes, in all processes together.
+        exif: "turned" turns an image as its EXIF tag says, "stored" takes
+            the pixels as they are stored.
+        remarks: as in ``Dataset``.
 
     Attributes:
         clipped: number of boxes that were cut to their image.
@@ -225,18 +239,35 @@ class FileDataset(Dataset):
 
     def __init__(self, entries: Sequence[Entry], classes: Sequence[str],
                  title: str, faults: Sequence[Fault] = (), bad: str = "error",
-                 cache: bool = False):
-        check_policy(bad)
+                 cache: bool = False, exif: str = "turned",
+                 remarks: Mapping[str, int] | None = None):
+        check_policy(bad, exif)
+        self.turn, self.remarks = exif == "turned", dict(remarks or {})
         self.classes, self.title = tuple(classes), title
         self._images: dict[str, np.ndarray] = {}
+        self._blank: list[str] = []
         self._room = CACHE_LIMIT if cache else 0
-        if bad == "skip":
+        lost = [fault for entry in entries for fault in entry.faults
+                if bad == "object" and isinstance(fault, ObjectFault)]
+        if lost:
+            self.remarks["bad objects left out of their images"] = len(lost)
+            entries = [entry._replace(faults=tuple(
+                fault for fault in entry.faults
+                if not isinstance(fault, ObjectFault))) for entry in entries]
+        if bad != "error":
             with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
                 entries = list(pool.map(self._decodable, entries))
-        self.faults = [*faults, *(fault for entry in entries
-                                  for fault in entry.faults)]
+                turned = sum(pool.map(self._is_turned, entries))
+            if self._blank:
+                self.remarks["images are of one colour, such as "
+                             f"{min(self._blank)}"] = len(self._blank)
+            if turned:
+                self.remarks["images have an EXIF tag that turns them, taken "
+                             f"as {exif}: exif=turned or exif=stored"] = turned
+        self.faults = [*faults, *lost, *(fault for entry in entries
+                                         for fault in entry.faults)]
         if bad == "error" and self.faults:
-            raise ValueError(one_line(self.faults[0].reason))
+            raise Faulty(one_line(self.faults[0].reason), self.faults)
         self.skipped = [*faults, *(entry.faults[0] for entry in entries
                                    if entry.faults)]
         self._entries = [entry for entry in entries if not entry.faults]
@@ -245,8 +276,8 @@ class FileDataset(Dataset):
             warnings.warn(self._summary(self._LEFT_OUT, len(entries)),
                           stacklevel=3)
         if not self._entries:
-            raise NothingSound(self._summary(self._NONE_SOUND, len(entries)),
-                               self.faults)
+            raise Faulty(self._summary(self._NONE_SOUND, len(entries)),
+                         self.faults)
 
     def __len__(self):
         return len(self._entries)
@@ -266,15 +297,36 @@ class FileDataset(Dataset):
         """Return the Entry of one image, which is not decoded."""
         return self._entries[index]
 
+    def encoded(self, index: int) -> bytes:
+        """Return the bytes of one image file, which look as it is read."""
+        data = self._bytes(self._entries[index])
+        return data if self.turn else self._untagged(data)
+
+    def _bytes(self, entry):
+        """Return the bytes of an image, or raise a ValueError."""
+        raise NotImplementedError
+
     def _decode(self, entry):
         """Return the pixels of an image, or raise a ValueError."""
         raise NotImplementedError
+
+    def _untagged(self, data):
+        """Return the bytes of an image without a tag that turns it."""
+        return data if pictures.orientation(data) == 1 else (
+            pictures.encode_image(pictures.decode_image(data, turn=False)))
+
+    def _is_turned(self, entry):
+        """Return whether an image that can be read has a tag that turns it."""
+        return not entry.faults and pictures.orientation(
+            self._bytes(entry), entry.source) != 1
 
     def _decodable(self, entry):
         """Return an entry, with a fault if its image cannot be decoded."""
         try:
             if not entry.faults:
-                self._image(entry)
+                image = self._image(entry)
+                if (image == image[0, 0]).all():
+                    self._blank.append(entry.source)
             return entry
         except (ValueError, OSError) as error:
             lies = "pixels, the image has" in str(error)
@@ -300,6 +352,20 @@ class FileDataset(Dataset):
                     self._room -= image.nbytes
                     self._images[entry.name] = image
         return image
+
+
+def share_cache(dataset: Any, sharers: float) -> None:
+    """Leave a data set its share of the room for decoded images.
+
+    Args:
+        dataset: any data set, or one made of others.
+        sharers: how many processes, or data sets, share what is left of
+            ``CACHE_LIMIT``; 1 over that number when they are gone.
+    """
+    for part in getattr(dataset, "parts", ()):
+        share_cache(part, sharers)
+    if isinstance(dataset, FileDataset):
+        dataset._room = int(dataset._room / sharers)
 
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"

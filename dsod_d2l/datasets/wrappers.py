@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ class Wrapper(Dataset):
         self.faults, self.skipped = (
             [fault for part in parts for fault in getattr(part, name, ())]
             for name in ("faults", "skipped"))
+        self.remarks: Counter = sum((Counter(getattr(part, "remarks", {}))
+                                     for part in parts), Counter())
 
     @property
     def image_ids(self) -> dict:
@@ -130,7 +133,8 @@ def split(dataset: Any, fraction: float, rng: np.random.Generator
                          f"{fraction}.")
     if len(dataset) < 2:
         raise ValueError("dataset must hold at least two images to be split, "
-                         f"found {len(dataset)}.")
+                         f"found {len(dataset)}; to train on all, hold none "
+                         "back (held_back=0, --held-back 0).")
     size = min(max(round(len(dataset) * fraction), 1), len(dataset) - 1)
     order = rng.permutation(len(dataset))
     return (Subset(dataset, np.sort(order[size:])),
@@ -161,8 +165,8 @@ class Combined(Wrapper):
                 raise ValueError(
                     "the classes of data sets to be combined must agree, "
                     f"found {few(self.classes)} in {self.dataset!r} and "
-                    f"{few(part.classes)} in {part!r}; give both the same "
-                    "classes, or merge them.")
+                    f"{few(part.classes)} in {part!r}; give both the same, "
+                    "as by ?classes= behind their names, or merge them.")
         self.classes = tuple(dict.fromkeys(
             name for part in self.parts for name in part.classes))
         index = {name: label for label, name in enumerate(self.classes)}

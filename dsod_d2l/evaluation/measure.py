@@ -107,32 +107,51 @@ def evaluate_detections(detections: Iterable[Detections], truths: Iterable,
         most: detections per image and class that count, best first.
         strict: whether VOC asks for an IoU above .5, as its own program
             does, rather than of at least .5.
-        pixel: whether VOC counts the last pixel of a box as part of it,
-            which makes each side one pixel longer. Changes VOC alone.
+        pixel: changes nothing any more. VOC's own program adds a pixel to
+            each side, for its files number the first and the last pixel of a
+            box. Here boxes are edges, which have the last one within.
 
     Returns:
         ``Evaluation``. Figures by size where every truth tells the size of
         its image.
 
     Raises:
-        ValueError: the numbers of images differ, an image has a label out
-            of range or a score that is not a number, or pixel is asked for
-            where sizes are not known.
+        ValueError: the numbers of images differ, or an image has a label
+            out of range or a score that is not a number.
     """
     truths = list(truths)
     found, wanted, sized = make_tables(detections, truths, num_classes,
                                        most)
-    if pixel and not sized:
-        raise ValueError("pixel needs the size of each image, found a truth "
-                         "without one")
-    judged = _judge(found, wanted, num_classes, sized,
-                    np.nextafter(0.5, 1) if strict else 0.5, int(pixel))
+    judged = _judge(found, wanted, num_classes, SIZES if sized else SIZES[:1],
+                    voc=np.nextafter(0.5, 1) if strict else 0.5)
     classes = tuple(_one_class(judged, label) for label in range(num_classes))
     return Evaluation(**{name: mean_of(getattr(row, name) for row in classes)
                          for name in FIGURES},
                       images=len(truths),
                       objects=sum(row.objects for row in classes),
                       classes=classes)
+
+
+def ap_table(detections: Iterable[Detections], truths: Iterable,
+             num_classes: int, thresholds: Any = IOU_THRESHOLDS,
+             sizes: Any = SIZES[:1], most: int = 100) -> np.ndarray:
+    """Return COCO's AP at any IoU, of objects of any area.
+
+    Args:
+        detections, truths, num_classes, most: see ``evaluate_detections``.
+        thresholds: (T,) least IoU.
+        sizes: (A, 2) least and most area of an object, in pixels where every
+            truth tells the size of its image, else in fractions of it.
+
+    Returns:
+        (K, A, T) array; nan where a class has no object of such an area.
+
+    Raises:
+        ValueError: see ``evaluate_detections``.
+    """
+    found, wanted, _ = make_tables(detections, truths, num_classes, most)
+    judged = _judge(found, wanted, num_classes, sizes, thresholds)
+    return np.array([_areas(judged, label) for label in range(num_classes)])
 
 
 def evaluate_dataset(detector: Detector, dataset: Any, most: int = 100,
@@ -154,7 +173,7 @@ def evaluate_dataset(detector: Detector, dataset: Any, most: int = 100,
         ValueError: the detector and the data set have different classes.
     """
     detections, truths = run_detector(detector, dataset)
-    return evaluate_detections(detections, truths, len(dataset.classes),
+    return evaluate_detections(detections, truths, len(detector.classes),
                                most, **rules)
 
 
@@ -170,15 +189,18 @@ def run_detector(detector: Detector, dataset: Any
         the labels of both being those of the detector.
     """
     numbers = class_numbers(detector.classes, dataset.classes)
+    ids = getattr(dataset, "image_ids", None)
     detections, truths = [], []
     for start in range(0, len(dataset), detector.batch_size):
         stop = min(start + detector.batch_size, len(dataset))
         samples = [dataset[index] for index in range(start, stop)]
         found = detector.detect([one.image for one in samples])
         # All the pictures of a data set may not fit into memory.
-        detections += [replace(one, picture=None) for one in found]
+        detections += [replace(one, picture=None, image_id=(
+            ids and ids.get(dataset.entry(index).name)))
+            for index, one in enumerate(found, start)]
         truths += [Truth.of(one) for one in samples]
-    if list(numbers) != sorted(numbers):
+    if list(numbers) != list(range(len(detector.classes))):
         truths = [one._replace(labels=np.append(numbers, -1)[one.labels])
                   for one in truths]
     return detections, truths
@@ -189,14 +211,15 @@ def class_numbers(known: Sequence[str], names: Sequence[str]) -> np.ndarray:
 
     Args:
         known: names of the detector's classes.
-        names: those of the data set. Where either are no names but
-            "class 0", "class 1", ..., numbers stay what they are.
+        names: those of the data set, which may lack some. Where either are
+            no names but "class 0", "class 1", ..., numbers stay what they
+            are.
 
     Returns:
         (K,) int64.
 
     Raises:
-        ValueError: the classes are not the same.
+        ValueError: the detector does not know a class.
 
     >>> class_numbers(("red", "white", "blue"), ("blue", "red", "white"))
     array([2, 0, 1])
@@ -204,11 +227,14 @@ def class_numbers(known: Sequence[str], names: Sequence[str]) -> np.ndarray:
     plain = [f"class {k}" for k in range(len(known))]
     if len(names) == len(known) and plain in (list(known), list(names)):
         return np.arange(len(known))
-    if sorted(known) != sorted(names):
+    other = [name for name in names if name not in known]
+    if other:
+        both = ",".join(name for name in names if name in known)
         raise ValueError(
             f"the detector knows {len(known)} classes ({', '.join(known)}), "
-            f"the data set has {len(names)} ({', '.join(names)}); rename= and "
-            "only= behind the name of a data set change what it has")
+            f"the data set has {len(names)} ({', '.join(names)}); rename="
+            f"{other[0]}:NAME{both and f' or only={both}'} behind the name of "
+            "the data set changes what it has")
     return np.array([list(known).index(name) for name in names])
 
 
@@ -224,25 +250,25 @@ class _Judged(NamedTuple):
     place: np.ndarray       # (D,): among those of its image and class
 
 
-def _judge(found, wanted, num_classes, sized, threshold, pixel):
-    """Return ``_Judged``; threshold and pixel are those of VOC."""
-    pairs, voc = [], np.zeros((2, len(found.image)), dtype=bool)
+def _judge(found, wanted, num_classes, sizes, thresholds=IOU_THRESHOLDS,
+           voc=0.5):
+    """Return ``_Judged``; voc is the least IoU of VOC."""
+    pairs, by_voc = [], np.zeros((2, len(found.image)), dtype=bool)
     for label in range(num_classes):
         mine, theirs = _slice(found, label), _slice(wanted, label)
         parts = rows_of(found, mine), rows_of(wanted, theirs)
         near = tables.all_pairs(*parts, crowds=True)
-        keep = near.overlaps >= IOU_THRESHOLDS[0]
+        keep = near.overlaps >= np.min(thresholds)
         pairs.append((near.found[keep] + mine.start,
                       near.wanted[keep] + theirs.start, near.overlaps[keep]))
-        voc[:, mine] = tables.voc(*parts, threshold, pixel)
-    sizes = SIZES if sized else SIZES[:1]
+        by_voc[:, mine] = tables.voc(*parts, voc)
     out = _outside(wanted.areas, sizes) | (wanted.difficult
                                            | wanted.crowd)[:, None]
     pairs = tables.CandidatePairs(*map(np.concatenate, zip(*pairs)))
-    got, right = tables.coco(pairs, found, wanted, out, IOU_THRESHOLDS)
+    got, right = tables.coco(pairs, found, wanted, out, thresholds)
     ignored = np.where(got, ~right,
                        _outside(area_of(found.boxes), sizes)[..., None])
-    return _Judged(found, wanted, right, ignored, voc, ~out,
+    return _Judged(found, wanted, right, ignored, by_voc, ~out,
                    places(found.labels, found.image))
 
 
@@ -257,26 +283,37 @@ def _outside(areas, sizes):
     return (areas[:, None] < low) | (areas[:, None] > high)
 
 
+def _of_class(judged, label):
+    """Return rows, best first, and objects of each area, of one class."""
+    rows = np.arange(len(judged.place))[_slice(judged.found, label)]
+    order = np.argsort(-judged.found.scores[rows], kind="stable")
+    return rows[order], judged.counts[_slice(judged.wanted, label)].sum(axis=0)
+
+
+def _areas(judged, label):
+    """Return AP of one class, a list of each area with one of each IoU."""
+    rows, objects = _of_class(judged, label)
+    scores, right, ignored = (judged.found.scores[rows], judged.right[rows],
+                              judged.ignored[rows])
+    return [[average_precision(*_curve(scores, right[:, a, t],
+                                       ignored[:, a, t], count))
+             if count else NAN for t in range(right.shape[2])]
+            for a, count in enumerate(objects)]
+
+
 def _one_class(judged, label):
     """Return the ``ClassResult`` of one class."""
-    rows = _slice(judged.found, label)
-    objects = judged.counts[_slice(judged.wanted, label)].sum(axis=0)
-    order = np.argsort(-judged.found.scores[rows], kind="stable")
-    scores = judged.found.scores[rows][order]
-    right, ignored = judged.right[rows][order], judged.ignored[rows][order]
-    areas = [[average_precision(*_curve(scores, right[:, a, t],
-                                        ignored[:, a, t], count))
-              for t in range(right.shape[2])] if count else []
-             for a, count in enumerate(objects)]
+    rows, objects = _of_class(judged, label)
+    scores, areas = judged.found.scores[rows], _areas(judged, label)
     figures = dict.fromkeys(FIGURES, NAN)
     if objects[0]:
-        voc = _curve(scores, *judged.voc[:, rows][:, order], objects[0])
+        voc = _curve(scores, *judged.voc[:, rows], objects[0])
         figures.update(zip(AP_STYLES, (
             mean_of(areas[0]), areas[0][0], areas[0][5],
             average_precision(*voc, style="voc07"),
             average_precision(*voc, style="area"))))
     figures.update(zip(BY_SIZE, [mean_of(row) for row in areas[1:]]))
-    figures.update(_recalls(right, objects, judged.place[rows][order]))
+    figures.update(_recalls(judged.right[rows], objects, judged.place[rows]))
     return ClassResult(label=label, objects=int(objects[0]),
                        detections=len(scores), **figures)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..boxes import require_fractions
+from ..config.base import require
 from ..detection import Detections
 from .matching import match_voc
 
@@ -89,7 +90,8 @@ def make_tables(detections: Iterable[Detections], truths: Iterable,
     """Return the two tables of a data set.
 
     Args:
-        detections: one ``Detections`` per image.
+        detections: one ``Detections`` per image; where all have an
+            ``image_id``, the images are numbered in the order of these.
         truths: one ``Truth`` per image, or a tuple of its first fields.
         num_classes: number of foreground classes.
         most: detections per image and class that count, best first.
@@ -99,15 +101,16 @@ def make_tables(detections: Iterable[Detections], truths: Iterable,
         every image is known; if not, boxes stay fractions of the image.
 
     Raises:
-        ValueError: the numbers of images differ or are 0, or an image has a
-            label out of range or a score that is not a number.
+        ValueError: the numbers of images differ or are 0, most is below 1,
+            or an image has a label out of range or a score that is not a
+            number.
     """
     detections, truths = list(detections), list(truths)
     if len(detections) != len(truths):
         raise ValueError(f"expected detections for {len(truths)} images, "
                          f"found {len(detections)}")
-    if not truths:
-        raise ValueError("expected at least one image, found none")
+    require(truths, "expected at least one image, found none")
+    require(most >= 1, f"most must be at least 1, found {most}")
     truths = [Truth(*truth).whole() for truth in truths]
     sized = all(truth.size is not None for truth in truths)
     units = np.tile(np.array([truth.size[::-1] if sized else (1, 1)
@@ -119,11 +122,25 @@ def make_tables(detections: Iterable[Detections], truths: Iterable,
     if len(bad):
         raise ValueError(f"detections of image {found.image[bad].min()}: a "
                          "score is nan")
+    ranks = _ranks(detections)
+    found, wanted = (table._replace(image=ranks[table.image])
+                     for table in (found, wanted))
     found = rows_of(found, np.lexsort((-found.scores, found.image,
                                        found.labels)))
     wanted = rows_of(wanted, np.lexsort((wanted.image, wanted.labels)))
     kept = places(found.labels, found.image) < most
     return rows_of(found, kept), wanted, sized
+
+
+def _ranks(detections):
+    """Return the place of each image: by its id, where all have one.
+
+    Of equal scores COCO takes the image of the lower id first.
+    """
+    ids = [one.image_id for one in detections]
+    if None in ids:
+        return np.arange(len(ids))
+    return np.argsort(np.argsort(ids, kind="stable"))
 
 
 def rows_of(table: Any, rows: slice | np.ndarray) -> Any:
@@ -189,14 +206,12 @@ class CandidatePairs(NamedTuple):
     overlaps: np.ndarray
 
 
-def all_pairs(found: Found, wanted: Wanted, pixel: int = 0,
+def all_pairs(found: Found, wanted: Wanted,
               crowds: bool = False) -> CandidatePairs:
     """Return each detection with each object of its image and class.
 
     Args:
         found, wanted: ``Found`` and ``Wanted`` of one class.
-        pixel: what is added to every width and height: 1 where a box from
-            pixel 3 to pixel 5 counts as three wide.
         crowds: whether the overlap with a crowd is the share of the
             detection that lies in it, as COCO has it, rather than the IoU.
 
@@ -208,8 +223,7 @@ def all_pairs(found: Found, wanted: Wanted, pixel: int = 0,
     rows = np.repeat(np.arange(len(many)), many)
     columns = np.arange(len(rows)) + np.repeat(low + many - many.cumsum(),
                                                many)
-    one = (found.boxes + [0, 0, pixel, pixel])[rows]
-    other = (wanted.boxes + [0, 0, pixel, pixel])[columns]
+    one, other = found.boxes[rows], wanted.boxes[columns]
     shared = (np.minimum(one[:, 2:], other[:, 2:])
               - np.maximum(one[:, :2], other[:, :2]))
     inner = np.maximum(shared, 0).prod(axis=1)
@@ -222,8 +236,7 @@ def all_pairs(found: Found, wanted: Wanted, pixel: int = 0,
     return CandidatePairs(rows, columns, overlaps)
 
 
-def voc(found: Found, wanted: Wanted, threshold: float,
-        pixel: int) -> np.ndarray:
+def voc(found: Found, wanted: Wanted, threshold: float) -> np.ndarray:
     """Match one class as VOC does; see ``matching.match_voc``.
 
     Crowds are taken for difficult objects.
@@ -231,7 +244,7 @@ def voc(found: Found, wanted: Wanted, threshold: float,
     Returns:
         bool (2, D): correct, and not counted at all.
     """
-    pairs = all_pairs(found, wanted, pixel)
+    pairs = all_pairs(found, wanted)
     ignored = wanted.difficult | wanted.crowd
     result = np.zeros((2, len(found.image)), dtype=bool)
     image = found.image[pairs.found]

@@ -10,19 +10,23 @@ from ..config.base import require
 from ..detection import Detector
 from ..evaluation import Evaluation, evaluate_dataset
 from . import machine
+from .formats.choices import matched
+from .suppression import SuppressingDetector
 
 
 def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
     """Make a ``Detector`` of a network, or of the file that holds one.
 
     Args:
-        network: what ``detection.Detector`` takes, or the path of a weights
-            file, a .safetensors, or of an .onnx that ``export`` has written,
-            which needs no MXNet.
+        network: the path of a weights file, a .safetensors, or of an .onnx
+            that ``export`` has written, which needs no MXNet; or a network;
+            or any function from a batch (B, 3, height, width) of normalised
+            images to class scores and offsets, then with ``config``.
         classes: names of the classes; a file has its own, and so has a
             network that was built with names or read from a file.
-        options: of ``detection.Detector``; for a file, device as well:
-            "cpu", "gpu" or None; for weights, also ctx.
+        options: of ``detection.Detector``; suppression, a
+            ``suppression.SuppressionConfig``; and for a file, device: "cpu",
+            "gpu" or None; for weights, also ctx.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is of
@@ -32,12 +36,18 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
         classes = classes or getattr(network, "classes", None)
         require(classes, "classes must be given: the network has no names of "
                 "its own")
-        return Detector(network, classes, **options)
+        kind = SuppressingDetector if "suppression" in options else Detector
+        return kind(network, classes, **options)
     require(Path(network).suffix.lower() in (".safetensors", ".onnx"),
             f"{network}: expected a file that ends in .safetensors, as "
             "training writes it, or in .onnx, as export does")
     require(classes is None, f"{network} has its own classes: leave them out")
     return detector_of_file(network, **options)
+
+
+def is_onnx(path: Any) -> bool:
+    """Tell whether what stands for a network is the name of an ONNX file."""
+    return Path(path or "").suffix.lower() == ".onnx"
 
 
 def detector_of_file(path: str | Path, **options: Any) -> Detector:
@@ -47,12 +57,13 @@ def detector_of_file(path: str | Path, **options: Any) -> Detector:
         path: an .onnx, or weights.
         options: see ``open_detector``.
     """
-    if Path(path).suffix.lower() == ".onnx":
+    if is_onnx(path):
         from .exporting.onnx_detector import OnnxDetector
         return OnnxDetector(path, **options)
     if "device" in options:
         options["ctx"], _ = machine.device(options.pop("device"))
-    return Detector.from_weights(path, **options)
+    kind = SuppressingDetector if "suppression" in options else Detector
+    return kind.from_weights(path, **options)
 
 
 def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
@@ -60,18 +71,21 @@ def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
 
     Args:
         network: a network, the path of its weights file, or a ``Detector``.
-        dataset: any data set that has the classes of the network.
+        dataset: any data set; its classes are matched by name, see
+            ``formats.choices.matched``.
         rules: of ``evaluation.evaluate_detections``, such as ``most``.
 
     Returns:
         ``Evaluation``; the figures of each class are in its ``classes``.
 
     Raises:
-        ValueError: the network and the data set have different classes.
+        ValueError: the data set has objects of a class that the network
+            does not know.
     """
     if isinstance(network, (str, os.PathLike)):
         network = open_detector(network)
     elif not hasattr(network, "detect"):      # it may have names of its own
         network = open_detector(network, getattr(network, "classes", None)
                                 or dataset.classes)
-    return evaluate_dataset(network, dataset, **rules)
+    return evaluate_dataset(network, matched(dataset, network.classes),
+                            **rules)

@@ -15,13 +15,21 @@ leaves gaps between the cells.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from typing import NamedTuple
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ... import anchors as anchor_tools, boxes as box_tools
-from ...config import ModelConfig
+from ...config import AnchorSpec, ModelConfig
+from ...config.base import require
+from ...datasets.wrappers import complete
+from ...weights import load_tensors
 
 MOST_BOXES = 20_000         # objects that are compared; more are drawn from
 TRIED = 1000          # objects that the search looks at
@@ -74,9 +82,7 @@ def fit_anchors(config: ModelConfig, boxes: np.ndarray, labels: np.ndarray,
     Returns:
         ``AnchorFit``.
     """
-    rows = np.arange(len(boxes))
-    if len(rows) > MOST_BOXES:
-        rows = np.sort(rng.choice(len(boxes), MOST_BOXES, replace=False))
+    rows = _compared(boxes, rng)
     boxes, labels = np.asarray(boxes)[rows], np.asarray(labels)[rows]
     found = best_overlaps(anchor_tools.anchors_for(config), boxes)
     tried = _balanced(labels, rng)
@@ -86,6 +92,95 @@ def fit_anchors(config: ModelConfig, boxes: np.ndarray, labels: np.ndarray,
     if class_recall(new, labels) < class_recall(found, labels) + GAIN:
         return AnchorFit(rows, found, None, None)
     return AnchorFit(rows, found, specs, new)
+
+
+def _compared(boxes, rng):
+    """Return the rows of the boxes that are compared."""
+    if len(boxes) <= MOST_BOXES:
+        return np.arange(len(boxes))
+    return np.sort(rng.choice(len(boxes), MOST_BOXES, replace=False))
+
+
+def choose_anchors(asked: str, config: ModelConfig,
+                   dataset: Any) -> AnchorFit:
+    """Return the anchors that were asked for, compared with a network's own.
+
+    Args:
+        asked: "fit" for those that ``data check`` suggests, or anchors as
+            ``read_anchors`` takes them.
+        config: ``ModelConfig``.
+        dataset: any data set that holds an object.
+
+    Returns:
+        ``AnchorFit``; its specs are None where "fit" found none that are
+        clearly better.
+    """
+    whole, rng = complete(dataset), np.random.default_rng(0)
+    entries = [whole.entry(index) for index in range(len(dataset))]
+    boxes = np.concatenate([entry.boxes for entry in entries])
+    if asked == "fit":
+        return fit_anchors(config, boxes, np.concatenate(
+            [entry.labels for entry in entries]), rng)
+    other = dataclasses.replace(config, anchors=read_anchors(asked, config))
+    rows = _compared(boxes, rng)
+    found, new = (best_overlaps(anchor_tools.anchors_for(one), boxes[rows])
+                  for one in (config, other))
+    return AnchorFit(rows, found, other.anchors, new)
+
+
+SPEC = re.compile(r"AnchorSpec\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+
+
+def read_anchors(asked: str, config: ModelConfig) -> tuple[AnchorSpec, ...]:
+    """Return anchors that a text holds, or a file.
+
+    Args:
+        asked: a weights file; or a file, or the text itself, with the lines
+            ``AnchorSpec(sizes=(...), ratios=(...))`` of ``data check``, or
+            with JSON: its ``--json``, or a list of {"sizes", "ratios"}.
+        config: ``ModelConfig``; a map whose step is not told keeps its own.
+
+    Raises:
+        ValueError: it holds none, or for another number of maps.
+    """
+    if asked.endswith(".safetensors"):
+        rows = load_tensors(asked)[1].get("model", {}).get("anchors")
+    else:
+        rows = _rows(Path(asked).read_text(encoding="utf-8")
+                     if os.path.isfile(asked) else asked)
+    require(isinstance(rows, list) and rows
+            and all(isinstance(row, dict) for row in rows),
+            f"--anchors {asked:.80}: expected fit, or a file or text with "
+            "AnchorSpec(sizes=(...), ratios=(...)) for each map, as `data "
+            "check` prints them, or with its --json")
+    require(len(rows) == len(config.anchors), f"--anchors {asked:.80}: "
+            f"{config.name} has {len(config.anchors)} feature maps, found "
+            f"anchors for {len(rows)}")
+    return tuple(AnchorSpec(**{"step": own.step, **row})
+                 for row, own in zip(rows, config.anchors))
+
+
+def _rows(text):
+    """Return the rows of a text, None if it is of another kind."""
+    try:
+        found = [{one.arg: ast.literal_eval(one.value) for one in
+                  ast.parse(match[0], mode="eval").body.keywords}
+                 for match in SPEC.finditer(text)] or json.loads(text)
+    except (ValueError, SyntaxError, RecursionError):
+        return None
+    while isinstance(found, dict):
+        found = next((found[name] for name in ("model", "suggested", "anchors")
+                      if isinstance(found.get(name), (dict, list))), None)
+    return found
+
+
+def tell_anchors(fit: AnchorFit) -> str:
+    """Return in one sentence how many objects the anchors reach."""
+    before = (f"anchors: {recall(fit.overlaps):.1%} of {len(fit.rows)} "
+              "objects overlap one by half or more")
+    if fit.specs is None:
+        return f"{before}; none were found that fit clearly better"
+    return f"{before} before, {recall(fit.suggested):.1%} now"
 
 
 def _balanced(labels, rng):

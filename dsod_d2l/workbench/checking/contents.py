@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,12 +31,14 @@ class Report(NamedTuple):
     pixels: float64 (M, 2) widths and heights in pixels.
     labels: int64 (M,); flags: bool (M, 4); image: int64 (M,), the image each
         object is in.
-    faults: list of Fault; each cost its image.
+    faults: list of Fault; each cost its object or its image.
     duplicates: list of texts, boxes that are there twice with one class.
     empty: names of images without objects.
     clipped: number of boxes that were cut to their image.
     fit: ``AnchorFit``, or None where there is no object.
     model: name of the network that it speaks of.
+    remarks: {sentence: count} of what was read otherwise than it stands in
+        the files, or left out.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Report(NamedTuple):
     clipped: int
     fit: object
     model: str
+    remarks: Mapping[str, int] = {}
 
     @property
     def shares(self) -> np.ndarray:
@@ -68,7 +71,7 @@ class Report(NamedTuple):
                 "faults": [fault._asdict() for fault in self.faults],
                 "kinds": dict(Counter(fault.kind for fault in self.faults)),
                 "duplicates": self.duplicates, "empty": self.empty,
-                "clipped": self.clipped,
+                "clipped": self.clipped, "remarks": dict(self.remarks),
                 "unused": [name for name, row in classes.items()
                            if not row["objects"]],
                 "side": _quantiles(np.sqrt(self.pixels.prod(axis=1))),
@@ -130,7 +133,8 @@ def inspect(spec: str, config: ModelConfig, model: str,
         config: ``ModelConfig`` whose anchors are compared.
         model: its name, for the report.
         rng: numpy.random.Generator.
-        options: of ``open_dataset``.
+        options: of ``open_dataset``; with bad="object" a fault of an object
+            costs the object alone.
 
     Returns:
         ``Report``; with no image where nothing could be opened at all.
@@ -138,7 +142,8 @@ def inspect(spec: str, config: ModelConfig, model: str,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")          # the report says it all
         try:
-            dataset = addresses.open_dataset(spec, bad="skip", **options)
+            dataset = addresses.open_dataset(spec, **{"bad": "skip",
+                                                      **options})
             classes, faults = dataset.classes, dataset.faults
         except (ValueError, OSError) as error:
             dataset = classes = ()
@@ -166,7 +171,8 @@ def examine(dataset: Any, classes: Sequence, faults: Sequence,
                   flags, image, list(faults),
                   [text for one in entries for text in _twice(one)],
                   [one.source for one in entries if not len(one.labels)],
-                  sum(one.clipped for one in entries), fit, model)
+                  sum(one.clipped for one in entries), fit, model,
+                  dataset.remarks)
 
 
 def _joined(parts, shape, kind):
@@ -193,11 +199,13 @@ def describe_contents(report: Report) -> str:
     value = report.to_dict()
     parts = [f"{report.title}: {value['images']} sound images, "
              f"{value['objects']} objects, {len(value['faults'])} faults",
-             _classes(value), _shapes(value), _fault_lines(report),
+             _classes(value), _shapes(value), _fault_lines(value),
              _listed("boxes that are there twice", report.duplicates),
              _listed("images without objects", report.empty)]
     if report.clipped:
         parts.append(f"{report.clipped} boxes were cut to their image")
+    parts.append("\n".join(f"{count} {text}" for text, count
+                           in report.remarks.items()))
     if value["unused"]:
         parts.append("classes without objects: " + ", ".join(value["unused"]))
     parts.append(_anchors(value["anchors"]))
@@ -222,14 +230,12 @@ def _shapes(value):
     return f"{table}\n(side: root of the area; COCO would call {sizes})"
 
 
-def _fault_lines(report):
+def _fault_lines(value):
     """Return the faults, counted by kind and listed."""
-    if not report.faults:
-        return "no faults"
-    kinds = Counter(fault.kind for fault in report.faults)
     counts = ", ".join(f"{count} {kind}" for kind, count
-                       in kinds.most_common())
-    return _listed("faults", [fault.reason for fault in report.faults], counts)
+                       in Counter(value["kinds"]).most_common())
+    return _listed("faults", [one["reason"] for one in value["faults"]],
+                   counts) or "no faults"
 
 
 def _listed(title, rows, counts=None):

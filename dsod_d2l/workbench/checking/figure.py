@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ...config.base import require
+from ...files import replacing
 from ...visualisation import PALETTE, TEXT_SIZE
 from .anchor_fit import recall
 from .contents import Report
 
 _MOST = 20          # classes that have a bar
 _SHOWN = 5000       # objects that have a dot
+_STYLE = {"axes.titlesize": TEXT_SIZE, "axes.labelsize": TEXT_SIZE,
+          "axes.spines.top": False, "axes.spines.right": False}
 BLUE, ORANGE = PALETTE[4], PALETTE[5]
 
 
@@ -27,19 +32,20 @@ def save_report(path: str | Path, report: Report) -> None:
     Raises:
         ValueError: there is no object to draw.
     """
-    if not len(report.labels):
-        raise ValueError(f"{report.title}: expected at least one object to "
-                         "draw, found none.")
+    require(len(report.labels), f"{report.title}: expected at least one "
+            "object to draw, found none.")
     rows = min(len(report.classes), _MOST)
     figure = Figure(figsize=(11, 7 + max(0, rows - 8) * .25),
                     layout="constrained")
     parts = (_classes, _sizes, _shapes, _overlaps)
-    for draw, ax in zip(parts, figure.subplots(2, 2).flat):
-        draw(ax, report)
+    with rc_context(_STYLE):
+        for draw, ax in zip(parts, figure.subplots(2, 2).flat):
+            draw(ax, report)
     figure.suptitle(f"{report.images} sound images, {len(report.labels)} "
                     f"objects, {len(report.faults)} faults",
                     fontsize=TEXT_SIZE + 2)
-    figure.savefig(path, dpi=100)
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:], dpi=100)
 
 
 def _classes(ax, report):
@@ -53,8 +59,8 @@ def _classes(ax, report):
     ax.invert_yaxis()
     ax.margins(x=.15)
     more = len(counts) - len(order)
-    _finish(ax, "objects of each class"
-            + (f" ({more} rarer ones left out)" if more else ""), "objects")
+    ax.set(xlabel="objects", title="objects of each class"
+           + (f" ({more} rarer ones left out)" if more else ""))
 
 
 def _sizes(ax, report):
@@ -68,7 +74,8 @@ def _sizes(ax, report):
                    label=None if row else "suggested anchor sizes")
     if report.fit.specs:
         ax.legend(loc="upper left")
-    _finish(ax, "size of the objects", "root of the area / image", "objects")
+    ax.set(title="size of the objects", xlabel="root of the area / image",
+           ylabel="objects")
 
 
 def _shapes(ax, report):
@@ -84,13 +91,13 @@ def _shapes(ax, report):
     for ratio, style in ((1, "solid"), (2, "dotted"), (.5, "dotted")):
         ax.plot([low, high], [low / ratio, high / ratio], color="#777777",
                 linewidth=1, linestyle=style, zorder=0)
-    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high),
+           title="shape (line: 1:1, dotted: 2:1 and 1:2)",
+           xlabel="width in pixels", ylabel="height in pixels")
     _plain(ax.xaxis)
     _plain(ax.yaxis)
     if few:
         ax.legend(loc="upper left", markerscale=2)
-    _finish(ax, "shape (line: 1:1, dotted: 2:1 and 1:2)", "width in pixels",
-            "height in pixels")
 
 
 def _plain(axis):
@@ -111,12 +118,5 @@ def _overlaps(ax, report):
                 label=f"suggested: {recall(fit.suggested):.1%}")
     ax.axvline(.5, color="#222222", linestyle="dashed")
     ax.legend(loc="upper left", framealpha=1)
-    _finish(ax, "IoU of each object with its best anchor", "IoU", "objects")
-
-
-def _finish(ax, title, x, y=None):
-    ax.set_title(title, fontsize=TEXT_SIZE)
-    ax.set_xlabel(x, fontsize=TEXT_SIZE)
-    if y:
-        ax.set_ylabel(y, fontsize=TEXT_SIZE)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(title="IoU of each object with its best anchor", xlabel="IoU",
+           ylabel="objects")

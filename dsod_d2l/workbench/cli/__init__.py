@@ -1,12 +1,14 @@
 """The commands, from ``info`` and ``data`` to ``export`` and ``demo``.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
-Wrong use ends with one sentence on the error stream and exit code 2.
+Wrong use ends with one sentence on the error stream and exit code 2; the code
+is 1 where something was left out, which that stream says, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -15,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ...datasets.sample import Faulty
 from . import data, demo, detect, evaluate, export, info, launch, prune, train
-from .options import add_commands
+from .options import Incomplete, add_commands, check_device, check_numbers
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
@@ -27,6 +30,10 @@ _WITHOUT_MXNET = (
     "mxnet==1.9.1, where it has wheels (Linux on x86-64 or aarch64, macOS on "
     "x86-64); detect, demo and evaluate do without where --weights is a file "
     "that export has written")
+
+
+BAD_HELP = (" `data check` lists every fault; --bad object leaves out bad "
+            "objects alone, --bad skip their images too.")
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,31 +57,76 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    chosen, value = build_parser().parse_args(arguments), None
+    for stream in (sys.stdout, sys.stderr):     # names of files may be odd
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")
+    chosen = build_parser().parse_args(arguments)
     try:
-        value, table = COMMANDS[chosen.command][0](chosen)
-        if table is not None:
-            print(json.dumps(value) if chosen.json else table, flush=True)
+        check_numbers(chosen)
+        value = _carry_out(chosen)
     except BrokenPipeError:        # the reader of a pipe has left early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _into_nothing()
+        return 0
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"{chosen.command}: {error}", file=sys.stderr)
-        return 2
+        more = BAD_HELP if isinstance(error, Faulty) else ""
+        said, code = f"{error}{more}", 2
     except ModuleNotFoundError as error:
         if error.name != "mxnet":
             raise
-        print(f"{chosen.command}: {_WITHOUT_MXNET}", file=sys.stderr)
-        return 2
+        said, code = _WITHOUT_MXNET, 2
+    except Incomplete as error:
+        said, code = str(error), 1
+    except RuntimeError as error:
+        if not hasattr(error, "resumable"):      # of a run, see ``Broken``
+            raise
+        said, code = _farewell(error, arguments), 2
     except KeyboardInterrupt as stop:
-        print(f"{chosen.command}: {_farewell(stop, arguments)}",
-              file=sys.stderr)
-        return 128 + getattr(stop, "signum", signal.SIGINT)
-    # `data check` says by its code, too, whether a data set is sound.
-    return 1 if isinstance(value, dict) and value.get("sound") is False else 0
+        said = _farewell(stop, arguments)
+        code = 128 + getattr(stop, "signum", signal.SIGINT)
+    else:
+        # `data check` says by its code, too, whether a data set is sound.
+        return int(isinstance(value, dict) and value.get("sound") is False)
+    print(f"{chosen.command}: {said}", file=sys.stderr)
+    return code
+
+
+def _carry_out(chosen):
+    """Run a command and print what it returns: a value and a table.
+
+    Further ones are functions called once the table stands there, so that
+    what they fail at costs nothing that was computed. They may return a line
+    to print, and add to the value, which comes last.
+    """
+    check_device(chosen)
+    value, table, *late = COMMANDS[chosen.command][0](chosen)
+    if not chosen.json:
+        _say(table)
+    try:
+        for write in late:
+            line = write()
+            if line and not chosen.json:
+                _say(f"\n{line}")
+    finally:
+        if chosen.json and table is not None:
+            _say(json.dumps(value))
+    return value
+
+
+def _say(text):
+    """Print a text, if there is one; the reader of a pipe may have left."""
+    try:
+        if text is not None:
+            print(text, flush=True)
+    except BrokenPipeError:
+        _into_nothing()
+
+
+def _into_nothing():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _farewell(stop, arguments):
-    """Return what to say after Ctrl-C, or a signal to a training run."""
+    """Return what to say after Ctrl-C, or when a training run was ended."""
     if not getattr(stop, "resumable", False) or "DMLC_ROLE" in os.environ:
         return str(stop) or "stopped"
     words = sys.orig_argv if arguments is None else [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -13,10 +14,11 @@ from tqdm import tqdm
 from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
+from ..outputs import FIGURE_SUFFIXES, check_target
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
-def run(chosen: Namespace) -> tuple[Any, str]:
+def run(chosen: Namespace) -> tuple[Any, ...]:
     """Make, download, convert or check a data set."""
     return DATA_COMMANDS[chosen.set][0](chosen)
 
@@ -82,14 +84,18 @@ def _convert(chosen):
         dataset = addresses.open_dataset(chosen.source, bad=chosen.bad)
     with tqdm(total=len(dataset), unit="image", leave=False,
               disable=True if chosen.json else None) as bar:
-        done = conversion.convert(dataset, chosen.target, chosen.bad,
+        kind, sign, rest = chosen.target.partition(":")
+        done = conversion.convert(dataset, kind + sign
+                                  + os.path.expanduser(rest), chosen.bad,
                                   lambda number: bar.update())
     # A fault is a (source, sentence, ...) in every data set.
     skipped = [fault[1] for fault in [*getattr(dataset, "skipped", []),
                                       *done.skipped]]
-    value = {**done._asdict(), "skipped": skipped}
+    remarks = dict(getattr(dataset, "remarks", {}))
+    value = {**done._asdict(), "skipped": skipped, "remarks": remarks}
     lines = [f"{done.path}: {done.images} images, {done.objects} objects, "
              f"{len(skipped)} faulty ones left out", *skipped,
+             *(f"{count} {text}" for text, count in remarks.items()),
              *(f"{old} is now {new}" for old, new in done.renamed.items())]
     return value, "\n".join(lines)
 
@@ -97,14 +103,22 @@ def _convert(chosen):
 def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
+    if chosen.out:
+        check_target(chosen.out, suffixes=FIGURE_SUFFIXES)
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
-                              np.random.default_rng(0))
+                              np.random.default_rng(0), bad="object")
     value = report.to_dict()
-    if chosen.out and len(report.labels):
+    table = contents.describe_contents(report)
+    if not chosen.out or not len(report.labels):
+        return value, table
+
+    def write():
         from ..checking.figure import save_report
-        save_report(chosen.out, report)
+        from ..fonts import fonts_of
+        with fonts_of(report.classes):
+            save_report(chosen.out, report)
         value["figure"] = chosen.out
-    return value, contents.describe_contents(report)
+    return value, table, write
 
 
 def _paths(paths):
@@ -172,6 +186,7 @@ DATA_COMMANDS = {
     "pikachu": (_pikachu, _adding(FetchOptions)),
     "download": (_download, _adding(DownloadOptions, name={
         "choices": ARCHIVE_NAMES, "metavar": "NAME",
+        "type": lambda name: name.replace("_", "-"),
         "help": ", ".join(ARCHIVE_NAMES)})),
     "convert": (_convert, _adding(
         FaultOptions, True, source={**_SPEC, "metavar": "FROM"},

@@ -13,12 +13,18 @@ from typing import Any
 
 import cv2
 
-from .detect import as_rows
+from .. import live_page
+from ..video import VideoReader, detect_frames, is_live
+from .detect import Work, as_rows, open_video, video_target
 from .options import add_detector, add_fields, make_detector, pairs
 
 DEMO_THRESHOLD = 0.6       # the authors draw from here
 RECENT = 30           # frames over which the speed is measured
+PATIENCE = 20.0       # seconds that a film waits for a browser
 TITLE = "dsod_d2l: q stops"
+NO_WINDOW = ("OpenCV has no windows here: opencv-python-headless has none. "
+             "`pip uninstall opencv-python-headless` first, then `pip "
+             "install opencv-python`: both are the same folder")
 
 
 class DemoOptions:
@@ -35,38 +41,43 @@ class DemoOptions:
 def add_options(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("source", nargs="?", default="0", metavar="SOURCE",
-                        help="number of a camera, or a video file; "
-                        "default 0, the first camera")
+                        help="number of a camera, a video file, or an "
+                        "address (rtsp://, http://); default 0, the first "
+                        "camera")
     add_fields(parser, DemoOptions)
+    parser.add_argument("--serve", nargs="?", type=int, const=0,
+                        metavar="PORT", help="show it on a page for a "
+                        "browser on this machine, as is done where OpenCV "
+                        "has no windows (default a port that is free)")
     add_detector(parser, DEMO_THRESHOLD)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Show detections live, from a camera or a video, with the speed."""
-    from ..video import (VideoReader, VideoWriter, detect_frames,
-                         paint_detections)
-    if options.frames is not None and options.frames < 1:
-        raise ValueError(f"--frames must be at least 1, found "
-                         f"{options.frames}")
-    detector, speed, count = make_detector(options), Speed(), 0
-    source = options.source
-    with (VideoReader(int(source) if source.isdigit() else source) as reader,
-          VideoWriter(options.out, reader.fps, reader.size) if options.out
-          else contextlib.nullcontext() as writer,
-          _window(options.json) as show):
-        for found in detect_frames(detector, reader, batch_size=1):
-            note = f"{speed.tick():.1f} FPS"
-            count += len(found)
-            painted = paint_detections(found, note)
-            if writer:
-                writer.write(painted)
-            if (not show(painted, note, as_rows(found))
-                    or speed.count == options.frames):
-                break
+    from ..drawing import paint_detections
+    from ..fonts import warn_of_letters
+    out = video_target(options.out, options.source)
+    speed, count, work = Speed(), 0, Work("frames")
+    with (VideoReader(options.source) as reader,
+          contextlib.suppress(KeyboardInterrupt)):      # as q in a window
+        detector = make_detector(options)
+        warn_of_letters(detector.classes)
+        speed = Speed()
+        with open_video(out, reader) as writer, _screen(options) as show:
+            for found in detect_frames(detector, reader, batch_size=1):
+                note = f"{speed.tick():.1f} FPS"
+                count += len(found)
+                painted = paint_detections(found, note)
+                if writer:
+                    writer.write(painted, reader.until(reader.time))
+                if (not show(painted, note, as_rows(found))
+                        or speed.count == options.frames):
+                    break
+            else:
+                work.left_out = reader.shortfall()
     value = {"frames": speed.count, "detections": count,
-             "frames_per_second": round(speed.overall(), 2),
-             "out": options.out}
-    return value, pairs(value)
+             "frames_per_second": round(speed.overall(), 2), "out": out}
+    return value, pairs(value), work.end
 
 
 class Speed:
@@ -89,23 +100,43 @@ class Speed:
 
 
 @contextlib.contextmanager
-def _window(quiet):
+def _screen(options):
     """Give a function that shows a frame and says whether to go on.
 
-    Without a screen, or with an OpenCV that has no windows, the speed and
-    what is found are printed about once a second instead.
+    A window; or, without a screen or with an OpenCV that has no windows, a
+    page, while the speed and what is found are printed once a second.
     """
-    show, screen = _printer(quiet), (
+    screen = options.serve is None and (
         sys.platform in ("win32", "darwin")
         or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))))
     with contextlib.ExitStack() as stack:
-        # opencv-python-headless has no windows, and says so by an error.
-        with contextlib.suppress(cv2.error):
-            if screen:
+        if screen:
+            try:
                 cv2.namedWindow(TITLE)
+            # opencv-python-headless has no windows, and says so by an error.
+            except (cv2.error, AttributeError):
+                _say(NO_WINDOW)
+            else:
                 stack.callback(cv2.destroyAllWindows)
-                show = _show
-        yield show
+                yield _show
+                return
+        yield _beside(stack.enter_context(_page(options)), options.json)
+
+
+def _page(options):
+    """Return a page that is served, and say where."""
+    page = live_page.LivePage(options.serve or 0)
+    _say(f"detections, live: {page.address} in a browser on this machine; "
+         "Ctrl-C stops")
+    # A film would be over before somebody has opened the page.
+    if not is_live(options.source) and (options.serve is not None
+                                        or sys.stdout.isatty()):
+        page.wait(PATIENCE)
+    return page
+
+
+def _say(words):
+    print(words, file=sys.stderr, flush=True)
 
 
 def _show(image, note, rows):
@@ -113,11 +144,12 @@ def _show(image, note, rows):
     return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
 
 
-def _printer(quiet):
+def _beside(page, quiet):
     last = 0.0
 
     def show(image, note, rows):
         nonlocal last
+        page.show(image)
         if not quiet and time.perf_counter() - last >= 1:
             last = time.perf_counter()
             words = ", ".join(f"{row['label']} {row['score']:.0%}"

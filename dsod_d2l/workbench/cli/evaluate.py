@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from ...config import DetectConfig
-from .options import (DataOptions, add_detector, add_fields, figures,
-                      make_detector, open_data)
+import numpy as np
 
+from ... import evaluation
+from ...config import DetectConfig
+from ...config.base import require
+from ..formats.choices import matched
+from ..outputs import check_folder
+from ..reports import result_files
+from .options import (DataOptions, WeightsOptions, add_detector, add_fields,
+                      figures, make_detector, open_data)
+
+_log = logging.getLogger(__name__)
 # of the table: {heading: figure}
 _COLUMNS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "VOC07": "voc07",
             "VOC12": "voc12", "small": "AP_small", "medium": "AP_medium",
@@ -20,91 +30,178 @@ _COLUMNS = {"AP": "AP", "AP50": "AP50", "AP75": "AP75", "VOC07": "voc07",
 class EvaluateOptions(DataOptions):
     """How it is judged, and what is written.
 
+    results (PATH): instead of weights: judge what is stored, a folder of
+        VOC's result files, COCO's JSON, or what detect has printed by --json
+        or written
     most: detections per image and class that count, 100 for COCO
+    iou (X): also AP at each of these IoU
+    areas (PIXELS): also AP of objects by their areas, cut at these numbers of
+        pixels
     strict: VOC: ask for an IoU above .5, not of .5
-    pixel: VOC: count the last pixel as part of a box, as its own program
-        does
-    out (FOLDER): write a report: curves, classes, kinds of mistakes, worst
-        images
+    pixel: changes nothing: boxes are edges, within which is the last pixel
+        that VOC's own program counts
+    out (FOLDER): write a report: curves, classes, confusions, kinds of
+        mistakes, worst images
+    at (SCORE): score from which the report counts right and wrong; None: that
+        of the best F1
     save: also write the detections to FOLDER, as result files of VOC or of
         COCO
     """
 
+    results: str | None = None
     most: int = 100
+    iou: tuple[float, ...] = ()
+    areas: tuple[float, ...] = ()
     strict: bool = False
     pixel: bool = False
     out: str | None = None
+    at: float | None = None
     save: Literal["voc", "coco"] | None = None
+
+
+class JudgedOptions(WeightsOptions):
+    """What is judged.
+
+    weights (FILE): the weights, which know their network and its classes
+    """
+
+    weights: str | None = None
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options."""
     add_fields(parser, EvaluateOptions)
-    add_detector(parser, DetectConfig.score_threshold)
+    add_detector(parser, DetectConfig.score_threshold, JudgedOptions)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Judge weights on a data set: AP, AP50 and AP75 as fractions."""
-    from ...evaluation import evaluate_detections, run_detector
-    if options.save and not options.out:
-        raise ValueError("--save needs --out, the folder to write to")
-    detector, dataset = make_detector(options), open_data(options)
-    detections, truths = run_detector(detector, dataset)
-    result = evaluate_detections(detections, truths, len(detector.classes),
-                                 options.most, options.strict, options.pixel)
+    _check(options)
+    dataset, classes, detections, truths = _found(options)
+    result = evaluation.evaluate_detections(
+        detections, truths, len(classes), options.most, options.strict,
+        options.pixel)
     value = result.to_dict()
-    for row, name in zip(value["classes"], detector.classes):
+    for row, name in zip(value["classes"], classes):
         row["name"] = name
+    more = _more_figures(options, detections, truths, value)
     skipped = len(getattr(dataset, "skipped", []))
-    if options.bad == "skip":
+    if options.bad != "error":
         value["skipped"] = skipped
     text = (f"{result.images} images"
             f"{f', {skipped} faulty ones left out' if skipped else ''}\n"
-            f"{_table(detector.classes, result)}")
+            f"{_table(classes, result, more)}")
+    if not options.out:
+        return value, text
+    return value, text, partial(_write, options, dataset, classes, detections,
+                                truths, result, value)
+
+
+def _check(options):
+    """Raise before the work what would fail after it."""
+    require(bool(options.weights) != bool(options.results), "what is judged "
+            "must be either --weights, or --results that are stored")
+    require(options.out or not options.save and options.at is None,
+            f"--{'save' if options.save else 'at'} needs --out, the folder "
+            "to write to")
+    require(sorted(set(options.areas)) == list(options.areas), "--areas must "
+            f"rise, found {options.areas}")
     if options.out:
-        from ..reports.evaluation_report import write_report
-        paths, _ = write_report(options.out, dataset, detector.classes,
-                                detections, truths, result)
-        if options.save:
-            paths += _save(options, dataset, detector.classes, detections)
-        value["written"] = list(map(str, paths))
-        text += "\n\nwritten: " + ", ".join(value["written"])
-    return value, text
+        check_folder(options.out)
+        folder = Path(options.out)
+        source = options.results and Path(options.results).resolve()
+        require(not (source and options.save) or folder.resolve() not in (
+            source, source.parent), f"--save would write beside {source}, "
+            "which is judged: choose another --out")
 
 
-def _table(classes, result):
-    def cells(row):
-        return ["-" if value != value else f"{value:.3f}"
-                for value in attrgetter(*_COLUMNS.values())(row)]
-    rows = [(classes[row.label], row.objects, row.detections, *cells(row))
-            for row in result.classes]
-    rows.append(("all", result.objects, "", *cells(result)))
-    return figures(rows, ("class", "objects", "detections", *_COLUMNS))
+def _found(options):
+    """Return the data set, classes, detections and truths."""
+    if options.results:
+        dataset = open_data(options)
+        truths = [evaluation.Truth.of(dataset[row])
+                  for row in range(len(dataset))]
+        return dataset, dataset.classes, result_files.read_results(
+            options.results, dataset, [one.size for one in truths]), truths
+    detector = make_detector(options)
+    dataset = matched(open_data(options), detector.classes)
+    return (dataset, detector.classes,
+            *evaluation.run_detector(detector, dataset))
+
+
+def _more_figures(options, detections, truths, value):
+    """Put AP by --iou and --areas into the value; return {heading: APs}.
+
+    The APs are those of each class, then that of all.
+    """
+    columns = {}
+    table_of = partial(evaluation.ap_table, detections, truths,
+                       len(value["classes"]), most=options.most)
+    if options.iou:
+        table = table_of(options.iou)[:, 0]
+        columns = {f"AP at {iou:g}": table[:, k]
+                   for k, iou in enumerate(options.iou)}
+    if options.areas:
+        bounds = sorted({0, *options.areas, 1e10})
+        table = table_of(sizes=[*zip(bounds, bounds[1:])]).mean(axis=2)
+        words = [*(f"{bound:g}" for bound in bounds[:-1]), ""]
+        columns |= {f"AP of {low} to {high}" if high else f"AP from {low}":
+                    table[:, k]
+                    for k, (low, high) in enumerate(zip(words, words[1:]))}
+    for name, aps in columns.items():
+        there = aps[~np.isnan(aps)]
+        columns[name] = [*aps, there.mean() if len(there) else np.nan]
+        for row, one in zip([*value["classes"], value], columns[name]):
+            row[name] = None if np.isnan(one) else float(one)
+    return columns
+
+
+def _table(classes, result, more):
+    def cells(row, place):
+        return ["-" if value != value else f"{value:.3f}" for value in (
+            *attrgetter(*_COLUMNS.values())(row),
+            *(column[place] for column in more.values()))]
+    rows = [(classes[row.label], row.objects, row.detections,
+             *cells(row, row.label)) for row in result.classes]
+    rows.append(("all", result.objects, "", *cells(result, -1)))
+    return figures(rows, ("class", "objects", "detections", *_COLUMNS, *more))
+
+
+def _write(options, dataset, classes, detections, truths, result, value):
+    """Write the report and result files; return what to say of them."""
+    from ..fonts import fonts_of
+    from ..reports.evaluation_report import write_report
+    with fonts_of(classes):
+        paths, report = write_report(options.out, dataset, classes, detections,
+                                     truths, result, threshold=options.at,
+                                     more=value)
+    if options.save:
+        paths += _save(options, dataset, classes, detections)
+    value["at_threshold"] = report["at_threshold"]
+    value["written"] = list(map(str, paths))
+    at = ", ".join("{} {}".format(name, "-" if one is None else f"{one:.3f}")
+                   for name, one in report["at_threshold"].items()
+                   if name in ("precision", "recall", "F1"))
+    return (f"at a score of {report['at_threshold']['score']:.3f}: {at}"
+            f"\n\nwritten: {', '.join(value['written'])}")
 
 
 def _save(options, dataset, classes, detections):
-    from ...evaluation import class_numbers
-    from ..reports import result_files
-    names = image_names(dataset)
+    names = result_files.image_names(dataset)
     if options.save == "voc":
         return result_files.write_voc(options.out, detections, [
             PurePosixPath(name).stem for name in names], classes)
     ids = getattr(dataset, "image_ids", {})
     theirs = getattr(dataset, "category_ids", range(len(classes)))
-    order = class_numbers(classes, dataset.classes).argsort()
+    order = evaluation.class_numbers(classes, dataset.classes).argsort()
+    theirs = [theirs[place] for place in order]
+    known = np.array([one is not None for one in theirs])
+    lost = sum(int((~known[one.labels]).sum()) for one in detections)
+    if lost:
+        _log.warning("%d detections of classes that the data set lacks have "
+                     "no number there, and are not saved.", lost)
     path = Path(options.out, "detections.json")
     result_files.write_coco(
-        path, detections, [ids.get(name, place) for place, name
-                           in enumerate(names)],
-        [theirs[place] for place in order])
+        path, [one[known[one.labels]] for one in detections],
+        [ids.get(name, place) for place, name in enumerate(names)], theirs)
     return [path]
-
-
-def image_names(dataset: Any) -> list[str]:
-    """Return the names of the images, or their numbers where they have none.
-
-    >>> image_names([7, 8])
-    ['000000', '000001']
-    """
-    return [dataset.entry(row).name if hasattr(dataset, "entry")
-            else f"{row:06d}" for row in range(len(dataset))]

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from ...config import NAMED
 from .. import machine
+from ..outputs import FIGURE_SUFFIXES, check_target
 from ..recipes import RECIPES
 from .options import NetworkOptions, add_fields, figures, input_size, pairs
 
@@ -37,6 +38,8 @@ def add_options(parser: ArgumentParser) -> None:
 def describe_network(options: Namespace) -> tuple[dict[str, Any], str]:
     """Return a network as a JSON-ready value and as tables to read."""
     from ... import models
+    if options.picture:
+        check_target(options.picture, (), FIGURE_SUFFIXES, "--picture")
     net = models.build(options.model, options.num_classes,
                        authors=options.authors, **input_size(options))
     config, summary = net.config, models.summarise(net)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from ... import runtime
 from ...config.base import require
-from .options import add_fields, given_fields
+from .options import add_fields, check_device, check_numbers
 
 GRACE = 3                 # seconds for the others to end by themselves
 END = 15                  # seconds for the last words, then they are killed
@@ -44,17 +44,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> tuple[None, None]:
     """Train in several processes on this machine, with MXNet's servers."""
     words = options.words[options.words[:1] == ["--"]:]
-    for name, count in given_fields(options, LaunchOptions).items():
-        require(count >= 1, f"--{name} must be at least 1, found {count}")
+    require(options.workers >= 1, "--workers must be at least 1, found "
+            f"{options.workers}")
     require(words[:1] == ["train"], "what is launched must be train and its "
             f"options, behind two hyphens, found {shlex.join(words)!r}")
-    options.parse(words)         # wrong use is said once
+    wanted = options.parse(words)            # wrong use is said once
+    check_numbers(wanted)
+    check_device(wanted)
     command = [sys.executable, "-m", "dsod_d2l", *words]
     with _hearing() as heard, contextlib.closing(
             Crew(command, options.workers, options.servers)) as crew:
         crew.watch(heard)
     if heard:
-        raise _stopped(heard[0])
+        stop = KeyboardInterrupt(f"stopped. {_how_to_go_on()}")
+        stop.signum = heard[0]
+        raise stop
     return None, None
 
 
@@ -148,8 +152,7 @@ class Crew:
 
 def free_port() -> int:
     """Return a port of this machine that nobody listens on."""
-    with socket.socket() as found:
-        found.bind((HOST, 0))
+    with socket.create_server((HOST, 0)) as found:
         return found.getsockname()[1]
 
 
@@ -185,9 +188,3 @@ def resuming(words: Sequence[str]) -> str:
 
 def _how_to_go_on():
     return f"If it has saved something, go on with: {resuming(sys.orig_argv)}"
-
-
-def _stopped(number):
-    stop = KeyboardInterrupt(f"stopped. {_how_to_go_on()}")
-    stop.signum = number
-    return stop

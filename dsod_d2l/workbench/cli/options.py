@@ -11,26 +11,38 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 import types
 import typing
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Literal
 
 from tabulate import tabulate
 
-from ...config import NAMED, DetectConfig
+from ...config import NAMED, DetectConfig, TrainConfig
+from ...config.base import Bounds, Count, NotNegative, Positive, Share, require
+from ...datasets.pictures import size_lies
+from ...datasets.sample import Dataset, Fault, Faulty
+from ...files import one_line
+from ...runtime import usable_cores
 from ...transforms import AUGMENTATIONS
+from .. import machine
+from ..detectors import detector_of_file, is_onnx
 from ..formats import addresses
+from ..suppression import SuppressionConfig
+from ..tiles import TiledDetector, check_tiles
 
 
 class FaultOptions:
     """What becomes of faulty images.
 
-    bad: stop at a faulty image, or leave it out and count it
+    bad: stop at what is faulty, or leave out and count it: its image (skip),
+        or bad objects alone (object)
     """
 
-    bad: Literal["error", "skip"] = "error"
+    bad: Literal["error", "skip", "object"] = "error"
 
 
 class DataOptions(FaultOptions):
@@ -77,6 +89,19 @@ class WeightsOptions(DeviceOptions):
 
     weights: str
     letter_box: bool = False
+
+
+class TileOptions:
+    """How large pictures are seen.
+
+    tiles (SIDE): go through large pictures in tiles of so many pixels, too:
+        small objects keep their pixels
+    overlap (SHARE): of a tile that the next one has in common with it, at
+        least
+    """
+
+    tiles: int | None = None
+    overlap: float = 0.2
 
 
 def field_texts(kind: type) -> dict[str, tuple[str, str]]:
@@ -166,33 +191,79 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
             typing.get_type_hints(kind) if hasattr(options, name)}
 
 
+# What numbers options may have that are no fields of a configuration.
+RANGES = {
+    "most frames num_classes input train val size multiple servers": Count,
+    "epochs": Positive, "areas": NotNegative, "at ratio": Share,
+    "finetune": Annotated[float, Bounds("a number of epochs", 0)],
+    "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
+
+
+def check_numbers(options: Namespace) -> None:
+    """Raise a ValueError if an option has a number that makes no sense."""
+    for names, kind in RANGES.items():
+        bounds = typing.get_args(kind)[1]
+        for name in names.split():
+            value = getattr(options, name, None)
+            if value is not None:
+                bounds.check(f"--{name.replace('_', '-')}",
+                             tuple(value) if isinstance(value, list)
+                             else value)
+    for config in (TrainConfig, DetectConfig, SuppressionConfig):
+        config(**{name: value for name, value in given_fields(
+            options, config).items() if not isinstance(value, bool)})
+
+
 def input_size(options: Namespace) -> dict[str, Any]:
     """Return what --input changes of a network, as fields."""
     if not options.input:
         return {}
-    if len(options.input) > 2:
-        raise ValueError("--input takes one or two sides, found "
-                         f"{len(options.input)}")
+    require(len(options.input) <= 2, "--input takes one or two sides, found "
+            f"{len(options.input)}")
     return {"input_size": (options.input * 2)[:2]}
 
 
-def add_detector(parser: ArgumentParser, threshold: float) -> None:
-    """Add --weights, --device and the fields of ``DetectConfig``."""
-    add_fields(parser, WeightsOptions)
+def add_detector(parser: ArgumentParser, threshold: float,
+                 weights: type = WeightsOptions) -> None:
+    """Add --weights, --device, --tiles, and how detections are chosen."""
+    add_fields(parser, weights)
+    add_fields(parser, TileOptions)
     add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
         DetectConfig(score_threshold=threshold)))
+    add_fields(parser, SuppressionConfig)
+
+
+class Incomplete(Exception):
+    """Something was left out, which the exit code says, 1."""
+
+
+def check_device(options: Namespace) -> None:
+    """Raise a ValueError if --device asks for a GPU, and there is none."""
+    if getattr(options, "device", None) != "gpu" or is_onnx(
+            getattr(options, "weights", None)):       # which asks by itself
+        return
+    context, reason = machine.device("gpu")
+    require(context.device_type == "gpu", "--device gpu: there is none to be "
+            f"used, {reason.partition('because ')[2]} Without --device, the "
+            "CPU computes")
 
 
 def make_detector(options: Namespace) -> Any:
     """Return the ``Detector`` that the options ask for."""
-    from ..detectors import detector_of_file
-    settings = DetectConfig(**given_fields(options, DetectConfig))
-    detector = detector_of_file(options.weights, device=options.device,
-                                detect_config=settings)
+    check_tiles(options.tiles, options.overlap)
+    require(not options.tiles or options.nms_kind == "per-class", "--tiles "
+            "makes one of the boxes of a class that meet: leave out "
+            "--nms-kind")
+    detector = detector_of_file(
+        options.weights, device=options.device,
+        detect_config=DetectConfig(**given_fields(options, DetectConfig)),
+        suppression=SuppressionConfig(**given_fields(options,
+                                                     SuppressionConfig)))
     if options.letter_box:
         detector.config = dataclasses.replace(detector.config,
                                               resize="letter-box")
-    return detector
+    return detector if options.tiles is None else TiledDetector(
+        detector, options.tiles, options.overlap)
 
 
 def open_data(options: Namespace, spec: str | None = None,
@@ -201,7 +272,33 @@ def open_data(options: Namespace, spec: str | None = None,
     spec = spec or options.data
     if not spec.startswith("standin"):
         more["bad"] = options.bad
-    return addresses.open_dataset(spec, **more)
+    dataset = addresses.open_dataset(spec, **more)
+    for text, count in getattr(dataset, "remarks", {}).items():
+        print(f"{spec}: {count} {text}", file=sys.stderr)
+    if more.get("bad") == "error" and isinstance(dataset, Dataset):
+        _check_heads(dataset)
+    return dataset
+
+
+def _check_heads(dataset):
+    """Raise for an image whose head says that it cannot be used as it is.
+
+    What the files say was checked on opening; a picture that is none, or
+    has another size, must not come up at a late step.
+    """
+    def check(index):
+        entry = dataset.entry(index)
+        try:
+            size = dataset.size(index)
+        except (ValueError, OSError) as error:
+            return Fault(entry.source, one_line(str(error)), "image")
+        if entry.size and tuple(entry.size) != tuple(size):
+            return Fault(entry.source, size_lies(entry, size), "size")
+        return None
+    with ThreadPoolExecutor(min(usable_cores(), 8)) as pool:
+        faults = list(filter(None, pool.map(check, range(len(dataset)))))
+    if faults:
+        raise Faulty(faults[0].reason, faults)
 
 
 def pairs(values: dict[str, Any]) -> str:

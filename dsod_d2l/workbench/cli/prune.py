@@ -12,7 +12,9 @@ import numpy as np
 
 from ...config import TrainConfig
 from ...config.base import require
-from .. import machine
+from ...files import write_atomically
+from .. import machine, outputs
+from ..formats.choices import matched
 from ..recipes import steps_of
 from .options import (DataOptions, WeightsOptions, add_fields, figures,
                       given_fields, open_data)
@@ -79,7 +81,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_fields(parser, TrainConfig, absent=True, defaults=SETTINGS)
 
 
-def run(options: Namespace) -> tuple[Any, str]:
+def run(options: Namespace) -> tuple[Any, ...]:
     """Take filters out of a network, and train what is left."""
     from ... import weights
     scan = options.scan is not None
@@ -89,10 +91,13 @@ def run(options: Namespace) -> tuple[Any, str]:
                     "with --ratio: --scan prunes nothing")
     options.out = options.out or "{}-{}".format(
         Path(options.weights).with_suffix(""), "scan" if scan else "pruned")
+    outputs.check_folder(options.out)
+    for name in ("model.safetensors", "sensitivity.png"):
+        outputs.check_target(Path(options.out, name), [options.weights])
     context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)
-    dataset, judged = _data(options, settings)
+    dataset, judged = _data(options, settings, metadata["classes"])
     if scan:
         return _scan(options, net, metadata["classes"], judged)
     return _prune(options, net, metadata["classes"], dataset, judged,
@@ -103,18 +108,18 @@ def _settings(options, net):
     """Return the ``TrainConfig``; --augment and the network agree then."""
     if net.config.resize == "letter-box" and not hasattr(options, "augment"):
         options.augment = "letter-box"
-    settings = TrainConfig(**{name: getattr(options, name, default)
-                              for name, default in SETTINGS.items()})
+    settings = TrainConfig(**SETTINGS | given_fields(options, TrainConfig))
     net.config = dataclasses.replace(net.config, resize=settings.resize)
     return settings
 
 
-def _data(options, settings):
+def _data(options, settings, classes):
     """Return what is trained on, and what is judged on."""
     from ...datasets import split
-    dataset = open_data(options, cache=options.finetune > 0)
+    dataset = matched(open_data(options, cache=options.finetune > 0), classes)
     if options.validation:
-        return dataset, open_data(options, options.validation)
+        return dataset, matched(open_data(options, options.validation),
+                                classes)
     if settings.held_back and options.finetune > 0:
         return split(dataset, settings.held_back,
                      np.random.default_rng(settings.seed))
@@ -145,8 +150,6 @@ def _prune(options, net, classes, dataset, judged, training):
 
 def _training(options, settings, images):
     """Return the ``TrainConfig`` of the training after a step, or None."""
-    require(0 <= options.finetune < float("inf"), "finetune must be a number "
-            f"of epochs, found {options.finetune:g}")
     if not options.finetune:
         return None
     return dataclasses.replace(settings, held_back=0.0, steps=(
@@ -161,14 +164,17 @@ def _scan(options, net, classes, judged):
                         **given_fields(options, LayerOptions))
     whole = pruning.measure(net, classes, judged, latency=0.0).AP
     path = Path(options.out, "sensitivity.png")
-    with written_axes(path, 6, 4.5) as ax:
-        plot_sensitivity(ax, rows, whole)
     value = {"images": len(judged), "AP": whole,
              "rows": [row._asdict() for row in rows], "written": [str(path)]}
-    path.with_suffix(".json").write_text(json.dumps(value) + "\n",
-                                         encoding="utf-8")
+
+    def write():
+        write_atomically(path.with_suffix(".json"),
+                         (json.dumps(value) + "\n").encode())
+        with written_axes(path, 6, 4.5) as ax:
+            plot_sensitivity(ax, rows, whole)
+        return f"written: {path}"
     table = figures([(row.layer, row.filters, f"{row.ratio:g}",
                       f"{row.AP:.3f}") for row in rows],
                     ("layer", "filters", "ratio", "AP"))
-    return value, (f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
-                   f"{table}\n\nwritten: {path}")
+    return (value, f"whole: AP {whole:.3f} on {len(judged)} images\n\n"
+            f"{table}", write)

@@ -9,8 +9,12 @@ from typing import Any
 
 from ...config import TrainConfig
 from ...config.base import require
-from .. import machine
+from ...datasets.sample import share_cache
+from .. import machine, outputs
+from ..checking import anchor_fit
+from ..formats.choices import matched
 from ..recipes import RECIPES, Recipe, get_recipe, steps_of
+from ..runs.tuning import Tuning
 from .options import (DataOptions, DeviceOptions, NetworkOptions, add_fields,
                       given_fields, input_size, open_data, pairs)
 
@@ -30,13 +34,18 @@ class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
     weights (FILE): start from these weights, as far as they fit
     backbone_weights (FILE): start the backbone from a classifier's weights,
         .params or .safetensors
-    resume: go on from the newest checkpoint in FOLDER
+    anchors (fit|FILE|TEXT): "fit" for those that `data check` suggests; or
+        others, as it prints them, as JSON, or those of a weights file
+    resume: go on from the newest checkpoint in FOLDER; with more --steps
+        than before, at the learning rates of a schedule of so many steps
+    from_step (STEP): go on from the checkpoint of this step
+    tensorboard: write the history as event files for TensorBoard, too
     dry_run: only print the plan: steps, learning rates, images, memory
     epochs: how often to see every image, instead of --steps
     devices (LIST): divide each batch among GPUs, such as 0,1 (cpu0,cpu1
         tries it on a CPU)
-    patience: seconds that one of several workers waits for the others, see
-        launch
+    silence (SECONDS): how long one of several workers waits for a word of
+        the others, see launch
     """
 
     validation: str | None = None
@@ -44,51 +53,71 @@ class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
     recipe: str | None = None
     weights: str | None = None
     backbone_weights: str | None = None
+    anchors: str | None = None
     resume: bool = False
+    from_step: int | None = None
+    tensorboard: bool = False
     dry_run: bool = False
     epochs: float | None = None
     devices: str | None = None
-    patience: float = 1800.0
+    silence: float = 1800.0
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options: one for every field of TrainConfig among them."""
     add_fields(parser, TrainOptions, recipe=RECIPES)
     add_fields(parser, TrainConfig, absent=True)
+    add_fields(parser, Tuning, absent=True)
 
 
 def run(options: Namespace) -> tuple[Any, str | None]:
     """Train a network from scratch."""
     from ..runs import distributed
+    if options.out:
+        outputs.check_folder(options.out)
     if not distributed.is_worker() or options.dry_run:
         return _train(options)
-    with distributed.joined(options.patience) as team:
+    with distributed.joined(options.silence) as team:
         value, table = _train(options, team)
     return (None, None) if team.rank else (value, table)
 
 
 def _train(options, team=None):
-    from ... import models
-    from ..runs.long_run import run_training
+    from ..runs import curves, weighing
+    from ..runs.freezing import tell_frozen
+    from ..runs.long_run import run_training, telling
     require(options.out or options.dry_run, "--out must name the folder for "
             "weights, checkpoints and history")
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
     dataset = open_data(options, cache=not options.dry_run)
-    validation = options.validation and open_data(options, options.validation)
+    weighing.require_objects(dataset, options.data)
+    share_cache(dataset, team.workers if team else 1)
+    validation = options.validation and matched(
+        open_data(options, options.validation), dataset.classes,
+        "the set to train on")
     settings = _settings(options, recipe, len(dataset))
-    net = models.build(**_network(options, recipe, len(dataset.classes)),
-                       resize=settings.resize)
-    if options.dry_run:
-        return _plan(net, len(dataset), settings, recipe)
-    context, reason = _device(options)
-    net, transfer = _start(options, net, dataset.classes, context)
-    if not (options.json or team and team.rank):
-        print("\n".join(str(line) for line in (reason, transfer) if line),
-              flush=True)
+    tuning = Tuning(**given_fields(options, Tuning))
+    tuning.check_held(settings, options.validation or settings.held_back)
+    weighing.weights_by_class(tuning.class_weights, dataset)
+    with telling():
+        net, fit = _build(options, recipe, dataset, settings)
+        if options.dry_run:
+            return _plan(net, dataset, settings, recipe,
+                         tell_frozen(net, tuning.freeze), fit)
+        context, reason = _device(options)
+        net, transfer = _start(options, net, dataset.classes, context)
+    first = not (team and team.rank)
+    if not options.json and first:
+        print("\n".join(str(line) for line in (
+            reason, fit and anchor_fit.tell_anchors(fit), transfer,
+            tell_frozen(net, tuning.freeze)) if line), flush=True)
+    callbacks = ([curves.TensorBoard(options.out)]
+                 if options.tensorboard and first else [])
     fitted = run_training(net, dataset, settings, options.out,
                           options.resume, context,
                           progress=not options.json, validation=validation,
-                          team=team)
+                          team=team, callbacks=callbacks, tuning=tuning,
+                          from_step=options.from_step)
     last = fitted.history[-1] if fitted.history else {}
     told = {"weights": str(Path(options.out, "model.safetensors")),
             "steps": last.get("step"), "seconds": last.get("seconds"),
@@ -100,6 +129,19 @@ def _train(options, team=None):
             **transfer._asdict(), "loaded": len(transfer.loaded)}
     best = fitted.best and "AP {AP:.3f} at step {step}".format(**fitted.best)
     return value, pairs({**told, "best": best})
+
+
+def _build(options, recipe, dataset, settings):
+    """Return the network, and how the anchors asked for fit, or None."""
+    from ... import models
+    net = models.build(**_network(options, recipe, len(dataset.classes)),
+                       resize=settings.resize)
+    if not options.anchors:
+        return net, None
+    fit = anchor_fit.choose_anchors(options.anchors, net.config, dataset)
+    if fit.specs is None:
+        return net, fit
+    return models.build(net.config, anchors=fit.specs), fit
 
 
 def _device(options):
@@ -134,15 +176,11 @@ def _settings(options, recipe, images):
     if options.validation:
         given["held_back"] = 0.0
     settings = dataclasses.replace(recipe.train, **given)
-    epochs = options.epochs
-    if epochs is None and "steps" not in given:
-        epochs = recipe.epochs
-    if epochs is None:
-        return settings
-    require(0 < epochs < float("inf"),
-            f"epochs must be positive, found {epochs:g}")
     require(not options.epochs or "steps" not in given,
             "--steps and --epochs exclude each other")
+    epochs = options.epochs or recipe.epochs
+    if epochs is None or "steps" in given:
+        return settings
     return dataclasses.replace(settings, steps=steps_of(
         epochs, split_sizes(images, settings)[0], settings))
 
@@ -160,12 +198,20 @@ def _network(options, recipe, classes):
             **input_size(options), "num_classes": classes}
 
 
-def _plan(net, images, settings, recipe):
+def _plan(net, dataset, settings, recipe, frozen, fit):
     from ..runs.plan import plan_run, plan_text
-    plan = plan_run(net, images, settings)
+    plan = plan_run(net, len(dataset), settings)
     value = {"recipe": recipe.name or None, "model": net.config.name,
-             **plan, "note": recipe.note or None}
+             **plan, "note": recipe.note or None, "frozen": frozen}
+    if fit:
+        value["anchors"] = {
+            "recall_before": anchor_fit.recall(fit.overlaps),
+            "recall": anchor_fit.recall(
+                fit.overlaps if fit.suggested is None else fit.suggested),
+            "anchors": [dataclasses.asdict(spec)
+                        for spec in net.config.anchors]}
     size = " x ".join(map(str, net.config.input_size))
-    return value, (f"{net.config.name}, {size} pixels, "
-                   f"{net.config.num_classes} classes\n"
-                   f"{plan_text(plan)}\n{recipe.note}").rstrip("\n")
+    lines = (f"{net.config.name}, {size} pixels, {net.config.num_classes} "
+             "classes", fit and anchor_fit.tell_anchors(fit), frozen,
+             plan_text(plan), recipe.note)
+    return value, "\n".join(line for line in lines if line)

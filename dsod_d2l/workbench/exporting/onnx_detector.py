@@ -13,6 +13,7 @@ from ...config import DetectConfig
 from ...config.base import require
 from ...detection import Detections, Detector
 from ...files import one_line
+from ..suppression import SuppressionConfig, all_candidates, suppress
 from . import onnx_file
 
 OUTPUTS = ["labels", "scores", "boxes"]
@@ -39,9 +40,11 @@ class OnnxDetector(Detector):
 
     def __init__(self, path: str | Path,
                  detect_config: DetectConfig | None = None,
-                 batch_size: int = 8, device: str | None = None):
+                 batch_size: int = 8, device: str | None = None,
+                 suppression: SuppressionConfig | None = None):
         facts = onnx_file.read_facts(path)
         self.path, self.fixed = path, facts.batch
+        self.suppression = suppression or SuppressionConfig()
         plain = dataclasses.replace(facts.config, mean=(0, 0, 0),
                                     std=(1, 1, 1))
         super().__init__(open_session(path, facts.data, device),
@@ -56,7 +59,10 @@ class OnnxDetector(Detector):
                             np.uint8)
             images = np.concatenate([images, room])
         values: dict[str, Any] = {"images": np.ascontiguousarray(images)}
-        for name, value in dataclasses.asdict(self.detect_config).items():
+        how, settings = self.suppression, self.detect_config
+        plain = how.nms_kind == "per-class"
+        for name, value in dataclasses.asdict(settings if plain else (
+                all_candidates(settings, len(self.classes)))).items():
             values[name] = np.array([value], np.float32 if "threshold" in name
                                     else np.int64)
         try:
@@ -65,7 +71,9 @@ class OnnxDetector(Detector):
             raise ValueError(f"{self.path}: onnxruntime cannot run it: "
                              f"{one_line(str(error))[:200]}") from error
         self._check(outputs, len(images))
-        return [self._found(*row) for row, _ in zip(zip(*outputs), batch)]
+        found = [self._found(*row) for row, _ in zip(zip(*outputs), batch)]
+        return found if plain else [suppress(one, settings, how)
+                                    for one in found]
 
     def _check(self, outputs, count):
         """Raise unless the graph has answered as one from here does."""

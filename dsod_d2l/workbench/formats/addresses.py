@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ...datasets.sample import FLAGS
+from ...config.base import one_of, require
+from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
-from . import choices, coco, csv_table, voc, yolo
+from . import choices, coco, csv_table, record_files, voc, yolo
+from .image_folder import OUTSIDE
 
 SPLITS = ("train", "val")
 # Form, and what it means; the command line prints this as its help.
@@ -18,36 +22,58 @@ ADDRESS_FORMS = {
     "rec:PATH": "a RecordIO file; class names in labels.json beside it",
     "standin, standin:train, standin:val": "the rendered stand-in",
     "pikachu:FOLDER[:train|val]": "the Pikachu set in a local folder",
-    "voc:FOLDER[:SET]": "PASCAL VOC: a folder with Annotations, JPEGImages "
-    "and ImageSets; SET names a list, default trainval, train or all, and all "
-    "where there is no ImageSets. Of a "
-    "folder with several years: 2007-test, 07+12 or 07++12",
+    "voc:FOLDER[:SET]": "XML files as of PASCAL VOC and their images, in two "
+    "folders such as Annotations and JPEGImages, or together; SET names a "
+    "list in ImageSets or a folder such as train, default trainval, train or "
+    "all. Of a folder with several years: 2007-test, 07+12 or 07++12",
     "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
-    "not found by itself; coco:FOLDER:val2017 is COCO's own layout",
+    "not found by itself; coco:FOLDER[:SPLIT] finds the file, as COCO, CVAT, "
+    "Label Studio and Roboflow lay it out",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
-    "row for each object; pixels or fractions",
-    "yolo:FOLDER[:SPLIT]": "images and labels/*.txt, of a split in "
-    "images/SPLIT or SPLIT/images; names in classes.txt or data.yaml",
-    "list:FILE": "a line for each image: its name and that of a VOC file",
+    "row for each object; pixels or fractions; the tables of TensorFlow, "
+    "VoTT, VIA, makesense, RetinaNet, Open Images as well; "
+    "csv:FOLDER[:SPLIT] finds the file",
+    "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
+    "val, test, all, or a folder, default train where there are several. In "
+    "the place of FOLDER also its data.yaml or obj.data, or a list of images",
+    "list:FILE": "a line for each image: its name and that of a VOC file, "
+    "relative to the list or to root=",
 }
 ADDRESS_OPTIONS = {
     "classes=A,B": "every class name that may occur, in this order",
     "only=A,B": "keep these classes alone, in this order",
     "rename=A:X,B:X": "call A and B X; equal names become one class",
     "difficult= truncated= occluded= crowd=": "keep, drop or difficult",
-    "origin=0": "voc, list: pixels count from 0, not from 1",
+    "origin=0": "voc, list: pixels count from 0, not from 1; csv: origin=1, "
+    "from 1, not from 0, as the numbers of VOC do in TensorFlow's tables",
     "outside=clip": "cut boxes to the image, with a count",
+    "bad=object": "leave out bad objects and count them; bad=skip: their "
+    "images; bad=error: stop. It goes before --bad",
+    "exif=stored": "take the pixels as they are stored, not turned as EXIF "
+    "says, where the boxes were drawn so",
     "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
-    "images=FOLDER": "csv, coco: where the images are; what a name or a path "
-    "may not hold here is written as in a link: %26 is &, %2C a comma",
+    "columns=A,B": "csv: what the columns hold, in their order (image, xmin, "
+    "ymin, xmax, ymax or x, y, box_width, box_height, class, ..., - for none "
+    "of them); or as image:photo,class:kind, which one is called how",
+    "images=FOLDER": "voc, csv, coco, yolo: where the images are",
+    "annotations=FOLDER labels=FOLDER": "voc, yolo: where the XML files, or "
+    "the text files, are",
+    "negatives=keep": "voc: take images without an XML file for images without"
+    " objects, not leave them out",
+    "root=FOLDER": "list: what its names are relative to; in names and paths "
+    "%26 is &, %2C a comma, %2B a + and %3F a question mark",
 }
-_LISTS = ("classes", "only")
+_LISTS = ("classes", "only", "columns")
+_PATHS = ("images", "annotations", "labels", "root")
 _CHOICES = ("only", "rename", *FLAGS)
-_OWN = {"voc": {"classes", "origin", "outside"},
-        "list": {"classes", "origin", "outside"},
+_COMMON = ("bad", "exif")       # of all that lies in files
+_OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
+                "negatives"},
+        "list": {"classes", "origin", "outside", "root"},
         "coco": {"classes", "outside", "images"},
-        "csv": {"classes", "outside", "images", "unit"},
-        "yolo": {"classes", "outside"}, "rec": {"classes"},
+        "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
+        "yolo": {"classes", "outside", "images", "labels"},
+        "rec": {"classes", "outside"},
         "pikachu": set(), "standin": set()}
 
 
@@ -87,13 +113,21 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
     found = {}
     for part in tail.split("&") if tail else ():
         name, sign, value = part.partition("=")
-        allowed = _OWN.get(kind, set()) | set(_CHOICES)
+        allowed = _OWN.get(kind, set()) | {*_CHOICES, *_COMMON}
         if name not in allowed or not sign or not value or name in found:
             raise ValueError(f"the option {part!r} of {text!r} is not one of "
                              f"{', '.join(sorted(allowed))} with a value, or "
-                             "it is there twice.")
+                             "it is there twice; in a path %3F is a question "
+                             "mark and %2B a +.")
         found[name] = _value(name, value)
-    return kind, rest, found
+    return kind, _path(rest), found
+
+
+def _path(text):
+    """Return a path as meant, with its home folder and signs such as %2B."""
+    if "%" in text and not Path(split_path(text)[0]).exists():
+        text = unquote(text)
+    return text if Path(text).exists() else os.path.expanduser(text)
 
 
 def _value(name, text):
@@ -101,12 +135,15 @@ def _value(name, text):
     parts = [unquote(part) for part in text.split(",")]
     if name in _LISTS:
         return parts
+    if name == "outside":
+        one_of(name, text, OUTSIDE)
     if name == "rename":
         pairs = [part.partition(":") for part in parts]
-        if not all(old and new for old, _, new in pairs):
-            raise ValueError("rename must have the form OLD:NEW,OLD:NEW, "
-                             f"found {text!r}.")
+        require(all(old and new for old, _, new in pairs), "rename must have "
+                f"the form OLD:NEW,OLD:NEW, found {text!r}.")
         return {old: new for old, _, new in pairs}
+    if name in _PATHS:
+        return _path(text)
     return int(text) if name == "origin" and text in "01" else unquote(text)
 
 
@@ -127,7 +164,8 @@ def open_one(text: str, split: str | None, options: dict[str, Any]) -> Any:
     """Open the data set that one spec names; see ``open_dataset``."""
     kind, rest, own = parse_address(text)
     chosen = {name: own.pop(name) for name in _CHOICES if name in own}
-    dataset = _open(kind, rest, split, {**own, **options}, text)
+    nearer = {name: own[name] for name in _COMMON if name in own}
+    dataset = _open(kind, rest, split, {**own, **options, **nearer}, text)
     return choices.Selected(dataset, **chosen) if chosen else dataset
 
 
@@ -135,7 +173,8 @@ def _open(kind, rest, split, options, text):
     """Open a data set of one kind."""
     if kind == "standin" and rest in ("", *SPLITS):
         from ..standin.rendered import StandIn
-        options.pop("bad", None)    # what is rendered holds no bad sample
+        for name in _COMMON:    # what is rendered holds no bad sample
+            options.pop(name, None)
         return StandIn(split=rest or split or SPLITS[0], **options)
     if kind == "pikachu" and rest:
         from ..downloads import Pikachu
@@ -143,9 +182,6 @@ def _open(kind, rest, split, options, text):
         if folder and last in SPLITS:
             return Pikachu(folder, last, **options)
         return Pikachu(rest, split or SPLITS[0], **options)
-    if kind == "rec" and rest:
-        from ...datasets.records import RecordDataset
-        return RecordDataset(rest, **options)
     if kind in _FILES and rest:
         return _FILES[kind](rest, split, options)
     raise ValueError(f"data must have one of the forms {address_forms()}; "
@@ -157,41 +193,36 @@ def _voc(rest, split, options):
     return voc.open_voc(folder, image_set or split, **options)
 
 
-def _coco(rest, split, options):
+def _single(make, rest, split, options):
+    """Open a format that has one file, or a folder with one of each split."""
     path, part = split_path(rest)
     if Path(path).is_dir():
-        return coco.Coco(path, split=part or split or "train2017", **options)
-    if part:
+        options = {**options, "split": part or split}
+    elif part:
         options = {**options, "images": part}
-    return coco.Coco(path, **options)
-
-
-def _csv(rest, split, options):
-    return csv_table.CsvTable(rest, **options)
+    return make(path, **options)
 
 
 def _yolo(rest, split, options):
-    folder, part = split_path(rest)
-    there = split and any((Path(folder) / one).is_dir() for one in (
-        f"images/{split}", f"{split}/images"))
-    return yolo.Yolo(folder, part or (split if there else None), **options)
+    path, part = split_path(rest)
+    return yolo.open_yolo(path, part, split, **options)
 
 
-def _list(rest, split, options):
-    return voc.PairList(rest, **options)
-
-
-_FILES = {"voc": _voc, "coco": _coco, "csv": _csv, "yolo": _yolo,
-          "list": _list}
+_FILES = {"voc": _voc, "yolo": _yolo,
+          "coco": functools.partial(_single, coco.Coco),
+          "csv": functools.partial(_single, csv_table.CsvTable),
+          "list": lambda rest, split, options: voc.PairList(rest, **options),
+          "rec": lambda rest, split, options: record_files.FittedRecords(
+              rest, **options)}
 
 
 def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
     """Open the data set that a short text names.
 
     Args:
-        spec: ``KIND:PATH`` with options after a ``?``; ``describe_addresses``
-            lists all forms. Several, joined by ``" + "``, are one data set;
-            their classes must agree.
+        spec: ``KIND:PATH`` with options after a ``?``; on the command line
+            ``data --help`` lists all forms. Several, joined by ``" + "``,
+            are one data set; their classes must agree.
         split: "train" or "val", for a spec that does not say; default
             "train" where there are splits of that name.
         options: passed on, such as ``bad`` and ``cache``.
@@ -204,6 +235,8 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
         raise ValueError(f"split must be train or val, found {split!r}.")
     parts = [open_one(text.strip(), split, options)
              for text in str(spec).split(" + ")]
+    for part in parts:
+        share_cache(part, len(parts))
     return parts[0] if len(parts) == 1 else Combined(parts)
 
 

@@ -1,16 +1,23 @@
-"""A data set of which classes and objects are chosen."""
+"""A data set of which classes and objects are chosen, or matched by name."""
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
-from ...datasets.sample import FLAGS, Entry, crowds_in
-from ...datasets.wrappers import Wrapper
+from ...config.base import one_of, require
+from ...datasets.sample import FLAGS, Entry, crowds_in, few
+from ...datasets.wrappers import Wrapper, complete
+from ...evaluation import class_numbers
 from .text_files import unknown_class
 
+_log = logging.getLogger(__name__)
 POLICIES = ("keep", "drop", "difficult")
 
 
@@ -25,6 +32,8 @@ class Selected(Wrapper):
             one class.
         only: the class names to keep, in the order of their new indices,
             after renaming. Default: all.
+        classes: instead of only: the classes in their order, whether the
+            data set has them or not.
         difficult, truncated, occluded, crowd: what becomes of such objects:
             "keep"; "drop"; or "difficult", which an evaluation does not ask
             for. A crowd that is kept is an ignored region in an evaluation
@@ -38,18 +47,16 @@ class Selected(Wrapper):
     """
 
     def __init__(self, dataset: Any, rename: dict | None = None,
-                 only: list | tuple | None = None, **policies: str):
+                 only: list | tuple | None = None,
+                 classes: Sequence[str] | None = None, **policies: str):
         super().__init__(dataset)
         for flag, policy in policies.items():
-            if flag not in FLAGS:
-                raise ValueError(f"there is no choice {flag!r}; expected "
-                                 f"{', '.join(FLAGS)}.")
-            if policy not in POLICIES:
-                raise ValueError(f"{flag} must be one of "
-                                 f"{', '.join(POLICIES)}, found {policy!r}.")
+            require(flag in FLAGS, f"there is no choice {flag!r}; expected "
+                    f"{', '.join(FLAGS)}.")
+            one_of(flag, policy, POLICIES)
         self._policies = policies
         names = _renamed(dataset.classes, rename or {})
-        self.classes = _chosen(dict.fromkeys(names), only)
+        self.classes = tuple(classes or _chosen(dict.fromkeys(names), only))
         index = {name: label for label, name in enumerate(self.classes)}
         # The new index of each old class, -1 for one that is left out.
         self._labels = np.array([index.get(name, -1) for name in names],
@@ -59,13 +66,16 @@ class Selected(Wrapper):
 
     @property
     def category_ids(self) -> tuple:
-        """The id of each class, where the data set has them.
+        """The id of each class, None for one that the data set lacks.
 
         Of classes that were made one, it is that of the first.
         """
-        first = [self._labels.tolist().index(label)
-                 for label in range(len(self.classes))]
-        return tuple(self.dataset.category_ids[old] for old in first)
+        ids: list[Any] = [None] * len(self.classes)
+        for label, key in reversed([*zip(self._labels,
+                                         self.dataset.category_ids)]):
+            if label >= 0:
+                ids[label] = key
+        return tuple(ids)
 
     def __repr__(self):
         left = sum(self.dropped.values())
@@ -115,10 +125,62 @@ def _chosen(names, only):
     """Return the classes that stay."""
     if only is None:
         return tuple(names)
-    if isinstance(only, str) or not only or len(set(only)) != len(only):
-        raise ValueError("only must list different class names, found "
-                         f"{only!r}.")
+    require(not isinstance(only, str) and only
+            and len(set(only)) == len(only),
+            f"only must list different class names, found {only!r}.")
     for name in only:
         if name not in names:
-            raise ValueError(f"only: {unknown_class(name, names)}.")
+            raise ValueError(f"only: {unknown_class(name, names)}; where "
+                             "files merely lack one, classes= lists all "
+                             "that may occur.")
     return tuple(only)
+
+
+def matched(dataset: Any, classes: Sequence[str],
+            whose: str = "the detector") -> Any:
+    """Return a data set with the classes of another one, matched by name.
+
+    It may lack some, have them in another order, and have more of which
+    there is no object: the first and the last are remarked.
+
+    Args:
+        dataset: any data set.
+        classes: names that its classes are to have, in this order.
+        whose: they are, in messages.
+
+    Raises:
+        ValueError: it has objects of other classes, or none of these.
+    """
+    names = tuple(dataset.classes)
+    known = [name for name in names if name in classes]
+    if not known:
+        class_numbers(classes, names)      # raises, unless they are no names
+    if names == tuple(classes) or not known:
+        return dataset
+    chosen = Selected(dataset, classes=classes)
+    other = [name for name in names if name not in classes]
+    lacking = [name for name in classes if name not in names]
+    if chosen.dropped:
+        used = {names[label] for row in range(len(dataset))
+                for label in complete(dataset).entry(row).labels}
+        other = [name for name in other if name in used]
+        raise ValueError(
+            f"{chosen.dropped['class']} objects of the data set are of "
+            f"{few(other)}, which {whose} does not know, only "
+            f"{few(list(classes))}; behind its name ?rename={other[0]}:NAME "
+            f"calls them otherwise, and ?only={_listed(known)} leaves them "
+            "out.")
+    if lacking:
+        _log.warning("The data set lacks %s, which %s knows: no figure comes "
+                     "of it. ?classes=%s behind its name lists all that may "
+                     "occur.", few(lacking), whose, _listed(classes))
+    if other:
+        _log.warning("The data set names %s and has no object of it; %s does "
+                     "not know it: left out.", few(other), whose)
+    return chosen
+
+
+def _listed(names):
+    """Return names as the address of a data set lists them."""
+    return ",".join(re.sub("[%,&]", lambda one: quote(one[0]), name)
+                    for name in names)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ...config.base import require
 from ...datasets import pictures
 from ...datasets.sample import Fault, check_policy
 from ...datasets.wrappers import complete
@@ -44,7 +46,8 @@ def convert(dataset: Any, target: str, bad: str = "error",
 
     Returns:
         ``Converted``. An image whose name is taken, but for its suffix, gets
-        a number at its end; ``renamed`` lists those.
+        a number at its end; one that is hidden, leaves its folder or does
+        not end as images do gets a plain name; ``renamed`` lists those.
 
     Raises:
         ValueError: target has none of the forms, or an image is faulty.
@@ -53,10 +56,9 @@ def convert(dataset: Any, target: str, bad: str = "error",
     check_policy(bad)
     dataset = complete(dataset)
     for name in dataset.classes:
-        if name != name.strip() or not name.isprintable():
-            raise ValueError(f"the class name {name!r} cannot be written: "
-                             "expected printable text without space around "
-                             "it.")
+        require(name == name.strip() and name.isprintable(),
+                f"the class name {name!r} cannot be written: expected "
+                "printable text without space around it.")
     writer = _writer(target, dataset.classes)
     run = _Run(dataset, writer, bad, progress)
     path = writer.write(run.items())
@@ -67,19 +69,18 @@ def convert(dataset: Any, target: str, bad: str = "error",
 def _writer(target, classes):
     """Return the writer that a target names."""
     kind, _, rest = str(target).partition(":")
-    for form, make in TARGETS.items():
-        if form.startswith(f"{kind}:") and rest:
-            if kind in ("csv", "rec"):
-                if not rest.endswith(f".{kind}"):
-                    raise ValueError(f"target must end in .{kind}, found "
-                                     f"{target!r}.")
-                return make(Path(rest).parent, classes, Path(rest).name)
-            folder, _, part = rest.rpartition(":")
-            if len(folder) < 2 or "/" in part:
-                return make(rest, classes)
-            return make(folder, classes, part)
-    raise ValueError(f"target must have one of the forms {', '.join(TARGETS)};"
-                     f" found {str(target)!r}.")
+    make = next((make for form, make in TARGETS.items()
+                 if form.startswith(f"{kind}:")), None)
+    require(make and rest, "target must have one of the forms "
+            f"{', '.join(TARGETS)}; found {str(target)!r}.")
+    if kind in ("csv", "rec"):
+        require(rest.endswith(f".{kind}"),
+                f"target must end in .{kind}, found {target!r}.")
+        return make(Path(rest).parent, classes, Path(rest).name)
+    folder, _, part = rest.rpartition(":")
+    if len(folder) < 2 or "/" in part:
+        return make(rest, classes)
+    return make(folder, classes, part)
 
 
 class _Run:
@@ -101,7 +102,7 @@ class _Run:
                 self.skipped.append(Fault(f"image {index}", str(error)))
                 continue
             self.objects += len(entry.labels)
-            yield self._name(entry.name), entry, size, data
+            yield self._name(entry.name, data), entry, size, data
             if self.progress is not None:
                 self.progress(index + 1)
 
@@ -111,20 +112,32 @@ class _Run:
         size = pictures.encoded_size(data, entry.source)
         if entry.size and tuple(entry.size) != size:
             raise ValueError(pictures.size_lies(entry, size))
-        if not entry.name.isprintable() or entry.name != entry.name.strip():
-            raise ValueError(f"{entry.source}: the file name {entry.name!r} "
-                             "cannot be written.")
+        name = entry.name
+        require(name.isprintable() and name == name.strip(),
+                f"{entry.source}: the file name {name!r} cannot be written.")
         self.writer.check(entry, size)
         return entry, size, data
 
-    def _name(self, name):
-        """Return a name whose stem is not taken."""
-        path = PurePosixPath(name)
+    def _name(self, name, data):
+        """Return a name that every reader finds, whose stem is not taken."""
+        path = self.writer.place(_plain_name(name, data))
         new, count = path, 0
         while new.with_suffix("") in self.stems:
             count += 1
             new = path.with_name(f"{path.stem}_{count}{path.suffix}")
         self.stems.add(new.with_suffix(""))
-        if count:
+        if count or new.as_posix() != name:
             self.renamed[f"{name} ({len(self.stems) - 1})"] = str(new)
         return new.as_posix()
+
+
+def _plain_name(name, data):
+    """Return a name inside a folder, not hidden, that ends as an image's."""
+    parts = [re.sub(r"^\.+|^__(?=MACOSX)", "_", part) for part
+             in PurePosixPath(name.replace("\\", "/")).parts
+             if part not in ("/", "..")] or ["image"]
+    parts[0] = re.sub("^(.):", r"\1_", parts[0])
+    path = PurePosixPath(*parts)
+    if path.suffix.lower() not in pictures.SUFFIXES:
+        path = path.with_name(path.name + pictures.suffix(data))
+    return path

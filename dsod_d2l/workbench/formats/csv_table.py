@@ -1,46 +1,81 @@
-"""A CSV file with one object a row, beside a folder of images.
+"""A table with one object a row, beside a folder of images.
 
 The first line names the columns, in any order: ``image xmin ymin xmax ymax
 class``, and if wanted ``width height`` (of the image in pixels) and the
-flags ``difficult truncated occluded crowd``, 0 or 1. xmin to ymax are edges:
-in pixels counted from 0, or in fractions of the image. An image without
-objects has one row that is empty but for its name.
+flags ``difficult truncated occluded crowd``. xmin to ymax are edges: in
+pixels counted from 0, or in fractions of the image. An image without objects
+has one row that is empty but for its name. The tables of other programs are
+read as well, which call their columns otherwise, do not name them, or give a
+corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...datasets.sample import FLAGS
-from ...files import inside
+import numpy as np
+
+from ...config.base import one_of, require
+from ...datasets.sample import FLAGS, few
+from ...files import check_names
 from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
-from .text_files import listing, number, read_names, read_text
+from .locating import annotation_file, folders_in, picture_folder
+from .text_files import number, read_names, read_text
 
 NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
-ALIASES = {"filename": "image", "file": "image", "file_name": "image",
-           "path": "image", "label": "class", "class_name": "class",
-           "name": "class", "x1": "xmin", "y1": "ymin", "x2": "xmax",
-           "y2": "ymax"}
+CORNER = ("x", "y", "box_width", "box_height")
+# What a column may be called, the likeliest first.
+KNOWN_COLUMNS = {
+    "image": ("image", "filename", "file_name", "file", "image_name",
+              "image_path", "path", "img", "imageid", "image_id"),
+    "xmin": ("xmin", "x1", "x_min", "left"),
+    "ymin": ("ymin", "y1", "y_min", "top"),
+    "xmax": ("xmax", "x2", "x_max", "right"),
+    "ymax": ("ymax", "y2", "y_max", "bottom"),
+    "class": ("class", "label", "class_name", "labelname", "label_name",
+              "category", "name"),
+    "width": ("width", "image_width", "img_width"),
+    "height": ("height", "image_height", "img_height"),
+    "difficult": ("difficult",), "truncated": ("truncated", "istruncated"),
+    "occluded": ("occluded", "isoccluded"),
+    "crowd": ("crowd", "iscrowd", "isgroupof"),
+    "x": ("x", "bbox_x"), "y": ("y", "bbox_y"),
+    "box_width": ("box_width", "bbox_width", "w"),
+    "box_height": ("box_height", "bbox_height", "h"), "bbox": ("bbox",),
+    "shape": ("region_shape_attributes",), "told": ("region_attributes",)}
+# Tables that do not name their columns: RetinaNet's, makesense's.
+UNNAMED = (NEEDED, ("class", *CORNER, "image", "width", "height"))
 UNITS = ("pixels", "fractions")
+_CLASS_KEYS = (*KNOWN_COLUMNS["class"], "type", "object")    # of VIA
 
 
 class CsvTable(ImageFolder):
     """The images and objects of a CSV file.
 
     Args:
-        path: the file.
-        images: the folder of images. Default: ``images`` beside the file if
-            the first image is there, else the file's own folder.
+        path: the file, or a folder, see ``annotation_file``.
+        images: the folder of images. Default: ``images`` beside the file,
+            the file's own or one called as the split, whichever has most of
+            them.
         unit: "pixels" or "fractions". Default: fractions if no coordinate
             is above 1, else pixels; boxes of another unit are then faults.
         classes: every name that may occur, in the order of their indices.
             Default: ``labels.json`` or ``classes.txt`` beside the file, else
             the names in it, sorted.
         outside: "error" or "clip", see ``EntryMaker``.
+        origin: the number of the first pixel; 1 also means that xmax and
+            ymax are the last pixels inside, as in the numbers of VOC.
+        columns: what the columns hold, in their order, "-" for one that is
+            not wanted; or, as "image:photo", what is called how.
+        split: which one, where ``path`` is a folder.
         options: ``bad`` and ``cache``, as in ``ImageFolder``.
 
     Attributes:
@@ -52,39 +87,53 @@ class CsvTable(ImageFolder):
 
     def __init__(self, path: str | Path, images: str | Path | None = None,
                  unit: str | None = None, classes: list | tuple | None = None,
-                 outside: str = "error", **options: Any):
-        self.path = Path(path)
-        if unit not in (None, *UNITS):
-            raise ValueError(f"unit must be one of {', '.join(UNITS)}, found "
-                             f"{unit!r}.")
-        rows, faults = _read(self.path)
-        folder = Path(images) if images else _folder(self.path.parent, rows)
-        self.unit = unit or _unit(rows)
-        classes = tuple(classes or read_names(self.path.parent) or sorted(
+                 outside: str = "error", origin: int = 0,
+                 columns: Sequence[str] | None = None,
+                 split: str | None = None, **options: Any):
+        if unit is not None:
+            one_of("unit", unit, UNITS)
+        require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
+        remarks: Counter = Counter()
+        self.path = annotation_file(Path(path), split, ".csv", remarks)
+        rows, faults = _read(self.path, columns, classes, remarks)
+        sides = np.array([[number(row[side]) for side in SIDES]
+                          for _, row in rows]).reshape(-1, 4)
+        greatest = sides[np.isfinite(sides)].max(initial=-np.inf)
+        self.unit = unit or ("fractions" if -np.inf < greatest <= 1 + 1e-6
+                             else "pixels")
+        finder, places = picture_folder(
+            self.path, _folders(self.path), list(dict.fromkeys(
+                row["image"] for _, row in rows)), images)
+        remarks.update(finder.remarks())
+        classes = tuple(classes or _names_beside(self.path) or sorted(
             {row["class"] for _, row in rows if row["class"]}))
-        if not classes:
-            raise ValueError(f"{self.path}: expected at least one object, "
-                             "found none.")
+        require(classes, f"{self.path}: expected at least one object, found "
+                "none.")
         self._index = {name: label for label, name in enumerate(classes)}
-        entries = self._collect(rows, folder, faults, outside)
-        super().__init__(entries, classes, folder, str(self.path), faults,
-                         **options)
+        self._origin = origin if self.unit == "pixels" else 0
+        if (not origin and self.unit == "pixels"
+                and np.fmin.reduce(sides[:, :2], None, initial=np.inf) == 1):
+            remarks["table whose least coordinate is 1: it may count pixels "
+                    "from 1, as VOC does (origin=1)"] += 1
+        making = {"outside": outside, "remarks": remarks,
+                  "exif": options.get("exif", "turned")}
+        entries = self._collect(rows, finder, places, making)
+        super().__init__(entries, classes, finder.folder, str(self.path),
+                         faults, remarks=remarks, **options)
 
-    def _collect(self, rows, folder, faults, outside):
+    def _collect(self, rows, finder, places, making):
         """Return the entries of all images, in the order of the file."""
-        makers, kinds, files = {}, {}, listing(folder)
+        makers, kinds = {}, {}
         for line, row in rows:
-            name, where = row["image"].replace("\\", "/"), f"line {line}"
+            place, where = places[row["image"]], f"line {line}"
+            name = place or row["image"]
             if name not in makers:
-                if not inside(folder, name):
-                    faults.append(fault_at(
-                        f"{self.path}, {where}", "the image name "
-                        f"{name[:80]!r} leaves the folder", "path"))
-                    continue
-                makers[name] = self._maker(name, row, folder, files, where,
-                                           outside)
+                maker = makers[name] = EntryMaker(
+                    name, f"{self.path.name}, {name:.80}", self._index,
+                    path=place and finder.folder / place, **making)
+                self._start(maker, row, finder, where)
             maker = makers[name]
-            filled = any(row[key] for key in NEEDED[1:])
+            filled = any(row[key] != "" for key in NEEDED[1:])
             kinds.setdefault(name, set()).add(filled)
             if len(kinds[name]) > 1:
                 maker.blame("this image has rows with an object and a row "
@@ -93,86 +142,266 @@ class CsvTable(ImageFolder):
                 self._add(maker, row, where)
         return [maker.entry() for maker in makers.values()]
 
-    def _maker(self, name, row, folder, files, where, outside):
-        """Return the EntryMaker of an image that its first row names."""
-        maker = EntryMaker(name, f"{self.path.name}, {name:.120}",
-                           self._index, outside)
+    def _start(self, maker, row, finder, where):
+        """Take what the first row of an image says of it as a whole."""
         said = [row[key] for key in ("height", "width")]
-        if name not in files:
-            maker.blame(f"there is no image {str(folder / name):.200}",
-                        "image", where)
+        if maker.path is None:
+            maker.blame(*finder.missing(row["image"]), where)
         elif any(said):
             maker.state_size(*said, where)
         elif self.unit == "pixels":
-            maker.measure(folder / name, where)
-        return maker
+            maker.measure(maker.path, where)
 
     def _add(self, maker, row, where):
         """Add the object of one row."""
         box = [number(row[side]) for side in SIDES]
         lost = [side for side, value in zip(SIDES, box) if value != value]
-        wrong = [name for name in FLAGS if row[name] not in ("", "0", "1")]
         if lost:
-            maker.blame(f"{lost[0]} is not a number: {row[lost[0]][:40]!r}",
-                        "file", where)
-        elif wrong:
-            maker.blame(f"{wrong[0]} must be 0 or 1, found "
-                        f"{row[wrong[0]][:40]!r}", "file", where)
+            maker.blame(f"{lost[0]} is not a number: "
+                        f"{str(row[lost[0]])[:40]!r}", "file", where)
         elif self.unit == "fractions" or maker.size is not None:
-            maker.add(row["class"], box, [row[name] == "1" for name in FLAGS],
-                      where, pixels=self.unit == "pixels")
+            maker.add(row["class"], box, [row[name] for name in FLAGS], where,
+                      self._origin, pixels=self.unit == "pixels")
 
 
-def _read(path):
-    """Return [(line, {column: text})], and the faults of lines."""
-    text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, faults, columns, blank = [], [], None, dict.fromkeys(COLUMNS, "")
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            source = f"{path}, line {reader.line_num}"
-            if columns is None:
-                columns = _columns(cells, source)
-            elif not (len(cells) == len(columns)
-                      and cells[columns.index("image")]):
-                faults.append(fault_at(
-                    source, f"expected {len(columns)} cells and the name of "
-                    f"an image, found {','.join(cells)[:80]!r}"))
-            else:
-                rows.append((reader.line_num,
-                             blank | dict(zip(columns, cells))))
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: expected CSV, but "
-                         f"{error}.") from error
-    if columns is None:
-        raise ValueError(f"{path}: expected a first line with the columns "
-                         f"{', '.join(NEEDED)}, found an empty file.")
+def _read(path, columns, classes, remarks):
+    """Return [(line, {column: value})], and the faults of lines."""
+    lines = read_cells(path)
+    require(lines, f"{path}: expected a first line with the columns "
+            f"{', '.join(NEEDED)}, found an empty file.")
+    (first, head), faults, rows = lines[0], [], []
+    source = f"{path}, line {first}"
+    places, named, told = _columns(head, columns, source)
+    blank = dict.fromkeys((*COLUMNS, *places), "")
+    for line, cells in lines[named:]:
+        if len(cells) != len(head) or not cells[places["image"]]:
+            faults.append(fault_at(
+                f"{path}, line {line}", f"expected {len(head)} cells and the "
+                f"name of an image, found {','.join(cells)[:80]!r}"))
+        else:
+            row = blank | {name: cells[at] for name, at in places.items()}
+            rows.append((line, _with_edges(row, remarks)))
+    if "told" in places:
+        _tell_classes(rows, told, classes, path)
+    _spell_out(rows, path.parent)
     return rows, faults
 
 
-def _columns(cells, source):
-    """Return the names of the columns."""
-    names = [ALIASES.get(cell.lower(), cell.lower()) for cell in cells]
-    lacking = [name for name in NEEDED if names.count(name) != 1]
-    if lacking:
-        raise ValueError(f"{source}: expected one column each of "
-                         f"{', '.join(NEEDED)}, found {', '.join(cells)[:120]}"
-                         ".")
-    return names
+def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+    """Return [(line, cells)] of all lines of a CSV that hold something.
+
+    Raises:
+        ValueError: it is no CSV; names the line.
+    """
+    # Python 3.10 refuses a zero byte, later ones read it as a character.
+    text = read_text(path).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    line = next((one for one in text.splitlines() if one.strip()), "")
+    comma = max(",;\t|", key=lambda one: line.count(one))
+    reader, found = csv.reader(io.StringIO(text, newline=""), strict=True,
+                               delimiter=comma, skipinitialspace=True), []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if comma == ";":            # numbers may have a decimal comma
+                cells = [re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", cell)
+                         for cell in cells]
+            if any(cells):
+                found.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: expected CSV, but "
+                         f"{error}.") from error
+    return found
 
 
-def _folder(folder, rows):
-    """Return the folder of the images."""
-    first = rows[0][1]["image"] if rows else ""
-    there = inside(folder, first) and (folder / "images" / first).is_file()
-    return folder / "images" if there else folder
+def _spelt(text):
+    """Return the name of a column as ``KNOWN_COLUMNS`` has it."""
+    text = _plain(text)
+    return next((name for name, ones in KNOWN_COLUMNS.items()
+                 if text in ones), text)
 
 
-def _unit(rows):
-    """Return the unit that the coordinates speak of."""
-    sides = [number(row[side]) for _, row in rows for side in SIDES]
-    real = [side for side in sides if abs(side) < float("inf")]
-    return "fractions" if max(real, default=2) <= 1 + 1e-6 else "pixels"
+def _plain(text):
+    """Return the name of a column without signs and capitals."""
+    return re.sub(r"[ -]", "_", text.strip("# ").lower())
+
+
+def _columns(head, columns, source):
+    """Return where each column is, how many lines name them, a VIA key."""
+    told = None
+    if columns and ":" in "".join(columns):
+        places, named = _found(head), 1
+        for name, _, called in (one.partition(":") for one in columns):
+            if called in head:
+                places[_spelt(name)] = head.index(called)
+            elif _spelt(name) == "class" and "told" in places:
+                told = called
+            else:
+                raise ValueError(f"{source}: there is no column {called!r} "
+                                 f"for {name!r}, found "
+                                 f"{', '.join(head)[:120]}.")
+    elif columns:
+        places = {_spelt(name): at for at, name in enumerate(columns)
+                  if name != "-"}
+        named = int(not _holds_values(head, places))
+    else:
+        places, named = _found(head), 1
+        for names in UNNAMED if not _whole(places) else ():
+            other = {name: at for at, name in enumerate(names)}
+            if len(head) == len(names) and _holds_values(head, other) and (
+                    head[other["image"]].strip("0123456789.")):
+                places, named = other, 0
+    if not _whole(places) or columns and max(places.values()) >= len(head):
+        raise ValueError(
+            f"{source}: expected one column each of {', '.join(NEEDED)}, "
+            f"found {', '.join(head)[:120]}; columns= names them in their "
+            "order, or as image:photo,class:kind.")
+    return places, named, told
+
+
+def _found(head):
+    """Return {column: its place} as the first line names them."""
+    cells = list(map(_plain, head))
+    places = {name: cells.index(one) for name, ones in KNOWN_COLUMNS.items()
+              for one in reversed(ones) if cells.count(one) == 1}
+    if {"x", "y", "width", "height"} <= {*places} and not (
+            {"box_width", "xmin"} & {*places}):
+        for side in ("width", "height"):        # beside x, y: of the box
+            places[f"box_{side}"] = places.pop(side)
+    return places
+
+
+def _whole(places):
+    """Return whether the columns say all that is needed."""
+    there = {*places}
+    return "image" in there and bool(there & {"class", "told"}) and any(
+        {*some} <= there for some in (SIDES, CORNER, ["bbox"], ["shape"]))
+
+
+def _holds_values(cells, places):
+    """Return whether a line has values, not names, where the boxes are."""
+    there = {name: cells[at] for name, at in places.items()
+             if at < len(cells) and cells[at]}
+    return (all(number(there[name]) == number(there[name])
+                for name in (*SIDES, *CORNER) if name in there)
+            and all(there[name][0] in "[{" for name in ("bbox", "shape")
+                    if name in there))
+
+
+def _with_edges(row, remarks):
+    """Return a row whose box, however it is given, has four edges."""
+    corner = [row.get(name, "") for name in CORNER]
+    if row.get("bbox"):
+        corner = _json(row["bbox"], list) or []
+        corner = corner if len(corner) == 4 else [row["bbox"]] * 4
+    if row.get("shape"):
+        shape = _json(row["shape"], dict)
+        if shape and "all_points_x" in shape:
+            remarks["objects without a box: that of their outline was "
+                    "taken"] += 1
+        edges = [row["shape"]] * 4 if shape is None else _shape_edges(shape)
+    elif any(one != "" for one in corner):
+        edges = _edges(*corner)
+    else:
+        return row
+    return row | dict(zip(SIDES, edges))
+
+
+def _edges(x, y, width, height):
+    """Return the edges of a corner and two sides, or what is no number."""
+    values = list(map(number, (x, y, width, height)))
+    for one, value in zip((x, y, width, height), values):
+        if value != value:
+            return [one] * 4
+    return [*values[:2], values[0] + values[2], values[1] + values[3]]
+
+
+def _shape_edges(shape):
+    """Return the edges of a region of VIA, "" for none."""
+    def get(*keys):
+        return [number(shape.get(key)) for key in keys]
+    kind = shape.get("name")
+    if not shape:
+        return [""] * 4
+    if kind == "rect":
+        return _edges(*get("x", "y", "width", "height"))
+    if kind in ("circle", "ellipse"):
+        x, y, wide = get("cx", "cy", "r" if kind == "circle" else "rx")
+        high = wide if kind == "circle" else get("ry")[0]
+        return [x - wide, y - high, x + wide, y + high]
+    points = [shape.get(f"all_points_{axis}") for axis in "xy"]
+    if all(isinstance(side, list) and side for side in points):
+        points = [list(map(number, side)) for side in points]
+        if not any(one != one for side in points for one in side):
+            return [edge(side) for edge in (min, max) for side in points]
+    return [str(kind)] * 4                   # a point: it has no edges
+
+
+def _json(text, kind):
+    """Return the value of a cell that holds JSON, None for another kind."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, kind) else None
+
+
+def _tell_classes(rows, key, classes, path):
+    """Fill in the classes that regions of VIA are told to have."""
+    told = [_json(row["told"], dict) or {} for _, row in rows]
+    keys = list(dict.fromkeys(name for one in told for name in one))
+    if key is None and len(keys) > 1:
+        known = [name for name in keys if name.lower() in _CLASS_KEYS]
+        if len(known) != 1:
+            raise ValueError(f"{path}: the regions have the attributes "
+                             f"{few(keys)}; columns=class:{keys[0]} says "
+                             "which is the class.")
+        key = known[0]
+    key = key or (keys[0] if keys else None)
+    if key is None and len(classes or ()) != 1:
+        raise ValueError(f"{path}: the regions have no attribute, and so no "
+                         "class; classes=NAME gives all of them this one.")
+    for (_, row), one in zip(rows, told):
+        if any(row[side] != "" for side in SIDES):
+            row["class"] = classes[0] if key is None else _chosen(one.get(key))
+
+
+def _chosen(value):
+    """Return a class as text: itself, or the box that is ticked."""
+    if isinstance(value, dict):
+        value = ",".join(name for name, ticked in value.items() if ticked)
+    return "" if value is None else str(value).strip()
+
+
+def _spell_out(rows, folder):
+    """Put names in the place of the codes of Open Images, where they lie."""
+    if not any(row["class"].startswith("/m/") for _, row in rows):
+        return
+    spelt = {}
+    for path in sorted(folder.glob("*class-descriptions*.csv")):
+        spelt.update(cells[:2] for _, cells in read_cells(path)
+                     if len(cells) == 2)
+    for _, row in rows:
+        row["class"] = spelt.get(row["class"], row["class"])
+
+
+def _folders(path):
+    """Return the folders in which the images may be, the likeliest first."""
+    base, stem = path.parent, path.stem
+    splits = dict.fromkeys((stem, re.split("[_-]", stem)[0]))
+    return [base / "images", base, *(base / one for one in splits if one),
+            *(base.parent / "images" / one for one in splits),
+            base.parent / "images", *folders_in(base)]
+
+
+def _names_beside(path):
+    """Return the class names that a file beside the table lists, or None."""
+    table = path.parent / "classes.csv"           # RetinaNet's: name, number
+    names = read_names(path.parent)
+    if names or not table.is_file():
+        return names
+    rows = [cells for _, cells in read_cells(table)]
+    require(all(len(row) == 2 and row[1].isdecimal() for row in rows),
+            f"{table}: expected a class and its number a line.")
+    return check_names([name for name, _ in sorted(
+        rows, key=lambda row: int(row[1]))], table)
+

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...config.base import one_of
 from ...datasets import pictures
-from ...datasets.sample import FLAGS, Entry, Fault, FileDataset
+from ...datasets.sample import FLAGS, Entry, Fault, FileDataset, ObjectFault
 from ...files import one_line
-from .text_files import unknown_class, whole_size
+from .text_files import as_flag, note, number, unknown_class, whole_size
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 OUTSIDE = ("error", "clip")
 SLACK = 0.011         # pixels outside that are rounding: COCO has 2 digits
+NO_SIZE = {"", "0", "-1", "none", "null"}       # as texts in small letters
 
 
 def box_fault(box: Sequence[float], low: float = 0, width: float = 1,
@@ -64,9 +68,10 @@ def unit_hint(box: Sequence[float], low: float, width: float, height: float
     return ""
 
 
-def fault_at(place: object, reason: object, kind: str = "file") -> Fault:
+def fault_at(place: object, reason: object, kind: str = "file",
+             make: type[Fault] = Fault) -> Fault:
     """Return a Fault whose sentence begins with its place."""
-    return Fault(str(place), one_line(f"{place}: {reason}."), kind)
+    return make(str(place), one_line(f"{place}: {reason}."), kind)
 
 
 class EntryMaker:
@@ -77,35 +82,62 @@ class EntryMaker:
         classes: {class name: index}; a range, where numbers are names.
         outside: "error" takes a box that leaves the image for a fault,
             "clip" cuts it to the image and counts it.
+        path: of the image file, measured where its size is needed and not
+            stated.
+        exif: as in ``FileDataset``.
+        remarks: of the data set; what is not understood is counted there.
     """
 
     def __init__(self, name: str, source: str, classes: Mapping | range,
-                 outside: str = "error", size: tuple | None = None):
-        if outside not in OUTSIDE:
-            raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, "
-                             f"found {outside!r}.")
+                 outside: str = "error", size: tuple | None = None,
+                 path: Path | None = None, exif: str = "turned",
+                 remarks: Counter | None = None):
+        one_of("outside", outside, OUTSIDE)
         self.name, self.size, self.source = name, size, source
         self.classes, self.outside = classes, outside
+        self.path, self.turn = path, exif != "stored"
+        self.remarks = Counter() if remarks is None else remarks
         self.rows, self.faults, self.clipped = [], [], 0
 
     def blame(self, reason: str, kind: str = "file", where: str = "") -> None:
-        """Note a fault."""
+        """Note a fault: of one object if its row is named, or the image."""
         place = f"{self.source}, {where}" if where else self.source
-        self.faults.append(fault_at(place, reason, kind))
+        self.faults.append(fault_at(
+            place, reason, kind, ObjectFault if where and kind not in (
+                "image", "size") else Fault))
 
     def state_size(self, height: Any, width: Any, where: str = "") -> None:
-        """Take the size in pixels that a file states, as written."""
+        """Take the size in pixels that a file states, as written.
+
+        What says nothing, such as 0, is measured where ``path`` is known.
+        """
         self.size = whole_size(height, width)
-        if self.size is None:
+        empty = {str(side).strip().lower() for side in (height, width)
+                 } & NO_SIZE
+        if self.size is None and self.path and empty:
+            self.remarks["images without a stated size, measured"] += 1
+            self.measure(self.path, where)
+        elif self.size is None:
             self.blame("expected width and height in whole pixels, found "
                        f"{width!r} and {height!r}", "size", where)
 
     def measure(self, path: Path, where: str = "") -> None:
         """Take the size that the image itself has."""
         try:
-            self.size = pictures.read_size(path)
+            self.size = pictures.read_size(path, self.turn)
         except (ValueError, OSError) as error:
             self.blame(str(error).rstrip("."), "image", where)
+
+    def flags_of(self, flags: Sequence) -> list[bool]:
+        """Return flags as written; what is not understood counts as unset."""
+        found = []
+        for name, value in zip(FLAGS, flags):
+            told = value if value in (0, 1) else as_flag(value)
+            if told is None:
+                note(self.remarks, f"flags {name} are not understood and "
+                     "taken as not set", value)
+            found.append(bool(told))
+        return found
 
     def add(self, name: str | int, box: Sequence[float], flags: Sequence,
             where: str, origin: int = 0, pixels: bool = True,
@@ -115,19 +147,23 @@ class EntryMaker:
         Args:
             name: of its class.
             box: xmin, ymin, xmax, ymax; in pixels, or in fractions.
-            flags: four, as in ``FLAGS``.
+            flags: four, as in ``FLAGS``, as written.
             where: names the row in messages.
             origin: the number of the first pixel; 1 also means that xmax
                 and ymax are the last pixels inside.
             pixels: whether the box is in pixels of ``size``.
-            area: pixels that the object covers, if that is known.
+            area: pixels that the object covers, as written; what is none
+                is not known.
         """
         height, width = self.size if pixels else (1, 1)
         fault = box_fault(box, origin, width, height)
+        if fault and not pixels and self._is_rounding(box):
+            fault = None
         if fault and fault[0] == "box outside" and self.outside == "clip":
-            box = np.clip(box, origin, (width, height) * 2)
-            fault = box_fault(box, origin, width, height)
-            self.clipped += fault is None
+            inner = np.clip(box, origin, (width, height) * 2)
+            if box_fault(inner, origin, width, height) is None:
+                box, fault = inner, None
+                self.clipped += 1
         if fault:
             self.blame(fault[1], fault[0], where)
         if name not in self.classes:
@@ -136,7 +172,27 @@ class EntryMaker:
         elif not fault:
             edges = ((box[0] - origin) / width, (box[1] - origin) / height,
                      box[2] / width, box[3] / height)
-            self.rows.append((self.classes[name], edges, flags, area))
+            self.rows.append((self.classes[name], edges,
+                              self.flags_of(flags), self.area_of(area)))
+
+    def _is_rounding(self, box):
+        """Return whether fractions leave the image by less than ``SLACK``."""
+        if not -.1 < min(box) <= max(box) < 1.1:
+            return False
+        if self.size is None and self.path is not None:
+            self.measure(self.path)
+        height, width = self.size or (1, 1)
+        return self.size is not None and box_fault(
+            np.multiply(box, (width, height) * 2), 0, width, height) is None
+
+    def area_of(self, area: Any) -> float:
+        """Return the pixels that an object covers, nan if not known."""
+        pixels = number(area)
+        if 0 <= pixels < np.inf:
+            return pixels
+        if not (area is None or area != area):
+            self.remarks["areas that are no number of pixels, not used"] += 1
+        return np.nan
 
     def entry(self) -> Entry:
         """Return the Entry."""
@@ -158,24 +214,57 @@ class ImageFolder(FileDataset):
     Args:
         entries, classes, title, faults: as in ``FileDataset``.
         folder: the names of the entries are relative to it.
-        options: ``bad`` and ``cache``, as there.
+        options: ``bad``, ``cache``, ``exif`` and ``remarks``, as there.
     """
 
     def __init__(self, entries: list, classes: Sequence, folder: str | Path,
                  title: str, faults: Sequence = (), **options: Any):
         self.folder = Path(folder)
+        options["remarks"] = {**(options.get("remarks") or {}),
+                              **_alike(classes)}
         super().__init__(entries, classes, title, faults, **options)
 
-    def encoded(self, index: int) -> bytes:
-        """Return the bytes of one image file."""
-        return (self.folder / self._entries[index].name).read_bytes()
+    def _bytes(self, entry):
+        return (self.folder / entry.name).read_bytes()
+
+    def _untagged(self, data):
+        return _as_stored(data) or super()._untagged(data)
 
     def size(self, index: int) -> tuple:
         """Return (height, width) of one image as its file says."""
-        return pictures.read_size(self.folder / self._entries[index].name)
+        return pictures.read_size(self.folder / self._entries[index].name,
+                                  self.turn)
 
     def _decode(self, entry):
-        image = pictures.read_image(self.folder / entry.name)
+        image = pictures.read_image(self.folder / entry.name, self.turn)
         if entry.size and tuple(entry.size) != image.shape[:2]:
             raise ValueError(pictures.size_lies(entry, image.shape))
         return image
+
+
+def _as_stored(data):
+    """Return a JPEG with its tag set to upright, None where that fails.
+
+    The file keeps its pixels to the bit, and its format.
+    """
+    start = data.find(b"Exif\0\0") + 6
+    if not data.startswith(b"\xff\xd8") or start == 5:
+        return None
+    order = "<" if data[start:start + 2] == b"II" else ">"
+    first = start + struct.unpack_from(f"{order}I", data, start + 4)[0]
+    tag, upright = (struct.pack(f"{order}H", value) for value in (0x112, 1))
+    for place in range(first + 2, len(data) - 12, 12):
+        if data[place:place + 2] == tag:
+            data = data[:place + 8] + upright + data[place + 10:]
+            return data if pictures.orientation(data) == 1 else None
+    return None
+
+
+def _alike(classes):
+    """Return a remark for each class name that is there in other capitals."""
+    first: dict[str, str] = {}
+    twins = [(name, kept) for name in classes if name != (
+        kept := first.setdefault(name.strip().casefold(), name))]
+    return {f"the classes {one!r} and {other!r} may be one; "
+            f"?rename={one}:{other} makes them one": 1
+            for one, other in twins}

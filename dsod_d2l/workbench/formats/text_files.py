@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...datasets.sample import few
-from ...files import check_names, read_json_names
+from ...files import check_names, one_line, read_json_names
+
+# What systems and programs leave among the files of a data set.
+_NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 
 
-def listing(folder: str | Path) -> set[str]:
-    """Return the names of all files below a folder, relative, as a set."""
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is none of a data set: by its name."""
+    return name.startswith(".") or name.lower() in _NO_DATA
+
+
+def listing(folder: str | Path, *suffixes: str) -> set[str]:
+    """Return the names of all files below a folder, relative, as a set.
+
+    Args:
+        folder: hidden files and folders in it do not count.
+        suffixes: only names that end so, whatever their capitals.
+    """
     folder, found = str(folder), set()
-    for base, _, files in os.walk(folder, followlinks=True):
+    for base, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [one for one in folders if not is_hidden(one)]
         rest = os.path.relpath(base, folder).replace(os.sep, "/")
         lead = "" if rest == "." else rest + "/"
-        found.update(lead + file for file in files)
+        found.update(lead + file for file in files if not is_hidden(file)
+                     and (not suffixes or file.lower().endswith(suffixes)))
     return found
+
+
+def folder_there(path: str | Path) -> Path:
+    """Return the path of a folder, or raise a FileNotFoundError."""
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"There is no folder {path}.")
+    return Path(path)
 
 
 def read_text(path: str | Path) -> str:
@@ -52,6 +76,35 @@ def number(text: Any) -> float:
     return float("nan")
 
 
+_SET = {"true", "yes", "y", "t", "on"}
+_UNSET = {"", "none", "null", "false", "no", "n", "f", "off", "unspecified",
+          "unknown", "-1", "-1.0"}
+
+
+def as_flag(value: Any) -> bool | None:
+    """Return whether a flag is set, None where that cannot be understood.
+
+    A level or a share above 0 is set, as KITTI writes how much is hidden.
+
+    >>> as_flag("Unspecified"), as_flag("0.06"), as_flag(2), as_flag("maybe")
+    (False, True, True, None)
+    """
+    if isinstance(value, (bool, np.bool_)) or value is None:
+        return bool(value)
+    text = str(value).strip().lower()
+    if text in _SET or text in _UNSET:
+        return text in _SET
+    share = number(text)
+    return share > 0 if share >= 0 else None
+
+
+def note(remarks: Any, words: str, example: object) -> None:
+    """Count a remark, {sentence: count}, which shows its first example."""
+    key = next((text for text in remarks if text.startswith(words)),
+               f"{words}, such as {one_line(str(example), 120)}")
+    remarks[key] = remarks.get(key, 0) + 1
+
+
 def whole_size(height: Any, width: Any) -> tuple | None:
     """Return (height, width) as whole numbers above 0, or None."""
     sides = number(height), number(width)
@@ -69,26 +122,50 @@ def filled_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
 def unknown_class(name: object, classes: Any) -> str:
     """Return the clause that says that a class name is not known."""
     name = str(name)[:80]
-    near = difflib.get_close_matches(name, list(classes), 1)
-    folded = {one.casefold(): one for one in classes}
-    near = near or [one for one in [folded.get(name.casefold())] if one]
-    meant = f"; {near[0]!r} is known" if near else ""
-    return f"the class {name!r} is not one of {few(list(classes))}{meant}"
+    return (f"the class {name!r} is not one of {few(list(classes))}"
+            + nearest(name, classes))
 
 
-def read_names(folder: str | Path) -> list[str] | None:
-    """Return the class names that a folder states, or None.
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the clause that says which known name is like one, or ""."""
+    folded = {one.casefold(): one for one in known}
+    near = (difflib.get_close_matches(name, list(known), 1)
+            or [folded.get(name.casefold())])
+    return f"; {near[0]!r} is known" if near[0] else ""
 
-    Read are ``labels.json``, a JSON list, or ``classes.txt``, a name a line.
+
+def names_in(path: Path) -> list[str]:
+    """Return the class names that a file lists: as JSON, or a name a line.
 
     Raises:
         ValueError: the file holds no names, or one twice.
     """
+    names = (read_json_names(path) if path.suffix == ".json" else
+             [line.strip() for line in read_text(path).splitlines()])
+    while isinstance(names, list) and names and not names[-1]:
+        names.pop()
+    return check_names(names, path)
+
+
+def read_names(folder: str | Path, remarks: Any = None) -> list[str] | None:
+    """Return the class names that a folder states, or None.
+
+    Read are ``labels.json``, a JSON list, or ``classes.txt``, a name a line.
+
+    Args:
+        folder: of the data set.
+        remarks: {sentence: count}; takes in that files disagree.
+
+    Raises:
+        ValueError: as of ``names_in``.
+    """
+    stated: dict[str, list[str]] = {}
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
-        if path.is_file():
-            names = (read_json_names(path) if path.suffix == ".json" else
-                     [line.strip() for line in read_text(path).splitlines()])
-            while isinstance(names, list) and names and not names[-1]:
-                names.pop()
-            return check_names(names, path)
-    return None
+        if path.is_file() and (remarks is not None or not stated):
+            stated[path.name] = names_in(path)
+    (first, names), *rest = [*stated.items()] or [("", None)]
+    for file, other in rest:
+        if other != names and remarks is not None:
+            remarks[f"class list disagrees: {first} ({few(names)}) was taken, "
+                    f"not {file} ({few(other)}); ?classes= says which"] = 1
+    return names

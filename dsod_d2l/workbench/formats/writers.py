@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,12 +19,14 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from ...boxes import corner_to_centre
+from ...boxes import corner_to_centre, in_pixels
+from ...config.base import require
 from ...datasets.records import write_records
 from ...datasets.sample import FLAGS, Entry
 from ...files import write_atomically
 from .csv_table import COLUMNS
 from .image_folder import SIDES
+from .locating import split_of
 from .text_files import read_names
 
 PIXEL_DIGITS, FRACTION_DIGITS = 5, 10
@@ -39,12 +42,6 @@ def decimal(value: float, digits: int) -> str:
     return "0" if text == "-0" else text
 
 
-def pixels(entry: Entry, size: tuple) -> np.ndarray:
-    """Return the edges of an entry's boxes in pixels, (M, 4) float64."""
-    height, width = size
-    return entry.boxes * np.array([width, height, width, height], float)
-
-
 def absent(path: str | Path) -> Path:
     """Return a path where no file is yet, or raise a FileExistsError."""
     path = Path(path)
@@ -54,9 +51,19 @@ def absent(path: str | Path) -> Path:
 
 
 def write_new(path: str | Path, data: bytes) -> None:
-    """Write bytes to a file that is not there yet, folders included."""
-    absent(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(data)
+    """Write bytes to a file that is not there yet, folders included.
+
+    It has its name once it is whole. Unlike ``write_atomically`` nothing
+    waits for the disk, which would take hours for a large set.
+    """
+    path = absent(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class Writer:
@@ -75,26 +82,39 @@ class Writer:
     def __init__(self, folder: str | Path, classes: Iterable,
                  part: str | None = None):
         self.folder, self.classes = Path(folder), tuple(classes)
-        self.part, self.rows = part or self.PART, []
+        self.part, self.rows, self.written = part or self.PART, [], []
         self.pictures = self.folder / self.PICTURES.format(self.part)
-        self.pictures.mkdir(parents=True, exist_ok=True)
         said = read_names(self.folder)
-        if said and tuple(said) != self.classes:
-            raise ValueError(f"{self.folder} has the classes "
-                             f"{', '.join(said)} already, found "
-                             f"{', '.join(self.classes)}.")
+        require(not said or tuple(said) == self.classes,
+                f"{self.folder} has the classes {', '.join(said or ())} "
+                f"already, found {', '.join(self.classes)}.")
         self.main = self.MAIN and absent(
             self.folder / self.MAIN.format(self.part))
+        self.pictures.mkdir(parents=True, exist_ok=True)
+
+    def place(self, path: PurePosixPath) -> PurePosixPath:
+        """Return the name under which the format finds an image again."""
+        return path
 
     def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if the format cannot hold an entry."""
 
     def write(self, items: Iterable[tuple]) -> Path:
         """Write all (name, Entry, size, bytes); return the main file."""
-        for name, entry, size, data in items:
-            write_new(self.pictures / name, data)
-            self.add(name, entry, size)
+        try:
+            for name, entry, size, data in items:
+                self.put(self.pictures / name, data)
+                self.add(name, entry, size)
+        except BaseException:        # half a set would look like a whole one
+            for path in self.written:
+                path.unlink(missing_ok=True)
+            raise
         return self.close()
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Write a file that is not there yet, and note it."""
+        write_new(path, data)
+        self.written.append(path)
 
     def close(self) -> Path:
         """Write the class names and the main file; return its path."""
@@ -116,10 +136,9 @@ class VocWriter(Writer):
     def check(self, entry: Entry, size: tuple) -> None:
         """Raise a ValueError if a box is too small for the format."""
         for row, box in enumerate(_from_one(entry, size)):
-            if not (box[:2] < box[2:]).all():
-                raise ValueError(f"{entry.source}, object {row}: a VOC file "
-                                 "cannot hold a box of one pixel or less on "
-                                 "a side.")
+            require((box[:2] < box[2:]).all(), f"{entry.source}, object "
+                    f"{row}: a VOC file cannot hold a box of one pixel or "
+                    "less on a side.")
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Write the objects of one image."""
@@ -129,8 +148,8 @@ class VocWriter(Writer):
         head = (f"<annotation>\n  <filename>{escape(PurePosixPath(name).name)}"
                 f"</filename>\n  <size><width>{size[1]}</width><height>"
                 f"{size[0]}</height><depth>3</depth></size>\n")
-        write_new(self.folder / "Annotations" / f"{stem}.xml",
-                  (head + "".join(rows) + "</annotation>\n").encode())
+        self.put(self.folder / "Annotations" / f"{stem}.xml",
+                 (head + "".join(rows) + "</annotation>\n").encode())
         self.rows.append(stem)
 
     def _object(self, row, box, entry):
@@ -153,7 +172,7 @@ def _lines(texts):
 
 def _from_one(entry, size):
     """Return boxes in pixels that count from 1, the last ones included."""
-    return np.round(pixels(entry, size) + [1, 1, 0, 0], PIXEL_DIGITS)
+    return np.round(in_pixels(entry.boxes, size) + [1, 1, 0, 0], PIXEL_DIGITS)
 
 
 class CocoWriter(Writer):
@@ -170,10 +189,9 @@ class CocoWriter(Writer):
         key = len(self.images) + 1
         self.images.append({"id": key, "file_name": name,
                             "width": size[1], "height": size[0]})
-        boxes, areas = pixels(entry, size), entry.areas
+        boxes = in_pixels(entry.boxes, size)
         boxes[:, 2:] -= boxes[:, :2]
-        if areas is None:
-            areas = np.full(len(boxes), np.nan)
+        areas = [np.nan] * len(boxes) if entry.areas is None else entry.areas
         for box, label, flags, area in zip(boxes, entry.labels, entry.flags,
                                            areas):
             sides = [_plain(side) for side in box]
@@ -203,6 +221,12 @@ class YoloWriter(Writer):
 
     PART, PICTURES, MAIN = "", "images/{}", ""
 
+    def place(self, path: PurePosixPath) -> PurePosixPath:
+        """Return a name whose folder is not taken for a split of the set."""
+        if self.part or len(path.parts) < 2 or not split_of(path.parts[0]):
+            return path
+        return PurePosixPath("_".join(path.parts[:2]), *path.parts[2:])
+
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Write the text file of one image."""
         path = PurePosixPath("labels", self.part, name).with_suffix(
@@ -214,7 +238,7 @@ class YoloWriter(Writer):
                 decimal(side, FRACTION_DIGITS) for side in sides)]))
             if flags.any():
                 self.rows.append((path, row, *flags.astype(int)))
-        write_new(self.folder / path, _lines(lines).encode())
+        self.put(self.folder / path, _lines(lines).encode())
 
     def close(self) -> Path:
         """Write the class names, and add the flags; return the folder."""
@@ -233,7 +257,7 @@ class CsvWriter(Writer):
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Note the objects of one image."""
-        boxes, size = pixels(entry, size), (size[1], size[0])
+        boxes, size = in_pixels(entry.boxes, size), (size[1], size[0])
         for box, label, flags in zip(boxes, entry.labels, entry.flags):
             self.rows.append((name, *(decimal(side, PIXEL_DIGITS)
                                       for side in box), self.classes[label],
@@ -257,6 +281,11 @@ class RecordWriter(Writer):
     """Write a .rec file, its .idx, its .lst of names, and labels.json."""
 
     PICTURES = ""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        for suffix in (".idx", ".lst"):
+            absent(self.main.with_suffix(suffix))
 
     def write(self, items: Iterable[tuple]) -> Path:
         """Write all (name, Entry, size, bytes); return the .rec file."""

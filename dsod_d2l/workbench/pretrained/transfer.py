@@ -94,8 +94,8 @@ def start_from(net, path: str | Path, classes, ctx=None) -> Transfer:
 def settings_of(path: str | Path, name: str) -> dict:
     """Return what a preset needs for the weights of a network of its name.
 
-    That network may have been pruned, or its backbone may be of the kind of
-    the classifier it began with.
+    That network may have been pruned, have anchors of its own, or a backbone
+    of the kind of the classifier it began with.
 
     Args:
         path: a weights file.
@@ -111,7 +111,12 @@ def settings_of(path: str | Path, name: str) -> dict:
     if model.get("name") != name:
         return {}
     fields, theirs = {"widths": model.get("widths", {})}, model.get("backbone")
-    ours = getattr(configs.get(name), "backbone", None)
+    preset = configs.get(name)
+    anchors = tuple(configs.AnchorSpec(**row)
+                    for row in model.get("anchors", ()))
+    if len(anchors) == len(preset.anchors) and anchors != preset.anchors:
+        fields["anchors"] = anchors         # what its boxes are relative to
+    ours = getattr(preset, "backbone", None)
     if ours and isinstance(theirs, dict) and theirs.get("name") == ours.name:
         kinds = {kind: theirs[kind] for kind in ours.kinds if kind in theirs}
         if kinds:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ... import evaluation
 from ...detection import Detections
+from ...files import replacing, write_atomically
 from ...visualisation import (LINE_STYLES, PALETTE, TEXT_SIZE, draw_boxes,
                               draw_image, finish_axes, line_colour,
                               plot_precision_recall)
@@ -98,11 +99,15 @@ COLOURS = {"right": PALETTE[2], "ignored": "#999999",
            "background": PALETTE[6], "missed": PALETTE[3]}
 CURVES = 5            # more curves than this in one picture cannot be read
 _ROW = 0.3             # inches of a bar
+NOTHING = "(nothing)"  # behind the classes of a confusion
+NUMBERED = 25          # more rows than these have no room for numbers
 
 
 def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
                  detections: Sequence[Detections], truths: Sequence[Any],
                  result: evaluation.Evaluation, worst: int = 12,
+                 threshold: float | None = None,
+                 more: dict[str, Any] | None = None
                  ) -> tuple[list[Path], dict[str, Any]]:
     """Write what an evaluation found, as pictures and as JSON.
 
@@ -113,31 +118,38 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
         detections, truths: as for ``evaluation.evaluate_detections``.
         result: the ``Evaluation``.
         worst: how many images to draw at most.
+        threshold: score from which detections count as such, for precision,
+            recall, confusions and mistakes; None: that of the best F1.
+        more: what to write of the figures instead of ``result.to_dict()``.
 
     Returns:
         (paths, value): the files ``evaluation.json``, ``classes.png``,
-        ``curves.png``, ``mistakes.png`` and ``worst/*.png``, the worst
-        first; what the JSON file holds.
+        ``curves.png``, ``mistakes.png``, ``confusion.png`` and
+        ``worst/*.png``, the worst first; what the JSON file holds.
     """
     every = faults.find_mistakes(detections, truths)
-    threshold = faults.best_threshold(every)
+    if threshold is None:
+        threshold = faults.best_threshold(every)
     mistakes = faults.find_mistakes(detections, truths, threshold)
     bad = faults.worst_images(mistakes, worst)
-    value = {**result.to_dict(), "mistakes": {
+    value = {**(more or result.to_dict()), "mistakes": {
         "threshold": threshold, "counts": faults.count_mistakes(mistakes),
         "AP50 lost": {name: None if cost != cost else cost for name, cost in
                       faults.cost_of_mistakes(every, len(classes)).items()}},
+             "at_threshold": _at_threshold(mistakes, threshold, classes),
              "worst": [{"image": image, "mistakes": number}
                        for image, number in bad]}
     for row, name in zip(value["classes"], classes):
         row["name"] = name
     paths = [Path(folder, name) for name in (
-        "evaluation.json", "classes.png", "curves.png", "mistakes.png")]
+        "evaluation.json", "classes.png", "curves.png", "mistakes.png",
+        "confusion.png")]
     with written_axes(paths[1], 6, 1.2 + _ROW * len(classes)) as ax:
         plot_classes(ax, classes, [row.AP for row in result.classes],
                      result.AP)
     _curves(paths[2], classes, every, result)
     _mistakes(paths[3], value["mistakes"])
+    _confusion(paths[4], value["at_threshold"]["confusion"])
     if dataset is not None:
         for path in Path(folder, "worst").glob("[0-9][0-9]-*.png"):
             path.unlink()               # of an earlier report
@@ -145,8 +157,21 @@ def write_report(folder: str | Path, dataset: Any, classes: Sequence[str],
             paths.append(_image(folder, place, image, dataset[image], classes,
                                 detections[image], truths[image], threshold))
             value["worst"][place]["source"] = dataset[image].source
-    paths[0].write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    write_atomically(paths[0], (json.dumps(value, indent=1) + "\n").encode())
     return paths, value
+
+
+def _at_threshold(mistakes, threshold, classes):
+    """Return what is right and wrong at a score, JSON-ready."""
+    table = faults.count_confusions(mistakes, len(classes))
+    rows = [{name: None if np.isnan(value) else float(value)
+             for name, value in zip(("precision", "recall", "F1"), values)}
+            for values in zip(*faults.precision_and_recall(table).values())]
+    return {"score": threshold, "IoU": faults.NEAR, **rows.pop(),
+            "classes": [{"name": name, **row}
+                        for name, row in zip(classes, rows)],
+            "confusion": {"names": [*classes, NOTHING],
+                          "objects by detections": table.tolist()}}
 
 
 @contextlib.contextmanager
@@ -161,8 +186,8 @@ def written_axes(path: Path, width: float, height: float,
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots(1, columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=100)
 
 
 def _curves(path, names, mistakes, result):
@@ -172,13 +197,8 @@ def _curves(path, names, mistakes, result):
     half = CURVES // 2
     if len(there) > CURVES:
         there = there[:CURVES - half] + there[-half:]
-    curves = {}
-    for row in there:
-        rows = (mistakes.kind != "ignored") & (mistakes.labels == row.label)
-        label = f"{names[row.label]} {row.AP50:.2f}"
-        curves[label] = evaluation.precision_recall(
-            mistakes.scores[rows], mistakes.kind[rows] == "right",
-            row.objects)
+    curves = {f"{names[row.label]} {row.AP50:.2f}": faults.class_curve(
+        mistakes, row.label, row.objects) for row in there}
     with written_axes(path, 6, 4.5) as ax:
         plot_precision_recall(ax, curves)
         ax.set_title("IoU .5, with AP50", fontsize=TEXT_SIZE)
@@ -191,6 +211,25 @@ def _mistakes(path, found):
         for ax, (name, title) in zip(axes, titles.items()):
             plot_mistakes(ax, found[name], COLOURS)
             ax.set_title(title, fontsize=TEXT_SIZE)
+
+
+def _confusion(path, found):
+    """Draw the confusions: the share of each row, and numbers if few."""
+    names = found["names"]
+    table = np.array(found["objects by detections"])
+    side = 2.5 + _ROW * len(names)
+    with written_axes(path, side + .5, side) as ax:
+        shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if len(names) <= NUMBERED:
+            for (row, column), number in np.ndenumerate(table):
+                ax.text(column, row, number, ha="center", va="center",
+                        fontsize=TEXT_SIZE - 3, color="black"
+                        if shares[row, column] < .5 else "white")
+        ax.set_xticks(range(len(names)), names, rotation=90)
+        ax.set_yticks(range(len(names)), names)
+        finish_axes(ax, "detections", "objects", False)
+        ax.grid(False)
 
 
 def _image(folder, place, number, sample, classes, one, truth, threshold):

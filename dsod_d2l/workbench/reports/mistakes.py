@@ -28,7 +28,7 @@ import numpy as np
 
 from ...boxes import iou
 from ...detection import Detections
-from ...evaluation.matching import (average_precision, match_coco,
+from ...evaluation.matching import (Curve, average_precision, match_coco,
                                     precision_recall)
 from ...evaluation.measure import mean_of
 from ...evaluation.tables import Truth, area_of, check_units
@@ -189,13 +189,16 @@ def _ap50(mistakes, num_classes):
     objects = np.bincount(
         mistakes.object_labels[mistakes.state != "ignored"],
         minlength=num_classes)
-    values = []
-    for label in np.flatnonzero(objects):
-        rows = (mistakes.kind != "ignored") & (mistakes.labels == label)
-        values.append(average_precision(*precision_recall(
-            mistakes.scores[rows], mistakes.kind[rows] == "right",
-            objects[label])))
-    return mean_of(values)
+    return mean_of(
+        average_precision(*class_curve(mistakes, label, objects[label]))
+        for label in np.flatnonzero(objects))
+
+
+def class_curve(mistakes: Mistakes, label: int, objects: int) -> Curve:
+    """Return precision and recall of a class that has so many objects."""
+    rows = (mistakes.kind != "ignored") & (mistakes.labels == label)
+    return precision_recall(mistakes.scores[rows],
+                            mistakes.kind[rows] == "right", objects)
 
 
 def best_threshold(mistakes: Mistakes) -> float:
@@ -218,6 +221,56 @@ def best_threshold(mistakes: Mistakes) -> float:
     ordered = -np.sort(-scores)
     last = np.append(ordered[1:] != ordered[:-1], True)   # of equal scores
     return float(ordered[np.where(last, f1, -1).argmax()])
+
+
+def count_confusions(mistakes: Mistakes, num_classes: int) -> np.ndarray:
+    """Return how often an object of a class was taken for one of another.
+
+    Args:
+        mistakes: of ``find_mistakes``, at the threshold at which the
+            detector is to be used.
+        num_classes: K, number of foreground classes.
+
+    Returns:
+        (K + 1, K + 1) int64, objects down and detections across. The last
+        row has detections where no object is left for them, the last column
+        objects that nobody has found. What is right is on the diagonal; a
+        wrong class has its object if no better one has it.
+    """
+    kind, target, state = mistakes.kind, mistakes.target, mistakes.state
+    able = np.flatnonzero(np.isin(kind, ("right", "class")))
+    able = able[np.isin(state[target[able]], ("found", "pointed to"))
+                & ((kind[able] == "right") | (state[target[able]] != "found"))]
+    able = able[np.argsort(-mistakes.scores[able], kind="stable")]
+    targets, first = np.unique(target[able], return_index=True)
+    meant = np.full(len(kind), num_classes)
+    meant[able[first]] = mistakes.object_labels[targets]
+    left = state != "ignored"
+    left[targets] = False
+    table = np.zeros((num_classes + 1,) * 2, dtype=np.int64)
+    counts = kind != "ignored"
+    np.add.at(table, (meant[counts], mistakes.labels[counts]), 1)
+    np.add.at(table, (mistakes.object_labels[left], num_classes), 1)
+    return table
+
+
+def precision_and_recall(table: np.ndarray) -> dict[str, np.ndarray]:
+    """Return precision, recall and F1 of each class, and of all together.
+
+    Args:
+        table: (K + 1, K + 1), of ``count_confusions``.
+
+    Returns:
+        {"precision", "recall", "F1": (K + 1,)}, all together last; nan where
+        nothing was found, there is no object, or neither.
+    """
+    right = np.diag(table)[:-1]
+    right, objects, found = (
+        np.append(part, part.sum()).astype(float) for part in (
+            right, table[:-1].sum(axis=1), table[:, :-1].sum(axis=0)))
+    with np.errstate(invalid="ignore"):
+        return {"precision": right / found, "recall": right / objects,
+                "F1": 2 * right / (found + objects)}
 
 
 def worst_images(mistakes: Mistakes,

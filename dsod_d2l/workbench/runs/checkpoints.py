@@ -57,8 +57,8 @@ def save_checkpoint(folder: str | Path, step: int, net, trainer, facts: dict,
 def _drop(paths, newest, keep):
     """Delete all but the ``keep`` files up to the newest.
 
-    Those with a higher step are damaged: the run has come from an earlier
-    one, and would otherwise trip over them again.
+    Those with a higher step are damaged, or what the run was not to go on
+    from: it has come from an earlier one, and would trip over them again.
     """
     last = paths.index(newest) + 1
     for path in paths[:max(last - keep, 0)] + paths[last:]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -21,9 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ... import anchors as anchor_maths, boxes, training, weights
-from . import run_folder
+from ...files import one_line
+from ..formats.choices import matched
+from . import checkpoints, freezing, run_folder, weighing
 from .parallel import Devices, set_norms
 from .precision import Average, lowered
+from .tuning import Tuning
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,54 @@ class Stopped(KeyboardInterrupt):
                          if resumable else done)
         self.signum, self.done = int(signum), done
         self.resumable = resumable
+
+
+class Broken(RuntimeError):
+    """A run that was ended by what it cannot help, such as lack of memory.
+
+    Args:
+        done: what happened, in one sentence.
+        resumable: whether a checkpoint is there to go on from.
+    """
+
+    def __init__(self, done: str, resumable: bool = False):
+        super().__init__(done + ("; resume=True goes on from the newest "
+                                 "checkpoint" if resumable else ""))
+        self.done, self.resumable = done, resumable
+
+
+# What MXNet and the system say of it.
+NO_MEMORY = re.compile(r"bad_alloc|out of memory|cannot allocate|"
+                       r"memory allocation failed", re.I)
+
+
+@contextlib.contextmanager
+def telling(folder: Path | None = None) -> Iterator[None]:
+    """Say in one sentence what ended a run: memory, MXNet, a data worker.
+
+    Args:
+        folder: of the run, where there may be a checkpoint.
+
+    Raises:
+        Broken: in their place.
+    """
+    try:
+        yield
+    except (MemoryError, mx.MXNetError, OSError) as error:
+        text = str(error).strip() or type(error).__name__
+        short = one_line(text.splitlines()[-1].strip(), 300)
+        if isinstance(error, MemoryError) or NO_MEMORY.search(text):
+            short = (f"memory has run out ({short}): a smaller batch_size, "
+                     "made up for by accumulate, a smaller input or fewer "
+                     "workers need less, in a run of their own")
+        elif isinstance(error, mx.MXNetError):
+            short = f"MXNet has failed: {short}"
+        elif not isinstance(error, ChildProcessError):
+            raise
+        saved = folder and checkpoints.list_checkpoints(folder / "checkpoints")
+        if folder and not saved:
+            short += "; there is no checkpoint yet (checkpoint_every)"
+        raise Broken(short, bool(saved)) from error
 
 
 @contextlib.contextmanager
@@ -87,36 +139,57 @@ def listening() -> Iterator[list[int]]:
 def run_training(net, dataset, settings, folder: str | Path | None = None,
                  resume: bool = False, ctx=None, progress: bool = True,
                  callbacks: Iterable[Callable] = (), validation=None,
-                 team=None) -> training.Fitted:
+                 team=None, tuning: Tuning | None = None,
+                 from_step: int | None = None) -> training.Fitted:
     """Train a network from scratch, or go on where a run was stopped.
 
     Args:
         net, dataset, settings, callbacks, validation: see ``training.fit``.
+            A callback that has ``close`` is closed at the end. With a
+            validation set the history also has its loss.
         folder: where weights, checkpoints and history go; None: nowhere.
         resume: True to go on from the newest checkpoint in ``folder`` that
-            is whole, or from the start if there is none yet.
+            is whole, or from the start if there is none yet. The settings
+            have to be the same, but for workers, checkpoints, and steps,
+            of which there may be more: then the schedule of the learning
+            rate is from there on that of the new number.
         ctx: MXNet context, default the CPU; a list of them to divide each
             batch among.
         progress: whether to show a progress bar.
         team: what ``distributed.joined`` yields, where several processes
             share each batch; the first one has the folder and judges.
+        tuning: ``Tuning``: weights to freeze, weights of classes, when to
+            end early.
+        from_step: go on from the checkpoint of this step, not the newest.
 
     Returns:
         ``training.Fitted``.
 
     Raises:
         ValueError: data and network have different numbers of classes; or
-            there is nothing to resume; or the folder holds another run.
+            there is no object, or nothing to resume; or the folder holds
+            another run.
         Stopped: a KeyboardInterrupt, after Ctrl-C or SIGTERM. The step was
             finished, and a checkpoint saved in ``folder``.
+        Broken: memory has run out, MXNet failed, or a data worker died.
         FloatingPointError: see ``training.fit``; nothing is saved.
     """
     first = team is None or team.rank == 0
-    home = (run_folder.hold(folder, resume) if folder and first
-            else contextlib.nullcontext())
-    with home as folder:
+    tuning, resume = tuning or Tuning(), resume or from_step is not None
+    folder, callbacks = folder if first else None, list(callbacks)
+    if validation is not None:
+        validation = matched(validation, dataset.classes,
+                             "the set to train on")
+    with contextlib.ExitStack() as stack:
+        for one in callbacks:
+            stack.callback(getattr(one, "close", lambda: None))
+        if folder:
+            folder = stack.enter_context(run_folder.hold(folder, resume))
+        stack.enter_context(telling(folder))
+        names = stack.enter_context(freezing.frozen(net, tuning.freeze))
         start = partial(LongRun, folder=folder, resume=resume and first,
-                        progress=progress and first, team=team)
+                        progress=progress and first, team=team,
+                        tuning=tuning, from_step=from_step, frozen=names)
         return training.fit(net, dataset, settings, ctx, validation,
                             callbacks, start)
 
@@ -126,15 +199,24 @@ class LongRun(training.Run):
 
     Args:
         net, dataset, settings, validation: see ``training.Run``.
-        ctx, folder, resume, progress, team: see ``run_training``.
+        ctx, folder, resume, progress, team, tuning, from_step: see
+            ``run_training``.
+        frozen: names of the arrays that stay as they are.
     """
 
     def __init__(self, net, dataset, settings, ctx=None, validation=None,
                  folder: Path | None = None, resume: bool = False,
-                 progress: bool = True, team=None):
+                 progress: bool = True, team=None,
+                 tuning: Tuning | None = None,
+                 from_step: int | None = None, frozen: Iterable[str] = ()):
+        self.tuning, self.from_step = tuning or Tuning(), from_step
+        self.frozen, self.tired, self._held_graph = frozen, False, None
         self.devices = Devices(ctx or mx.cpu(), settings, team)
         super().__init__(net, dataset, settings, self.devices.contexts[0],
                          validation)
+        weighing.require_objects(self.train)
+        self.tuning.check_held(settings, self.held is not None)
+        self.watched = validation is not None or self.tuning.watch == "loss"
         self.team, self.rows = self.devices.team, self.devices.rows
         self.store = self.devices.store
         if self.team.rank:
@@ -153,6 +235,8 @@ class LongRun(training.Run):
         super().begin()
         if self.settings.average:
             self.average = Average(self.net, self.settings.average)
+            for name in self.frozen:        # a mean of equals may round
+                del self.average.arrays[name]
         run_folder.begin(self)
         self.team.align(self)
 
@@ -161,8 +245,16 @@ class LongRun(training.Run):
         training.place(self.net, self.devices.contexts)
         set_norms(self.net, self.devices.contexts if self.settings.sync_norm
                   else [self.ctx])
-        return training.training_graph(
-            lowered(self.net, self.settings.precision), self.settings)
+        return self._weighed(training.training_graph(
+            lowered(self.net, self.settings.precision), self.settings))
+
+    def _weighed(self, graph):
+        """Return a graph of the losses, with the weights of the classes."""
+        if not self.tuning.class_weights:
+            return graph
+        return weighing.weigh(
+            graph, self.settings, weighing.weights_by_class(
+                self.tuning.class_weights, self.train), self.devices.contexts)
 
     @contextlib.contextmanager
     def batches(self) -> Iterator:
@@ -171,12 +263,27 @@ class LongRun(training.Run):
                 total=self.settings.steps, initial=self.step, unit="step",
                 disable=not self.progress) as self.bar, (
                 super().batches()) as batches:
-            yield batches
+            try:
+                yield batches
+            except ChildProcessError:
+                # A data worker has died: the last step was done in full.
+                if self.step:
+                    with contextlib.suppress(OSError, MemoryError):
+                        run_folder.save(self)
+                raise
 
     def stop(self) -> bool:
-        """Say whether any process has heard a signal."""
+        """Say whether any process has heard a signal, or has seen enough."""
         self.signum = self.team.told(self.heard)
-        return self.signum is not None
+        if self.tuning.patience:
+            self.tired = bool(self.team.total(np.array([self._waited()
+                              >= self.tuning.patience]))[0])
+        return self.signum is not None or self.tired
+
+    def _waited(self):
+        """Return how many evaluations have brought nothing better."""
+        best = self.best["step"] if self.best else 0
+        return sum("AP" in row and row["step"] > best for row in self.history)
 
     def backward(self, batch) -> np.ndarray:
         """Add the gradients of one batch, divided among the devices."""
@@ -205,10 +312,32 @@ class LongRun(training.Run):
         """Evaluate the average of the weights, if there is one."""
         with (self.average.in_place() if self.average
               else contextlib.nullcontext()):
+            if self.watched:
+                row["validation_loss"] = self._held_loss()
             super().judge(row)
         if self.best and self.best["step"] == self.step:
+            if self.watched:
+                self.best["validation_loss"] = row["validation_loss"]
             with run_folder.forgiving(self):
                 run_folder.save_best(self)
+
+    def _held_loss(self):
+        """Return the loss on the images to choose the best model on."""
+        if self._held_graph is None:
+            # Of its own: the last batch may be smaller, which is another
+            # shape, and the graph of the training stays as it is.
+            self._held_graph = self._weighed(training.training_graph(
+                self.net, self.settings))
+            self._held_graph.hybridize(static_alloc=False, static_shape=False)
+        return weighing.held_loss(self._held_graph, self.net, self.held,
+                                 self.classes, self.settings, self.ctx)
+
+    def better(self, row: dict) -> bool:
+        """Say whether the model that was just judged is the best so far."""
+        name, sign = {"loss": ("validation_loss", -1)}.get(
+            self.tuning.watch, (self.tuning.watch, 1))
+        return self.best is None or (
+            sign * row[name] > sign * self.best[name])
 
     def after_step(self, row: dict) -> None:
         """Save where the settings ask for it."""
@@ -224,9 +353,14 @@ class LongRun(training.Run):
     def end(self) -> None:
         """Save and judge what the run leaves; raise if it was stopped."""
         signum = self.signum or next(iter(self.heard), None)
-        complete = self.step == self.settings.steps
-        if signum:
+        complete = self.step == self.settings.steps or self.tired
+        if signum or self.tired:
             run_folder.save(self)
+        if self.tired and not self.team.rank:
+            _log.warning("Stopped after step %d of %d: %d evaluations have "
+                         "brought no better %s than that of step %d.",
+                         self.step, self.settings.steps, self._waited(),
+                         self.tuning.watch, (self.best or {}).get("step", 0))
         if complete:
             self._finish()
         if signum:
@@ -276,6 +410,7 @@ def diagnose(detector, dataset, settings) -> list[str]:
     found = [f"no anchor reaches {missed:.0%} of the objects at IoU "
              f"{settings.match_threshold:g} (their best IoU is "
              f"{np.median(best):.2f} in the middle): change the anchor sizes"
+             " (--anchors fit)"
              ] if missed > 0.5 else []
     found += _on_scores(detector, samples)
     return found or ["the boxes found do not overlap the objects by half: "

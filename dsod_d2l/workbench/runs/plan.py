@@ -5,11 +5,14 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 
+from ...datasets.sample import CACHE_LIMIT
 from ...models import count_parameters
 from ...models.summary import graph_shapes
 from ...training import learning_rate
 
 FLOAT = 4                      # bytes
+SUITS = (0.05, 16)             # a learning rate of SGD, and images of a step
+MOMENTUM = 0.5                 # of SGD, from which on this holds
 
 
 def plan_run(net, images: int, settings) -> dict:
@@ -25,7 +28,8 @@ def plan_run(net, images: int, settings) -> dict:
         "images_per_step"; "images" that are trained on and "held_back";
         "images_seen" and "epochs"; "rates", a list of [step, learning
         rate] where it changes, steps counted from 0; "memory", see
-        ``estimate_memory``.
+        ``estimate_memory``; "cache", the most bytes of decoded images that
+        all processes keep together; "warnings", a list of sentences.
     """
     trained, held = split_sizes(images, settings)
     per_step = settings.batch_size * settings.accumulate
@@ -35,7 +39,25 @@ def plan_run(net, images: int, settings) -> dict:
             "images": trained, "held_back": held, "images_seen": seen,
             "epochs": round(seen / max(trained, 1), 2),
             "rates": rate_table(settings),
-            "memory": estimate_memory(net, settings)}
+            "memory": estimate_memory(net, settings), "cache": CACHE_LIMIT,
+            "warnings": warnings_of(settings)}
+
+
+def warnings_of(settings) -> list[str]:
+    """Return sentences on what is likely to go wrong.
+
+    >>> from dsod_d2l.config import TrainConfig
+    >>> warnings_of(TrainConfig()), len(warnings_of(TrainConfig(batch_size=4)))
+    ([], 1)
+    """
+    images = settings.batch_size * settings.accumulate
+    suits = SUITS[0] * images / SUITS[1]
+    if (settings.optimiser == "adam" or settings.momentum < MOMENTUM
+            or images >= SUITS[1] or settings.learning_rate <= suits):
+        return []
+    return [f"a learning rate of {settings.learning_rate:g} is much for steps "
+            f"of {images} images: --learning-rate {suits:.2g} suits them, or "
+            f"--accumulate {-(-SUITS[1] // settings.batch_size)}"]
 
 
 def split_sizes(images: int, settings) -> tuple[int, int]:
@@ -128,4 +150,7 @@ def plan_text(plan: dict) -> str:
         f"memory about {size(memory['total'])}: {size(memory['values'])} for "
         "what the network computes on one pass, "
         f"{size(memory['parameters'])} for weights, gradients and the "
-        "optimiser")
+        "optimiser\n"
+        f"decoded images are kept, {size(plan['cache'])} at most in all "
+        "processes together" + "".join(
+            f"\nwarning: {sentence}" for sentence in plan["warnings"]))

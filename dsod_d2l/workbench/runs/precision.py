@@ -39,11 +39,10 @@ def check_precision(kind: str, ctx: mx.Context) -> None:
 
 def has_bfloat16(path: str | Path = "/proc/cpuinfo") -> bool:
     """Return whether the processor says that it has bfloat16."""
-    try:
-        words = set(Path(path).read_text(encoding="utf-8").split())
-    except OSError:
-        return False
-    return bool(CPU_FLAGS & words)
+    with contextlib.suppress(OSError):
+        words = Path(path).read_text(encoding="utf-8").split()
+        return not CPU_FLAGS.isdisjoint(words)
+    return False
 
 
 def lowered(net, kind: str) -> gluon.Block:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ... import weights
 from ...config.base import require
-from ...files import write_atomically
+from ...files import one_line, write_atomically
 from ...training import History
 from .. import machine
 from . import checkpoints
@@ -130,11 +130,12 @@ def begin(run) -> None:
 
     Args:
         run: a new ``LongRun``. One that is to be resumed goes on from the
-            newest checkpoint that is whole; without one it starts from its
-            beginning, and says so.
+            newest checkpoint that is whole, or from that of ``from_step``;
+            without one it starts from its beginning, and says so.
 
     Raises:
-        ValueError: there is nothing to resume, or other settings or data;
+        ValueError: there is nothing to resume, or other settings or data,
+            or fewer steps than are done;
             or a new run would overwrite an earlier one.
     """
     if run.folder is None:
@@ -191,12 +192,18 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def history_picture(history: History) -> bytes:
-    """Return the learning curve as the bytes of a PNG."""
+    """Return the learning curve as the bytes of a PNG.
+
+    The loss on what is not trained on is beside it, where it is known.
+    """
     from matplotlib.figure import Figure
 
     from ...visualisation import plot_history
     figure = Figure(figsize=(6, 4), layout="constrained")
-    plot_history(figure.subplots(), history)
+    names = ["classification", "localisation"]
+    if any("validation_loss" in row for row in history):
+        names.append("validation_loss")
+    plot_history(figure.subplots(), history, names)
     image = io.BytesIO()
     figure.savefig(image, format="png")
     return image.getvalue()
@@ -218,28 +225,95 @@ def forgiving(run) -> Iterator[None]:
 
 def _identity(run):
     """Return what has to be the same for a run to go on, JSON-ready."""
-    facts = {"model": run.net.config.to_dict(),
-             "train": run.settings.to_dict(), "classes": run.classes,
-             "images": {"train": len(run.train),
-                        "held back": len(run.held or ())}}
-    return json.loads(json.dumps(facts))
+    return _plain({
+        "model": run.net.config.to_dict(), "train": run.settings.to_dict(),
+        "classes": run.classes, "images": {
+            "train": len(run.train), "held back": len(run.held or ())},
+        "tuning": run.tuning.facts()})
+
+
+# What changes no number; of steps there may be more, see ``_go_on``.
+MAY_DIFFER = {"steps", "workers", "checkpoint_every", "keep_checkpoints"}
+TITLES = {"train": "settings", "tuning": "settings", "model": "network"}
 
 
 def _resume(run):
-    found = _newest(run.folder / "checkpoints")
+    found = (_newest(run.folder / "checkpoints") if run.from_step is None
+             else _checkpoint_at(run.folder / "checkpoints", run.from_step))
     stored = found.facts if found else read_description(run.folder)
     require(stored, NO_RUN.format(run.folder))
-    for name, value in _identity(run).items():
-        what = {"train": "settings", "model": "network"}.get(name, name)
-        require(stored.get(name) == value, f"{run.folder} belongs to a run "
-                f"with other {what}; resume with the same ones")
+    _compare(run, stored)
     if found:
-        _restore(run, found)
+        _go_on(run, found)
         write_history(run.folder, run.history)
     else:
         _log.warning("%s has no checkpoint yet: the run starts from its "
                     "beginning.", run.folder)
     save_best(run)
+
+
+def _compare(run, stored):
+    """Raise ValueError if a run's facts differ from those that are stored.
+
+    What an older version did not store was as it is by default now.
+    """
+    kinds = {"model": type(run.net.config), "train": type(run.settings),
+             "tuning": type(run.tuning)}
+    stored = {"tuning": {}, **stored}
+    for name, ours in _identity(run).items():
+        theirs = stored.get(name)
+        if not isinstance(ours, dict):
+            ours, theirs = {name: ours}, {name: theirs}
+        head = (f"{run.folder} belongs to a run with other "
+                f"{TITLES.get(name, name)}")
+        require(isinstance(theirs, dict), f"{head}, which it does not tell")
+        told = []
+        for field in sorted({*ours, *theirs} - MAY_DIFFER):
+            usual = _plain(getattr(kinds.get(name), field, None))
+            old, new = theirs.get(field, usual), ours.get(field, usual)
+            if old != new:
+                told.append(f"{field}: {_shown(old)} there, {_shown(new)} "
+                            "here")
+        require(not told, f"{head} ({'; '.join(told)}): resume with what "
+                "stands there, or name another folder")
+
+
+def _plain(value):
+    """Return a value as a file of JSON has it."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _shown(value):
+    """Return a value as a short text."""
+    return one_line(json.dumps(value), 200)
+
+
+def _go_on(run, found):
+    """Bring a run to a ``Checkpoint``; it may have more steps than before.
+
+    The rates of the steps to come are those of a schedule of so many steps.
+    """
+    steps = run.settings.steps
+    require(found.step <= steps, f"{run.folder} has done {found.step} steps, "
+            f"and is to have {steps}: to go on, ask for more (--steps), or "
+            "begin at an earlier checkpoint (--from-step)")
+    _restore(run, found)
+    before = found.facts["train"].get("steps")
+    if before != steps:
+        _log.warning("The run has %d steps now instead of %s; from step %d "
+                     "on the learning rate is that of a schedule of %d.",
+                     steps, before, found.step, steps)
+
+
+def _checkpoint_at(folder, step):
+    """Return the ``Checkpoint`` of a step."""
+    there = {int(checkpoints.NAME.fullmatch(path.name)[1]): path
+             for path in checkpoints.list_checkpoints(folder)}
+    require(step in there, f"there is no checkpoint of step {step} in "
+            f"{folder}, there are those of: "
+            f"{', '.join(map(str, there)) or 'none'} (--keep-checkpoints "
+            "says how many stay)")
+    return checkpoints.read_checkpoint(there[step])
 
 
 def _newest(folder):

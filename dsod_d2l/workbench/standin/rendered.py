@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...datasets.records import RecordDataset, write_records
+from ...datasets.records import NAMES_FILE, RecordDataset, write_records
 from ...datasets.sample import EXAMPLES
 from ...files import write_atomically
 from ...runtime import usable_cores
@@ -67,6 +67,10 @@ class StandIn(RecordDataset):
         path = self._folder(root, count) / f"{split}.rec"
         if not _intact(path, count):
             self._render(path, count, workers or usable_cores())
+        names = path.parent / NAMES_FILE    # for rec: of that folder
+        if not names.is_file():
+            with contextlib.suppress(OSError):
+                write_atomically(names, json.dumps(STANDIN_CLASSES).encode())
         super().__init__(path, classes=STANDIN_CLASSES, cache=cache)
 
     def __repr__(self):
