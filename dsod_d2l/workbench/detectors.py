@@ -26,7 +26,8 @@ def open_detector(network: Any, classes: Any = None, **options: Any) -> Any:
             network that was built with names or read from a file.
         options: of ``detection.Detector``; suppression, a
             ``suppression.SuppressionConfig``; and for a file, device: "cpu",
-            "gpu" or None; for weights, also ctx.
+            "gpu" or None; for weights, also ctx; for an .onnx, also runtime:
+            "onnxruntime", "openvino" or "openvino-bfloat16".
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is of
@@ -60,6 +61,8 @@ def detector_of_file(path: str | Path, **options: Any) -> Detector:
     if is_onnx(path):
         from .exporting.onnx_detector import OnnxDetector
         return OnnxDetector(path, **options)
+    require(not options.pop("runtime", None), "--runtime goes with a file "
+            f"that export has written, an .onnx, found {path}")
     if "device" in options:
         options["ctx"], _ = machine.device(options.pop("device"))
     kind = SuppressingDetector if "suppression" in options else Detector

@@ -78,6 +78,9 @@ class DeviceOptions:
     device: Literal["cpu", "gpu"] | None = None
 
 
+Runtime = Literal["onnxruntime", "openvino", "openvino-bfloat16"]
+
+
 class WeightsOptions(DeviceOptions):
     """Which network that has been trained.
 
@@ -85,10 +88,12 @@ class WeightsOptions(DeviceOptions):
         to detect with, also a file that `export` has written
     letter_box: fit images in undistorted: only for weights so old that they
         do not say that they want it
+    runtime: what runs a file that `export` has written; None: onnxruntime
     """
 
     weights: str
     letter_box: bool = False
+    runtime: Runtime | None = None
 
 
 class TileOptions:
@@ -255,7 +260,7 @@ def make_detector(options: Namespace) -> Any:
             "makes one of the boxes of a class that meet: leave out "
             "--nms-kind")
     detector = detector_of_file(
-        options.weights, device=options.device,
+        options.weights, device=options.device, runtime=options.runtime,
         detect_config=DetectConfig(**given_fields(options, DetectConfig)),
         suppression=SuppressionConfig(**given_fields(options,
                                                      SuppressionConfig)))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import runtime
 from ...config import DetectConfig
-from ...config.base import require
+from ...config.base import one_of, require
 from ...detection import Detections, Detector
 from ...files import one_line
+from ...runtime import threads
 from ..suppression import SuppressionConfig, all_candidates, suppress
-from . import onnx_file
+from . import onnx_package, read_facts
 
 OUTPUTS = ["labels", "scores", "boxes"]
 
@@ -32,22 +36,29 @@ class OnnxDetector(Detector):
         batch_size: images that go through the network together, where the
             file leaves that free.
         device: "cpu", "gpu", or None for a GPU where onnxruntime has one.
+        suppression: ``SuppressionConfig``, default that of the file, each
+            class on its own.
+        runtime: what runs it, see ``RUNTIMES``; None: onnxruntime.
 
     Raises:
-        FileNotFoundError, ValueError: see ``read_facts``; or onnxruntime is
+        FileNotFoundError, ValueError: see ``read_facts``; or the runtime is
             missing, has no GPU, or cannot run the file.
     """
 
     def __init__(self, path: str | Path,
                  detect_config: DetectConfig | None = None,
                  batch_size: int = 8, device: str | None = None,
-                 suppression: SuppressionConfig | None = None):
-        facts = onnx_file.read_facts(path)
-        self.path, self.fixed = path, facts.batch
+                 suppression: SuppressionConfig | None = None,
+                 runtime: str | None = None):
+        runtime = runtime or "onnxruntime"
+        one_of("runtime", runtime, RUNTIMES)
+        facts = read_facts(path)
+        self.path, self.fixed, self.runtime = path, facts.batch, runtime
         self.suppression = suppression or SuppressionConfig()
         plain = dataclasses.replace(facts.config, mean=(0, 0, 0),
                                     std=(1, 1, 1))
-        super().__init__(open_session(path, facts.data, device),
+        super().__init__(self._told(RUNTIMES[runtime], path, facts.data,
+                                    device),
                          facts.classes, detect_config or facts.detect_config,
                          plain, facts.batch or batch_size)
 
@@ -58,22 +69,27 @@ class OnnxDetector(Detector):
             room = np.zeros((self.fixed - len(images), *images.shape[1:]),
                             np.uint8)
             images = np.concatenate([images, room])
-        values: dict[str, Any] = {"images": np.ascontiguousarray(images)}
         how, settings = self.suppression, self.detect_config
         plain = how.nms_kind == "per-class"
-        for name, value in dataclasses.asdict(settings if plain else (
-                all_candidates(settings, len(self.classes)))).items():
-            values[name] = np.array([value], np.float32 if "threshold" in name
-                                    else np.int64)
-        try:
-            outputs = self.net.run(OUTPUTS, values)
-        except Exception as error:      # onnxruntime has a dozen kinds
-            raise ValueError(f"{self.path}: onnxruntime cannot run it: "
-                             f"{one_line(str(error))[:200]}") from error
+        outputs = self._told(self.net, {
+            "images": np.ascontiguousarray(images), **threshold_inputs(
+                settings if plain else all_candidates(
+                    settings, len(self.classes)))})
         self._check(outputs, len(images))
         found = [self._found(*row) for row, _ in zip(zip(*outputs), batch)]
         return found if plain else [suppress(one, settings, how)
                                     for one in found]
+
+    def _told(self, function, *given):
+        """Call a function of a runtime, each of which has errors of its own.
+        """
+        try:
+            return function(*given)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{self.path}: {self.runtime} cannot run it: "
+                             f"{one_line(str(error))[:200]}") from error
 
     def _check(self, outputs, count):
         """Raise unless the graph has answered as one from here does."""
@@ -92,20 +108,17 @@ class OnnxDetector(Detector):
         return Detections(labels[real], scores[real], boxes[real])
 
 
-def open_session(path: str | Path, data: bytes,
-                 device: str | None = None) -> Any:
-    """Return a session of onnxruntime.
-
-    Args:
-        path: of the file, for messages.
-        data: its bytes.
-        device: see ``OnnxDetector``.
+def threshold_inputs(settings: DetectConfig) -> dict[str, np.ndarray]:
+    """Return what a graph takes beside pictures, by the names of the fields.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ValueError(f"{path} is run by onnxruntime, which is not "
-                         "installed: pip install onnxruntime") from error
+    return {name: np.array([value], np.float32 if "threshold" in name
+                           else np.int64)
+            for name, value in dataclasses.asdict(settings).items()}
+
+
+def _onnxruntime(path, data, device):
+    """Return a function of the graph's inputs, run by onnxruntime."""
+    onnxruntime = _installed("onnxruntime", path)
     here = onnxruntime.get_available_providers()
     cuda = "CUDAExecutionProvider"
     require(device != "gpu" or cuda in here, f"{path} cannot run on a GPU: "
@@ -113,11 +126,45 @@ def open_session(path: str | Path, data: bytes,
             "place, or leave out --device gpu")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4          # what fails is raised as well
-    options.intra_op_num_threads = runtime.threads() or 0
+    options.intra_op_num_threads = threads() or 0
+    return partial(onnxruntime.InferenceSession(data, options, providers=[
+        name for name in (cuda, "CPUExecutionProvider")
+        if name in here and (name != cuda or device != "cpu")]).run, OUTPUTS)
+
+
+def _openvino(precision, path, data, device):
+    """Return a function of the graph's inputs, run by OpenVINO."""
+    openvino = _installed("openvino", path)
+    require(device != "gpu", f"{path} cannot run on a GPU by OpenVINO here: "
+            "leave out --device gpu, or --runtime")
+    model = onnx_package().load_model_from_string(data)
+    # OpenVINO takes what has a default for what never changes.
+    own = [one for one in model.graph.initializer
+           if one.name not in threshold_inputs(DetectConfig())]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(own)
+    core = openvino.Core()
+    run = core.compile_model(
+        core.read_model(io.BytesIO(model.SerializeToString())), "CPU",
+        {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision,
+         **({"INFERENCE_NUM_THREADS": threads()} if threads() else {})})
+
+    def outputs(values):
+        found = run(values)
+        return [found[name] for name in OUTPUTS]
+    return outputs
+
+
+def _installed(name, path):
+    """Return a package that runs ONNX files."""
     try:
-        return onnxruntime.InferenceSession(data, options, providers=[
-            name for name in (cuda, "CPUExecutionProvider")
-            if name in here and (name != cuda or device != "cpu")])
-    except Exception as error:              # onnxruntime has a dozen kinds
-        raise ValueError(f"{path}: onnxruntime cannot run it: "
-                         f"{one_line(str(error))[:200]}") from error
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"{path} is run by {name}, which is not installed: "
+                         f"pip install {name}") from error
+
+
+# bfloat16: where the processor computes with it, as most do in convolutions.
+RUNTIMES: dict[str, Callable] = {
+    "onnxruntime": _onnxruntime, "openvino": partial(_openvino, "f32"),
+    "openvino-bfloat16": partial(_openvino, "bf16")}

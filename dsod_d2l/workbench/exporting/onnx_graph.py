@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import sys
 import types
 from collections.abc import Iterator, Sequence
 from math import inf, log
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from ...config import DetectConfig, ModelConfig
 from ...config.base import require
 from ...files import write_atomically
 from ...refinement import EASY
-from .onnx_file import CHECKSUM, ONNX_FORMAT, OPSET, graph_digest
+from . import CHECKSUM, ONNX_FORMAT, OPSET, graph_digest, onnx_package
+from .onnx_detector import threshold_inputs
 
 IR_VERSION = 7       # the oldest form that has this opset
 RAW_OUTPUTS = ("objectness", "moves", "class_scores", "offsets")
@@ -153,7 +154,7 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
         ValueError: a package is missing, or the network has something that
             ONNX or this lacks.
     """
-    onnx = _onnx()
+    onnx = onnx_package()
     config, settings = net.config, detect_config or DetectConfig()
     require(config.codec == "offsets", f"{config.name} says offsets in a way "
             f"of its own, {config.codec!r}, which no ONNX graph is known for")
@@ -172,22 +173,10 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
              "detect": dataclasses.asdict(settings), "batch": batch,
              "opset": OPSET, "licence": licence}
     text = {key: json.dumps(value) for key, value in facts.items()}
-    digest = graph_digest(model.SerializeToString(deterministic=True))
     onnx.helper.set_model_props(model, {
-        "format": ONNX_FORMAT, CHECKSUM: digest, **text})
+        "format": ONNX_FORMAT, CHECKSUM: graph_digest(model), **text})
     write_atomically(path, model.SerializeToString(deterministic=True))
     return facts
-
-
-def _onnx():
-    """Return the package onnx, with all that is used of it."""
-    try:
-        import onnx
-        import onnx.parser
-    except ImportError as error:
-        raise ValueError("export needs onnx, which is not installed: pip "
-                         "install onnx") from error
-    return onnx
 
 
 def network_graph(net: Any, batch: int | str) -> Any:
@@ -240,26 +229,21 @@ def _add_epsilon(graph):
 @contextlib.contextmanager
 def _known_to_mxnet() -> Iterator[Any]:
     """Give MXNet's converter, which looks for a part that onnx has lost."""
-    import onnx
-    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
-    pairs = {np.dtype(name): number for name, number in
-             (("float32", 1), ("uint8", 2), ("int8", 3), ("int32", 6),
-              ("int64", 7), ("bool", 9), ("float16", 10), ("float64", 11))}
-    mapping: Any = types.ModuleType("onnx.mapping")
-    mapping.NP_TYPE_TO_TENSOR_TYPE = pairs
-    mapping.TENSOR_TYPE_TO_NP_TYPE = {number: kind for kind, number
-                                      in pairs.items()}
-    missing = not hasattr(onnx, "mapping")
-    if missing:
-        onnx.mapping = sys.modules["onnx.mapping"] = mapping
-    try:
-        yield MXNetGraph()
-    except AttributeError as error:      # "No conversion function ..."
-        raise ValueError("the network has a layer that MXNet cannot write as "
-                         f"ONNX: {error}") from error
-    finally:
-        if missing:
-            del onnx.mapping, sys.modules["onnx.mapping"]
+    onnx = onnx_package()
+    kind = onnx.helper.np_dtype_to_tensor_dtype
+    pairs = {np.dtype(name): int(kind(np.dtype(name))) for name in
+             ("float32", "uint8", "int8", "int32", "int64", "bool",
+              "float16", "float64")}
+    mapping: Any = types.SimpleNamespace(
+        NP_TYPE_TO_TENSOR_TYPE=pairs, TENSOR_TYPE_TO_NP_TYPE={
+            number: one for one, number in pairs.items()})
+    with mock.patch.object(onnx, "mapping", mapping, create=True):
+        from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+        try:
+            yield MXNetGraph()
+        except AttributeError as error:     # "No conversion function ..."
+            raise ValueError("the network has a layer that MXNet cannot "
+                             f"write as ONNX: {error}") from error
 
 
 def _rename(graph, names):
@@ -285,7 +269,7 @@ def _whole(onnx, network, net, settings, batch):
     before = onnx.parser.parse_graph(BEFORE.format(
         batch=batch, height=config.input_size[0], width=config.input_size[1]))
     after = onnx.parser.parse_graph(_after_text(said, batch))
-    constants = {**_constants(config), **_defaults(settings)}
+    constants = {**_constants(config), **threshold_inputs(settings)}
     used = {name for node in (*before.node, *after.node)
             for name in node.input}
     whole = onnx.helper.make_graph(
@@ -333,10 +317,3 @@ def _constants(config: ModelConfig) -> dict[str, np.ndarray]:
                for name, value in numbers.items()},
             **{name: np.array(value, np.int64)
                for name, value in whole.items()}}
-
-
-def _defaults(settings):
-    """Return what is taken where an input is left out."""
-    return {name: np.array([value], np.float32 if "threshold" in name
-                           else np.int64)
-            for name, value in dataclasses.asdict(settings).items()}
