@@ -10,6 +10,7 @@ from ..config.base import require
 from ..detection import Detector
 from ..evaluation import Evaluation, evaluate_dataset
 from . import machine
+from .exporting.onnx_detector import OnnxDetector
 from .formats.choices import matched
 from .suppression import SuppressingDetector
 
@@ -59,7 +60,6 @@ def detector_of_file(path: str | Path, **options: Any) -> Detector:
         options: see ``open_detector``.
     """
     if is_onnx(path):
-        from .exporting.onnx_detector import OnnxDetector
         return OnnxDetector(path, **options)
     require(not options.pop("runtime", None), "--runtime goes with a file "
             f"that export has written, an .onnx, found {path}")

@@ -30,6 +30,7 @@ from ...runtime import usable_cores
 from ...transforms import AUGMENTATIONS
 from .. import machine
 from ..detectors import detector_of_file, is_onnx
+from ..exporting.onnx_detector import RUNTIMES
 from ..formats import addresses
 from ..suppression import SuppressionConfig
 from ..tiles import TiledDetector, check_tiles
@@ -78,9 +79,6 @@ class DeviceOptions:
     device: Literal["cpu", "gpu"] | None = None
 
 
-Runtime = Literal["onnxruntime", "openvino", "openvino-bfloat16"]
-
-
 class WeightsOptions(DeviceOptions):
     """Which network that has been trained.
 
@@ -88,12 +86,10 @@ class WeightsOptions(DeviceOptions):
         to detect with, also a file that `export` has written
     letter_box: fit images in undistorted: only for weights so old that they
         do not say that they want it
-    runtime: what runs a file that `export` has written; None: onnxruntime
     """
 
     weights: str
     letter_box: bool = False
-    runtime: Runtime | None = None
 
 
 class TileOptions:
@@ -232,6 +228,8 @@ def add_detector(parser: ArgumentParser, threshold: float,
                  weights: type = WeightsOptions) -> None:
     """Add --weights, --device, --tiles, and how detections are chosen."""
     add_fields(parser, weights)
+    parser.add_argument("--runtime", choices=RUNTIMES, help="what runs a file "
+                        "that export has written (default onnxruntime)")
     add_fields(parser, TileOptions)
     add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
         DetectConfig(score_threshold=threshold)))

@@ -1,19 +1,21 @@
 """A network as an ONNX file: from the picture to the detections, in one graph.
 
 MXNet's own converter makes nodes of the network's layers. What stands around
-it here, in NumPy, is written in ONNX's text form: normalisation before it,
-behind it the decoding with its anchors, and the suppression.
+it here, in NumPy, is written as formulas: bringing to size and normalisation
+before it, behind it the decoding with its anchors, and the suppression.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import json
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf, log
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -22,119 +24,179 @@ import numpy as np
 from ...anchors import anchors_for
 from ...boxes import corner_to_centre
 from ...config import DetectConfig, ModelConfig
-from ...config.base import require
+from ...config.base import one_of, require
 from ...files import write_atomically
 from ...refinement import EASY
+from ...transforms import FILL
 from . import CHECKSUM, ONNX_FORMAT, OPSET, graph_digest, onnx_package
 from .onnx_detector import threshold_inputs
 
 IR_VERSION = 7       # the oldest form that has this opset
 RAW_OUTPUTS = ("objectness", "moves", "class_scores", "offsets")
+PRECISIONS = ("float32", "float16", "int8")
+IN_8_BITS = ["Conv", "Concat", "MaxPool", "Relu"]
 
-# From the picture to what the network takes.
-BEFORE = """before (uint8[{batch}, {height}, {width}, 3] images)
-=> (float[{batch}, 3, {height}, {width}] data) {{
-    numbers = Cast <to = 1> (images)
-    centred = Sub (numbers, mean)
-    normal = Div (centred, std)
-    data = Transpose <perm = [0, 3, 1, 2]> (normal)
-}}"""
+# Formulas: see ``nodes_of``. From the picture to what the network takes.
+BEFORE = """
+planes = Transpose(Cast(images, to=1), perm=[0, 3, 1, 2])
+{sized}
+data = ({picture} - mean) / std
+"""
+
+# A picture of any size. A pixel is the mean over a window in the picture: as
+# wide as one of its pixels, which is linear interpolation; or, where both
+# sides shrink to a half or less, as one of the result: transforms.resize.
+SIZED = """
+sides = Cast(Slice(Shape(images), [1], [3]), to=1)
+{frame}
+halved = ReduceMin(sides - inner - inner) >= 0.0
+step = sides / inner
+window = Where(halved, step, 1.0)
+{rows}
+{columns}
+column_part = Transpose(column_share, perm=[1, 0])
+column_there = Transpose(column_inside, perm=[1, 0])
+small = MatMul(MatMul(row_share, planes), column_part)
+sized = Round(small + fill * (1.0 - row_inside * column_there))
+"""
+SHARE = """
+{at}_reach = Gather(window, [{axis}]) * 0.5
+{at}_side = Gather(sides, [{axis}])
+{at}_behind = {at}_centres - Gather(start, [{axis}])
+{at}_near = Max({at}_behind * Gather(step, [{axis}]), {at}_reach)
+{at}_middle = Min({at}_near, {at}_side - {at}_reach)
+{at}_pixels = Range(0.0, Squeeze({at}_side), 1.0)
+{at}_first = Max({at}_middle - {at}_reach, {at}_pixels)
+{at}_last = Min({at}_middle + {at}_reach, {at}_pixels + 1.0)
+{at}_within = ({at}_behind > 0.0) & ({at}_behind < Gather(inner, [{axis}]))
+{at}_inside = Cast({at}_within, to=1)
+{at}_covered = Max({at}_last - {at}_first, 0.0) * {at}_inside
+{at}_share = {at}_covered / Gather(window, [{axis}])
+"""
+# Where the picture lies in the network's: transforms.letter_box_frame; and
+# boxes in the picture: undo_letter_box.
+FRAMES = {"stretch": "inner = Identity(outer)\nstart = outer - inner",
+          "letter-box": """
+inner = Max(Round(sides * ReduceMin(outer / sides)), 1.0)
+start = Floor((outer - inner) * 0.5)
+"""}
+UNDO = """
+behind = cut * Gather(outer, [1, 0, 1, 0]) - Gather(start, [1, 0, 1, 0])
+seen = Clip(behind / Gather(inner, [1, 0, 1, 0]), 0.0, 1.0)
+"""
 
 # Offsets say where to a box goes, and how large it becomes: targets.decode.
 DECODE = """
-    {to}_scaled = Mul ({said}, variances)
-    {to}_plain = Add ({to}_scaled, means)
-    {to}_shift, {to}_stretch = Split <axis = 2> ({to}_plain)
-    {to}_way = Mul ({to}_shift, {at}_size)
-    {to}_centre = Add ({at}_centre, {to}_way)
-    {to}_factor = Exp ({to}_stretch)
-    {to}_size = Mul ({at}_size, {to}_factor)
+{to}_shift, {to}_stretch = Split({said} * variances + means, axis=2)
+{to}_centre = {at}_centre + {to}_shift * {at}_size
+{to}_size = {at}_size * Exp({to}_stretch)
 """
 
 # RefineDet's first step: anchors move, and the surely empty ones leave. See
 # refinement.refine and refinement.easy_negatives.
 MOVE = """
-    move_shift, move_stretch = Split <axis = 2> (moves)
-    move_cut = Clip (move_stretch, least_move, most_move)
-    moved = Concat <axis = 2> (move_shift, move_cut)
+move_shift, move_stretch = Split(moves, axis=2)
+moved = Concat(move_shift, Clip(move_stretch, least_move, most_move), axis=2)
 """ + DECODE.format(to="refined", said="moved", at="anchor")
 HARD = """
-    said_empty, said_full = Split <axis = 2> (objectness)
-    said_more = Sub (said_empty, said_full)
-    easy = Greater (said_more, most_easy)
-    hard = Not (easy)
-    there = And (visible, hard)
+said_empty, said_full = Split(objectness, axis=2)
+there = visible & Not(said_empty - said_full > most_easy)
 """
 
 # See detection.detections_from_outputs. Below 0 is what is no candidate; of
 # equal scores TopK takes the first, as ``best_first`` does.
 AFTER = """
-    half = Mul (box_size, two)
-    low = Sub (box_centre, half)
-    high = Add (box_centre, half)
-    wide = Concat <axis = 2> (low, high)
-    cut = Clip (wide, zero, one)
-    x0, y0, x1, y1 = Split <axis = 2> (cut)
-    has_width = Greater (x1, x0)
-    has_height = Greater (y1, y0)
-    visible = And (has_width, has_height)
-    {hard}
-    all_chances = Softmax <axis = 2> (class_scores)
-    chances = Slice (all_chances, from_first, to_last, last_axis)
-    likely = GreaterOrEqual (chances, score_threshold)
-    good = And (likely, {there})
-    chosen = Where (good, chances, minus_one)
-    by_class = Transpose <perm = [0, 2, 1]> (chosen)
-    shape = Shape (by_class)
-    nothing = Expand (minus_one, shape)
-    count = Min (candidates, anchor_count)
-    best, best_rows = TopK <axis = 2> (by_class, count)
-    entering = ScatterElements <axis = 2> (nothing, best_rows, best)
-    kept = NonMaxSuppression (cut, entering, count, nms_threshold, minus_half)
-    kept_scores = GatherND (entering, kept)
-    left = ScatterND (nothing, kept, kept_scores)
-    in_a_row = Reshape (left, each_image)
-    most = Min (keep, place_count)
-    top, places = TopK <axis = 1> (in_a_row, most)
-    real = GreaterOrEqual (top, zero)
-    classes = Div (places, anchor_count)
-    labels = Where (real, classes, no_label)
-    top_or_none = Where (real, top, zero)
-    scores = Add (top_or_none, fault)
-    rows = Mod (places, anchor_count)
-    row_index = Unsqueeze (rows, last_axis)
-    top_boxes = GatherND <batch_dims = 1> (cut, row_index)
-    real_index = Unsqueeze (real, last_axis)
-    boxes = Where (real_index, top_boxes, zero)
+half = box_size * 0.5
+cut = Clip(Concat(box_centre - half, box_centre + half, axis=2), 0.0, 1.0)
+{seen}
+x0, y0, x1, y1 = Split(seen, axis=2)
+visible = (x1 > x0) & (y1 > y0)
+{there}
+chances = Slice(Softmax(class_scores, axis=2), [1], class_count, [2])
+good = (chances >= score_threshold) & there
+by_class = Transpose(Where(good, chances, -1.0), perm=[0, 2, 1])
+nothing = Expand(-1.0, Shape(by_class))
+count = Min(candidates, anchor_count)
+best, best_rows = TopK(by_class, count, axis=2)
+entering = ScatterElements(nothing, best_rows, best, axis=2)
+kept = NonMaxSuppression(cut, entering, count, nms_threshold, [-0.5])
+left = ScatterND(nothing, kept, GatherND(entering, kept))
+most = Min(keep, place_count)
+top, places = TopK(Reshape(left, each_image), most, axis=1)
+real = top >= 0.0
+labels = Where(real, places / anchor_count, no_label)
+scores = Where(real, top, 0.0) + fault
+row_index = Unsqueeze(places % anchor_count, [2])
+top_boxes = GatherND(seen, row_index, batch_dims=1)
+boxes = Where(Unsqueeze(real, [2]), top_boxes, 0.0)
 """
 
 # L2Normalization of MXNet, over the channels.
-CHANNEL_NORM = """norm (float[B, C, H, W] {x}) => (float[B, C, H, W] {y}) {{
-    {y}_squares = Mul ({x}, {x})
-    {y}_sum = ReduceSum ({y}_squares, channels)
-    {y}_more = Add ({y}_sum, epsilon)
-    {y}_length = Sqrt ({y}_more)
-    {y} = Div ({x}, {y}_length)
-}}"""
+CHANNEL_NORM = "{y} = {x} / Sqrt(ReduceSum({x} * {x}, [1]) + 1e-10)"
 
 # Not a number where an output is not finite: it may not pass as "nothing".
 FAULT = """
-    {name}_none = Mul ({name}, zero)
-    {name}_sum = ReduceSum <keepdims = 0> ({name}_none, behind_first)
-    {name}_fault = Unsqueeze ({name}_sum, second_axis)
+{name}_fault = Unsqueeze(ReduceSum({name} * 0.0, [1, 2], keepdims=0), [1])
 """
+SIGNS = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div",
+         ast.Mod: "Mod", ast.BitAnd: "And", ast.Gt: "Greater",
+         ast.Lt: "Less", ast.GtE: "GreaterOrEqual"}
+
+
+def nodes_of(text: str) -> list[Any]:
+    """Return the nodes of ONNX that compute what formulas say.
+
+    Args:
+        text: lines such as ``y = Max(a * b, 0.5)``: names of values, signs,
+            operators of ONNX with their attributes as keywords, numbers and
+            lists of them.
+
+    >>> [node.op_type for node in nodes_of("y = Max(a * b, c)")]
+    ['Mul', 'Max']
+    """
+    onnx, made = onnx_package(), []
+
+    def value(tree, names):
+        if isinstance(tree, ast.Name):
+            return tree.id
+        more, parts = {}, []
+        if isinstance(tree, ast.Call):
+            kind, parts = tree.func.id, tree.args
+            more = {one.arg: ast.literal_eval(one.value)
+                    for one in tree.keywords}
+        elif isinstance(tree, ast.BinOp):
+            kind, parts = SIGNS[type(tree.op)], [tree.left, tree.right]
+        elif isinstance(tree, ast.Compare):
+            kind = SIGNS[type(tree.ops[0])]
+            parts = [tree.left, *tree.comparators]
+        else:
+            number = np.array(ast.literal_eval(tree))
+            kind, more = "Constant", {"value": onnx.numpy_helper.from_array(
+                number.astype("f4" if number.dtype == float else "i8"))}
+        # What has no name gets that of its line, and a number.
+        given = [value(part, [f"{names[0]}_{len(made)}_{place}"])
+                 for place, part in enumerate(parts)]
+        made.append(onnx.helper.make_node(kind, given, names, **more))
+        return names[0]
+    for row in ast.parse(text).body:
+        target = row.targets[0]
+        value(row.value, [one.id for one in getattr(target, "elts",
+                                                    [target])])
+    return made
 
 
 def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
                 detect_config: DetectConfig | None = None,
                 batch: int | None = None, raw: bool = False,
-                licence: str = "not stated") -> dict[str, Any]:
+                licence: str = "not stated", any_size: bool = False,
+                precision: str = "float32",
+                calibration: Iterable[np.ndarray] = ()) -> dict[str, Any]:
     """Write a network as an ONNX file that needs neither MXNet nor this.
 
-    The graph takes ``images``, uint8 (B, height, width, 3), RGB and of the
-    network's size, and the fields of ``DetectConfig`` by their names, which
-    may be left out. It returns ``labels`` (B, D), -1 where there is nothing
-    more, ``scores`` (B, D) and ``boxes`` (B, D, 4), fractions of the images.
+    The graph takes ``images``, uint8 (B, height, width, 3), RGB, and the
+    fields of ``DetectConfig`` by their names, which may be left out. It
+    returns ``labels`` (B, D), -1 where there is nothing more, ``scores``
+    (B, D) and ``boxes`` (B, D, 4), fractions of the images.
 
     Args:
         path: the file to write.
@@ -146,6 +208,12 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
         raw: write the bare network, from normalised images ``data``, as
             ``detection.to_batch`` makes them, to what it returns.
         licence: of the weights, in words.
+        any_size: images have any size, and the graph brings them to that of
+            the network; else they come in that size.
+        precision: of the network, one of ``PRECISIONS``; what stands around
+            it remains float32.
+        calibration: images (B, 3, height, width) as of ``to_batch``, from
+            which int8 learns what range its numbers have.
 
     Returns:
         What stands in the metadata of the file.
@@ -156,27 +224,71 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
     """
     onnx = onnx_package()
     config, settings = net.config, detect_config or DetectConfig()
+    one_of("precision", precision, PRECISIONS)
     require(config.codec == "offsets", f"{config.name} says offsets in a way "
             f"of its own, {config.codec!r}, which no ONNX graph is known for")
     require(batch is None or batch >= 1, f"batch must be at least 1, found "
             f"{batch}")
-    graph = network_graph(net, batch or "batch")
+    model = _model(onnx, network_graph(net, batch or "batch"))
+    if precision != "float32":
+        outputs = list(model.graph.output)
+        model = (to_float16(model) if precision == "float16"
+                 else to_int8(model, calibration))
+        del model.graph.value_info[:], model.graph.output[:]
+        model.graph.output.extend(outputs)
     if not raw:
-        graph = _whole(onnx, graph, net, settings, batch or "batch")
-    model = onnx.helper.make_model(
-        graph, producer_name="dsod_d2l", ir_version=IR_VERSION,
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+        model = _model(onnx, _whole(onnx, model.graph, config, settings,
+                                    batch or "batch", any_size))
     onnx.checker.check_model(model)
     facts = {"kind": "network" if raw else "detector",
              "classes": list(classes), "model": config.to_dict(),
-             "input": list(config.input_size), "resize": config.resize,
-             "detect": dataclasses.asdict(settings), "batch": batch,
-             "opset": OPSET, "licence": licence}
+             "input": "any" if any_size else list(config.input_size),
+             "resize": config.resize, "detect": dataclasses.asdict(settings),
+             "batch": batch, "opset": OPSET, "precision": precision,
+             "licence": licence}
     text = {key: json.dumps(value) for key, value in facts.items()}
     onnx.helper.set_model_props(model, {
         "format": ONNX_FORMAT, CHECKSUM: graph_digest(model), **text})
     write_atomically(path, model.SerializeToString(deterministic=True))
     return facts
+
+
+def _model(onnx, graph):
+    return onnx.helper.make_model(
+        graph, producer_name="dsod_d2l", ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+
+
+def to_float16(model: Any) -> Any:
+    """Return a network's model in float16, from and to float32."""
+    from onnxruntime.transformers import float16
+    # Sums of squares leave the range of float16: see CHANNEL_NORM.
+    return float16.convert_float_to_float16(
+        model, keep_io_types=True, op_block_list=[
+            *float16.DEFAULT_OP_BLOCK_LIST, "Mul", "ReduceSum", "Add",
+            "Sqrt", "Div"])
+
+
+def to_int8(model: Any, calibration: Iterable[np.ndarray]) -> Any:
+    """Return a network's model that convolves in 8 bits, by onnxruntime.
+
+    Args:
+        model: ``onnx.ModelProto``.
+        calibration: see ``export_onnx``.
+    """
+    from onnxruntime import quantization
+    rows = ({"data": images} for images in calibration)
+    with TemporaryDirectory() as folder:
+        plain, small = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
+        # Normalisation goes into the convolutions, where it follows them.
+        quantization.quant_pre_process(model, plain,
+                                       skip_symbolic_shape=True)
+        quantization.quantize_static(
+            plain, small,
+            types.SimpleNamespace(get_next=lambda: next(rows, None)),
+            per_channel=True, op_types_to_quantize=IN_8_BITS,
+            activation_type=quantization.QuantType.QUInt8)
+        return onnx_package().load(small)
 
 
 def network_graph(net: Any, batch: int | str) -> Any:
@@ -213,17 +325,12 @@ def network_graph(net: Any, batch: int | str) -> Any:
 
 def _add_epsilon(graph):
     """Normalise channels as MXNet does; its converter leaves out epsilon."""
-    import onnx
     nodes = list(graph.node)
     del graph.node[:]
     for node in nodes:
         graph.node.extend([node] if node.op_type != "LpNormalization" else
-                          onnx.parser.parse_graph(CHANNEL_NORM.format(
-                              x=node.input[0], y=node.output[0])).node)
-    if any(node.op_type == "LpNormalization" for node in nodes):
-        graph.initializer.extend([
-            onnx.numpy_helper.from_array(np.float32(1e-10), "epsilon"),
-            onnx.numpy_helper.from_array(np.array([1]), "channels")])
+                          nodes_of(CHANNEL_NORM.format(x=node.input[0],
+                                                       y=node.output[0])))
 
 
 @contextlib.contextmanager
@@ -262,55 +369,64 @@ def _raw_outputs(config, batch, count):
         for name, width in list(zip(RAW_OUTPUTS, widths))[-count:]]
 
 
-def _whole(onnx, network, net, settings, batch):
+def _whole(onnx, network, config, settings, batch, any_size):
     """Put what comes before and after around a network's graph."""
-    config = net.config
     said = [one.name for one in network.output]
-    before = onnx.parser.parse_graph(BEFORE.format(
-        batch=batch, height=config.input_size[0], width=config.input_size[1]))
-    after = onnx.parser.parse_graph(_after_text(said, batch))
-    constants = {**_constants(config), **threshold_inputs(settings)}
-    used = {name for node in (*before.node, *after.node)
-            for name in node.input}
-    whole = onnx.helper.make_graph(
-        [*before.node, *network.node, *after.node], "detector",
-        [*before.input, *after.input], after.output,
-        [*network.initializer, *(onnx.numpy_helper.from_array(value, name)
-                                 for name, value in constants.items()
-                                 if name in used)])
-    return whole
+    frame = FRAMES[config.resize]
+    sized = SIZED.format(
+        frame=frame, rows=SHARE.format(at="row", axis=0),
+        columns=SHARE.format(at="column", axis=1)) if any_size else ""
+    before = nodes_of(BEFORE.format(sized=sized, picture="sized" if any_size
+                                    else "planes"))
+    undo = any_size and config.resize == "letter-box"
+    after = nodes_of(_after_text(said, UNDO if undo
+                                 else "seen = Identity(cut)"))
+    constants = _constants(config)
+    used = {name for node in (*before, *after) for name in node.input}
+    constants = {**{name: value for name, value in constants.items()
+                    if name in used}, **threshold_inputs(settings)}
+    kinds = {"i": 7, "f": 1}
+    value = onnx.helper.make_tensor_value_info
+    sides = ("height", "width") if any_size else config.input_size
+    return onnx.helper.make_graph(
+        [*before, *network.node, *after], "detector",
+        [value("images", 2, (batch, *sides, 3)),
+         *(value(name, kinds[one.dtype.kind], (1,))
+           for name, one in threshold_inputs(settings).items())],
+        [value("labels", 7, (batch, "D")), value("scores", 1, (batch, "D")),
+         value("boxes", 1, (batch, "D", 4))],
+        [*network.initializer, *(onnx.numpy_helper.from_array(one, name)
+                                 for name, one in constants.items())])
 
 
-def _after_text(said, batch):
-    """Return the text of the graph behind a network that says so much."""
+def _after_text(said, seen):
+    """Return the formulas behind a network that says so much."""
+    steps = [FAULT.format(name=name) for name in said]
     faults = ", ".join(f"{name}_fault" for name in said)
-    steps = [*(FAULT.format(name=name) for name in said),
-             f"fault = Sum ({faults})"]
+    moved, there = "anchor", "there = Identity(visible)"
     if "moves" in said:
-        steps += [MOVE, DECODE.format(to="box", said="offsets", at="refined"),
-                  AFTER.format(hard=HARD, there="there")]
-    else:
-        steps += [DECODE.format(to="box", said="offsets", at="anchor"),
-                  AFTER.format(hard="", there="visible")]
-    return (f"after (float[1] score_threshold, float[1] nms_threshold, "
-            f"int64[1] candidates, int64[1] keep) => (int64[{batch}, D] "
-            f"labels, float[{batch}, D] scores, float[{batch}, D, 4] boxes) "
-            "{" + "\n".join(steps) + "}")
+        moved, there = "refined", HARD
+        steps.append(MOVE)
+    return "\n".join([*steps, f"fault = Sum({faults})",
+                      DECODE.format(to="box", said="offsets", at=moved),
+                      AFTER.format(seen=seen, there=there)])
 
 
 def _constants(config: ModelConfig) -> dict[str, np.ndarray]:
-    """Return the numbers that the texts speak of, by their names."""
+    """Return the numbers that the formulas speak of, by their names."""
     anchors = corner_to_centre(anchors_for(config))
     count, classes = len(anchors), config.num_classes
-    easy = getattr(config, "easy", None)
-    numbers = {"mean": config.mean, "std": config.std,
+    easy, (rows, columns) = getattr(config, "easy", None), config.input_size
+    numbers = {"mean": np.reshape(config.mean, (3, 1, 1)),
+               "std": np.reshape(config.std, (3, 1, 1)),
+               "fill": np.reshape(FILL, (3, 1, 1)), "outer": [rows, columns],
+               "row_centres": np.arange(rows)[:, None] + 0.5,
+               "column_centres": np.arange(columns)[:, None] + 0.5,
                "variances": config.variances, "means": config.offset_means,
                "anchor_centre": anchors[:, :2], "anchor_size": anchors[:, 2:],
-               "two": 0.5, "zero": 0, "one": 1, "minus_one": [-1],
-               "minus_half": [-0.5], "least_move": -EASY, "most_move": EASY,
+               "least_move": -EASY, "most_move": EASY,
                "most_easy": inf if easy is None else log(easy / (1 - easy))}
-    whole = {"from_first": [1], "to_last": [classes + 1], "last_axis": [2],
-             "second_axis": [1], "behind_first": [1, 2], "no_label": -1,
+    whole = {"class_count": [classes + 1], "no_label": -1,
              "anchor_count": [count], "place_count": [count * classes],
              "each_image": [0, count * classes]}
     return {**{name: np.array(value, np.float32)
