@@ -446,6 +446,7 @@ def test_files_of_other_kinds(tmp_path, shipped):
 
 @pytest.mark.parametrize("package, run", [
     ("onnxruntime", lambda path, out: dd.Detector(path)),
+    ("onnx", lambda path, out: dd.Detector(path)),
     ("onnx", lambda path, out: exported(out))])
 def test_a_package_that_is_not_installed(package, run, shipped, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)

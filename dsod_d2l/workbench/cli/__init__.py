@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ...datasets.sample import Faulty
-from . import data, demo, detect, evaluate, export, info, launch, prune, train
+from . import (data, demo, detect, evaluate, export, info, launch, prune,
+               serve, train)
 from .options import Incomplete, add_commands, check_device, check_numbers
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
             for room in (info, data, train, launch, evaluate, prune, export,
-                         detect, demo)}
+                         detect, demo, serve)}
 _WITHOUT_MXNET = (
     "this needs MXNet, which is not installed: pip install --no-deps "
     "mxnet==1.9.1, where it has wheels (Linux on x86-64 or aarch64, macOS on "

@@ -194,8 +194,9 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
 
 # What numbers options may have that are no fields of a configuration.
 RANGES = {
-    "most frames num_classes input train val size multiple servers": Count,
-    "epochs": Positive, "areas": NotNegative, "at ratio": Share,
+    "most frames num_classes input train val size multiple servers most_bytes":
+        Count,
+    "epochs seconds": Positive, "areas loss": NotNegative, "at ratio": Share,
     "finetune": Annotated[float, Bounds("a number of epochs", 0)],
     "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
 

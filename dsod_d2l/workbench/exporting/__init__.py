@@ -7,6 +7,7 @@ it is run, so that a damaged or hostile one makes no more than a sentence.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,15 +37,18 @@ class OnnxFacts(NamedTuple):
     batch: int | None
 
 
-def onnx_package() -> Any:
-    """Return the package onnx, with all that is used of it."""
+def require_package(name: str, purpose: str) -> Any:
+    """Return a package; if there is none, say what it is for.
+
+    Args:
+        name: of the package, and of the command that installs it.
+        purpose: what needs it, the beginning of a sentence.
+    """
     try:
-        import onnx
-        import onnx.parser
+        return importlib.import_module(name)
     except ImportError as error:
-        raise ValueError("ONNX files are written and judged by onnx, which "
-                         "is not installed: pip install onnx") from error
-    return onnx
+        raise ValueError(f"{purpose} needs {name}, which is not installed: "
+                         f"pip install {name}") from error
 
 
 def read_facts(path: str | Path) -> OnnxFacts:
@@ -64,7 +68,7 @@ def read_facts(path: str | Path) -> OnnxFacts:
                                 "export --weights W --out F.onnx writes one")
     require(path.stat().st_size < MOST_BYTES, f"{path}: expected an ONNX file"
             f" below {MOST_BYTES} bytes, found {path.stat().st_size}")
-    data, onnx = path.read_bytes(), onnx_package()
+    data, onnx = path.read_bytes(), require_package("onnx", f"reading {path}")
     try:
         model = onnx.load_model_from_string(data)
         text = {row.key: row.value for row in model.metadata_props}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import io
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +17,7 @@ from ...detection import Detections, Detector
 from ...files import one_line
 from ...runtime import threads
 from ..suppression import SuppressionConfig, all_candidates, suppress
-from . import onnx_package, read_facts
+from . import read_facts, require_package
 
 OUTPUTS = ["labels", "scores", "boxes"]
 
@@ -64,19 +63,18 @@ class OnnxDetector(Detector):
 
     def detect_batch(self, batch: np.ndarray) -> list[Detections]:
         """Return a list of ``Detections`` for images from ``to_batch``."""
-        images = batch.transpose(0, 2, 3, 1).astype(np.uint8)
-        if self.fixed:
-            room = np.zeros((self.fixed - len(images), *images.shape[1:]),
-                            np.uint8)
-            images = np.concatenate([images, room])
+        room = max((self.fixed or 0) - len(batch), 0)
+        images = np.pad(batch.transpose(0, 2, 3, 1).astype(np.uint8),
+                        [(0, room), *3 * [(0, 0)]])
         how, settings = self.suppression, self.detect_config
         plain = how.nms_kind == "per-class"
         outputs = self._told(self.net, {
-            "images": np.ascontiguousarray(images), **threshold_inputs(
+            "images": images, **threshold_inputs(
                 settings if plain else all_candidates(
                     settings, len(self.classes)))})
         self._check(outputs, len(images))
-        found = [self._found(*row) for row, _ in zip(zip(*outputs), batch)]
+        found = [Detections(*(part[row[0] >= 0] for part in row))
+                 for row, _ in zip(zip(*outputs), batch)]
         return found if plain else [suppress(one, settings, how)
                                     for one in found]
 
@@ -102,11 +100,6 @@ class OnnxDetector(Detector):
         require(np.isfinite(scores).all(), f"{self.path}: scores and offsets "
                 "of the network must be finite, found some that are not")
 
-    @staticmethod
-    def _found(labels, scores, boxes):
-        real = labels >= 0
-        return Detections(labels[real], scores[real], boxes[real])
-
 
 def threshold_inputs(settings: DetectConfig) -> dict[str, np.ndarray]:
     """Return what a graph takes beside pictures, by the names of the fields.
@@ -118,7 +111,7 @@ def threshold_inputs(settings: DetectConfig) -> dict[str, np.ndarray]:
 
 def _onnxruntime(path, data, device):
     """Return a function of the graph's inputs, run by onnxruntime."""
-    onnxruntime = _installed("onnxruntime", path)
+    onnxruntime = require_package("onnxruntime", f"running {path}")
     here = onnxruntime.get_available_providers()
     cuda = "CUDAExecutionProvider"
     require(device != "gpu" or cuda in here, f"{path} cannot run on a GPU: "
@@ -134,10 +127,10 @@ def _onnxruntime(path, data, device):
 
 def _openvino(precision, path, data, device):
     """Return a function of the graph's inputs, run by OpenVINO."""
-    openvino = _installed("openvino", path)
+    openvino = require_package("openvino", "--runtime openvino")
     require(device != "gpu", f"{path} cannot run on a GPU by OpenVINO here: "
             "leave out --device gpu, or --runtime")
-    model = onnx_package().load_model_from_string(data)
+    model = require_package("onnx", "OpenVINO").load_model_from_string(data)
     # OpenVINO takes what has a default for what never changes.
     own = [one for one in model.graph.initializer
            if one.name not in threshold_inputs(DetectConfig())]
@@ -153,15 +146,6 @@ def _openvino(precision, path, data, device):
         found = run(values)
         return [found[name] for name in OUTPUTS]
     return outputs
-
-
-def _installed(name, path):
-    """Return a package that runs ONNX files."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ValueError(f"{path} is run by {name}, which is not installed: "
-                         f"pip install {name}") from error
 
 
 # bfloat16: where the processor computes with it, as most do in convolutions.

@@ -8,11 +8,10 @@ before it, behind it the decoding with its anchors, and the suppression.
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
 import json
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, log
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +27,7 @@ from ...config.base import one_of, require
 from ...files import write_atomically
 from ...refinement import EASY
 from ...transforms import FILL
-from . import CHECKSUM, ONNX_FORMAT, OPSET, graph_digest, onnx_package
+from . import CHECKSUM, ONNX_FORMAT, OPSET, graph_digest, require_package
 from .onnx_detector import threshold_inputs
 
 IR_VERSION = 7       # the oldest form that has this opset
@@ -54,10 +53,10 @@ step = sides / inner
 window = Where(halved, step, 1.0)
 {rows}
 {columns}
-column_part = Transpose(column_share, perm=[1, 0])
-column_there = Transpose(column_inside, perm=[1, 0])
-small = MatMul(MatMul(row_share, planes), column_part)
-sized = Round(small + fill * (1.0 - row_inside * column_there))
+across = Transpose(column_inside, perm=[1, 0])
+down = MatMul(row_share, planes)
+small = MatMul(down, Transpose(column_share, perm=[1, 0]))
+sized = Round(small + fill * (1.0 - row_inside * across))
 """
 SHARE = """
 {at}_reach = Gather(window, [{axis}]) * 0.5
@@ -154,7 +153,7 @@ def nodes_of(text: str) -> list[Any]:
     >>> [node.op_type for node in nodes_of("y = Max(a * b, c)")]
     ['Mul', 'Max']
     """
-    onnx, made = onnx_package(), []
+    make_node, made = require_package("onnx", "export").helper.make_node, []
 
     def value(tree, names):
         if isinstance(tree, ast.Name):
@@ -170,19 +169,24 @@ def nodes_of(text: str) -> list[Any]:
             kind = SIGNS[type(tree.ops[0])]
             parts = [tree.left, *tree.comparators]
         else:
-            number = np.array(ast.literal_eval(tree))
-            kind, more = "Constant", {"value": onnx.numpy_helper.from_array(
-                number.astype("f4" if number.dtype == float else "i8"))}
+            kind, more = "Constant", {"value": _tensor(ast.literal_eval(tree))}
         # What has no name gets that of its line, and a number.
         given = [value(part, [f"{names[0]}_{len(made)}_{place}"])
                  for place, part in enumerate(parts)]
-        made.append(onnx.helper.make_node(kind, given, names, **more))
+        made.append(make_node(kind, given, names, **more))
         return names[0]
     for row in ast.parse(text).body:
         target = row.targets[0]
         value(row.value, [one.id for one in getattr(target, "elts",
                                                     [target])])
     return made
+
+
+def _tensor(value, name=None):
+    """Return numbers as a tensor of float32, or of int64."""
+    value = np.asarray(value)
+    return require_package("onnx", "export").numpy_helper.from_array(
+        value.astype("f4" if value.dtype.kind == "f" else "i8"), name)
 
 
 def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
@@ -222,7 +226,7 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
         ValueError: a package is missing, or the network has something that
             ONNX or this lacks.
     """
-    onnx = onnx_package()
+    onnx = require_package("onnx", "export")
     config, settings = net.config, detect_config or DetectConfig()
     one_of("precision", precision, PRECISIONS)
     require(config.codec == "offsets", f"{config.name} says offsets in a way "
@@ -288,7 +292,7 @@ def to_int8(model: Any, calibration: Iterable[np.ndarray]) -> Any:
             types.SimpleNamespace(get_next=lambda: next(rows, None)),
             per_channel=True, op_types_to_quantize=IN_8_BITS,
             activation_type=quantization.QuantType.QUInt8)
-        return onnx_package().load(small)
+        return require_package("onnx", "export").load(small)
 
 
 def network_graph(net: Any, batch: int | str) -> Any:
@@ -303,100 +307,71 @@ def network_graph(net: Any, batch: int | str) -> Any:
         network returns, called as in ``RAW_OUTPUTS``.
     """
     import mxnet as mx
+    onnx, config = require_package("onnx", "export"), net.config
     symbol = mx.sym.Group(list(net(mx.sym.var("data"))))
     numbers = {parameter.name: parameter.data(parameter.list_ctx()[0])
                for parameter in net.collect_params().values()}
-    size = (3, *net.config.input_size)
-    with _known_to_mxnet() as converter:
-        graph = converter.create_onnx_graph_proto(
-            symbol, numbers, [(1, *size)], [1], opset_version=OPSET,
-            dynamic=True, dynamic_input_shapes=[(batch, *size)])
+    size, value = (3, *config.input_size), onnx.helper.make_tensor_value_info
+    with mock.patch.object(onnx, "mapping", _lost_mapping(onnx), create=True):
+        from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+        try:
+            graph = MXNetGraph().create_onnx_graph_proto(
+                symbol, numbers, [(1, *size)], [1], opset_version=OPSET,
+                dynamic=True, dynamic_input_shapes=[(batch, *size)])
+        except AttributeError as error:     # "No conversion function ..."
+            raise ValueError("the network has a layer that MXNet cannot "
+                             f"write as ONNX: {error}") from error
+    nodes = []
+    for node in graph.node:     # MXNet's converter leaves out an epsilon
+        nodes += [node] if node.op_type != "LpNormalization" else nodes_of(
+            CHANNEL_NORM.format(x=node.input[0], y=node.output[0]))
     made = [name.removesuffix("_output") for name in symbol.list_outputs()]
-    _rename(graph, dict(zip(made, RAW_OUTPUTS[-len(made):])))
-    weights = {one.name for one in graph.initializer}
-    inputs = [one for one in graph.input if one.name not in weights]
-    del graph.input[:], graph.value_info[:], graph.output[:]
-    graph.input.extend(inputs)
-    graph.output.extend(_raw_outputs(net.config, batch, len(made)))
-    graph.name = "network"
-    _add_epsilon(graph)
-    return graph
+    widths = dict(zip(RAW_OUTPUTS, (2, 4, config.num_classes + 1, 4)))
+    names = RAW_OUTPUTS[-len(made):]
+    for name, own in zip(names, made):
+        nodes += nodes_of(f"{name} = Identity({own})")
+    return onnx.helper.make_graph(
+        nodes, "network", [value("data", 1, (batch, *size))],
+        [value(name, 1, (batch, config.anchor_count, widths[name]))
+         for name in names], graph.initializer)
 
 
-def _add_epsilon(graph):
-    """Normalise channels as MXNet does; its converter leaves out epsilon."""
-    nodes = list(graph.node)
-    del graph.node[:]
-    for node in nodes:
-        graph.node.extend([node] if node.op_type != "LpNormalization" else
-                          nodes_of(CHANNEL_NORM.format(x=node.input[0],
-                                                       y=node.output[0])))
-
-
-@contextlib.contextmanager
-def _known_to_mxnet() -> Iterator[Any]:
-    """Give MXNet's converter, which looks for a part that onnx has lost."""
-    onnx = onnx_package()
+def _lost_mapping(onnx):
+    """Return what MXNet's converter looks for, and onnx has no more."""
     kind = onnx.helper.np_dtype_to_tensor_dtype
     pairs = {np.dtype(name): int(kind(np.dtype(name))) for name in
              ("float32", "uint8", "int8", "int32", "int64", "bool",
               "float16", "float64")}
-    mapping: Any = types.SimpleNamespace(
+    return types.SimpleNamespace(
         NP_TYPE_TO_TENSOR_TYPE=pairs, TENSOR_TYPE_TO_NP_TYPE={
             number: one for one, number in pairs.items()})
-    with mock.patch.object(onnx, "mapping", mapping, create=True):
-        from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
-        try:
-            yield MXNetGraph()
-        except AttributeError as error:     # "No conversion function ..."
-            raise ValueError("the network has a layer that MXNet cannot "
-                             f"write as ONNX: {error}") from error
-
-
-def _rename(graph, names):
-    """Give values of a graph other names."""
-    for node in graph.node:
-        for values in (node.input, node.output):
-            values[:] = [names.get(value, value) for value in values]
-
-
-def _raw_outputs(config, batch, count):
-    """Return the descriptions of what a network returns."""
-    from onnx import helper
-    widths = (2, 4, config.num_classes + 1, 4)
-    return [helper.make_tensor_value_info(
-        name, 1, (batch, config.anchor_count, width))
-        for name, width in list(zip(RAW_OUTPUTS, widths))[-count:]]
 
 
 def _whole(onnx, network, config, settings, batch, any_size):
     """Put what comes before and after around a network's graph."""
-    said = [one.name for one in network.output]
-    frame = FRAMES[config.resize]
-    sized = SIZED.format(
-        frame=frame, rows=SHARE.format(at="row", axis=0),
-        columns=SHARE.format(at="column", axis=1)) if any_size else ""
-    before = nodes_of(BEFORE.format(sized=sized, picture="sized" if any_size
-                                    else "planes"))
-    undo = any_size and config.resize == "letter-box"
-    after = nodes_of(_after_text(said, UNDO if undo
-                                 else "seen = Identity(cut)"))
-    constants = _constants(config)
+    sized, picture, seen = "", "planes", "seen = Identity(cut)"
+    sides, given = config.input_size, threshold_inputs(settings)
+    if any_size:
+        sides, picture = ("height", "width"), "sized"
+        sized = SIZED.format(frame=FRAMES[config.resize],
+                             rows=SHARE.format(at="row", axis=0),
+                             columns=SHARE.format(at="column", axis=1))
+        seen = UNDO if config.resize == "letter-box" else seen
+    before = nodes_of(BEFORE.format(sized=sized, picture=picture))
+    after = nodes_of(_after_text([one.name for one in network.output], seen))
     used = {name for node in (*before, *after) for name in node.input}
-    constants = {**{name: value for name, value in constants.items()
-                    if name in used}, **threshold_inputs(settings)}
-    kinds = {"i": 7, "f": 1}
+    constants = {**_constants(config), **given}
     value = onnx.helper.make_tensor_value_info
-    sides = ("height", "width") if any_size else config.input_size
     return onnx.helper.make_graph(
         [*before, *network.node, *after], "detector",
-        [value("images", 2, (batch, *sides, 3)),
-         *(value(name, kinds[one.dtype.kind], (1,))
-           for name, one in threshold_inputs(settings).items())],
+        [value("images", 2, (batch, *sides, 3)), *(
+            value(name, onnx.helper.np_dtype_to_tensor_dtype(one.dtype), (1,))
+            for name, one in given.items())],
         [value("labels", 7, (batch, "D")), value("scores", 1, (batch, "D")),
          value("boxes", 1, (batch, "D", 4))],
-        [*network.initializer, *(onnx.numpy_helper.from_array(one, name)
-                                 for name, one in constants.items())])
+        [*network.initializer, *(
+            _tensor(one, name) for name, one in constants.items()
+            if name in used)])
 
 
 def _after_text(said, seen):
@@ -412,24 +387,21 @@ def _after_text(said, seen):
                       AFTER.format(seen=seen, there=there)])
 
 
-def _constants(config: ModelConfig) -> dict[str, np.ndarray]:
+def _constants(config: ModelConfig) -> dict[str, Any]:
     """Return the numbers that the formulas speak of, by their names."""
     anchors = corner_to_centre(anchors_for(config))
     count, classes = len(anchors), config.num_classes
     easy, (rows, columns) = getattr(config, "easy", None), config.input_size
-    numbers = {"mean": np.reshape(config.mean, (3, 1, 1)),
-               "std": np.reshape(config.std, (3, 1, 1)),
-               "fill": np.reshape(FILL, (3, 1, 1)), "outer": [rows, columns],
-               "row_centres": np.arange(rows)[:, None] + 0.5,
-               "column_centres": np.arange(columns)[:, None] + 0.5,
-               "variances": config.variances, "means": config.offset_means,
-               "anchor_centre": anchors[:, :2], "anchor_size": anchors[:, 2:],
-               "least_move": -EASY, "most_move": EASY,
-               "most_easy": inf if easy is None else log(easy / (1 - easy))}
-    whole = {"class_count": [classes + 1], "no_label": -1,
-             "anchor_count": [count], "place_count": [count * classes],
-             "each_image": [0, count * classes]}
-    return {**{name: np.array(value, np.float32)
-               for name, value in numbers.items()},
-            **{name: np.array(value, np.int64)
-               for name, value in whole.items()}}
+    return {"mean": np.reshape(config.mean, (3, 1, 1)) / 1.0,
+            "std": np.reshape(config.std, (3, 1, 1)) / 1.0,
+            "fill": np.reshape(FILL, (3, 1, 1)) / 1.0,
+            "outer": np.array([rows, columns], float),
+            "row_centres": np.arange(rows)[:, None] + 0.5,
+            "column_centres": np.arange(columns)[:, None] + 0.5,
+            "variances": config.variances, "means": config.offset_means,
+            "anchor_centre": anchors[:, :2], "anchor_size": anchors[:, 2:],
+            "least_move": -EASY, "most_move": EASY,
+            "most_easy": inf if easy is None else log(easy / (1 - easy)),
+            "class_count": [classes + 1], "no_label": -1,
+            "anchor_count": [count], "place_count": [count * classes],
+            "each_image": [0, count * classes]}
