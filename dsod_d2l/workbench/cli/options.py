@@ -213,7 +213,7 @@ def check_numbers(options: Namespace) -> None:
                              else value)
     for config in (TrainConfig, DetectConfig, SuppressionConfig):
         config(**{name: value for name, value in given_fields(
-            options, config).items() if not isinstance(value, bool)})
+            options, config).items() if not isinstance(value, (bool, str))})
 
 
 def input_size(options: Namespace) -> dict[str, Any]:

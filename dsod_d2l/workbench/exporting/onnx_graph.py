@@ -265,12 +265,14 @@ def _model(onnx, graph):
 
 def to_float16(model: Any) -> Any:
     """Return a network's model in float16, from and to float32."""
-    from onnxruntime.transformers import float16
+    from onnxruntime.transformers import float16, onnx_model
     # Sums of squares leave the range of float16: see CHANNEL_NORM.
-    return float16.convert_float_to_float16(
+    small = float16.convert_float_to_float16(
         model, keep_io_types=True, op_block_list=[
             *float16.DEFAULT_OP_BLOCK_LIST, "Mul", "ReduceSum", "Add",
             "Sqrt", "Div"])
+    onnx_model.OnnxModel(small).topological_sort()
+    return small
 
 
 def to_int8(model: Any, calibration: Iterable[np.ndarray]) -> Any:
@@ -281,18 +283,20 @@ def to_int8(model: Any, calibration: Iterable[np.ndarray]) -> Any:
         calibration: see ``export_onnx``.
     """
     from onnxruntime import quantization
+    onnx = require_package("onnx", "export")
     rows = ({"data": images} for images in calibration)
     with TemporaryDirectory() as folder:
-        plain, small = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
+        whole, plain, small = (str(Path(folder, f"{number}.onnx"))
+                               for number in range(3))
+        onnx.save(model, whole)
         # Normalisation goes into the convolutions, where it follows them.
-        quantization.quant_pre_process(model, plain,
-                                       skip_symbolic_shape=True)
+        quantization.quant_pre_process(whole, plain, skip_symbolic_shape=True)
         quantization.quantize_static(
             plain, small,
             types.SimpleNamespace(get_next=lambda: next(rows, None)),
             per_channel=True, op_types_to_quantize=IN_8_BITS,
             activation_type=quantization.QuantType.QUInt8)
-        return require_package("onnx", "export").load(small)
+        return onnx.load(small)
 
 
 def network_graph(net: Any, batch: int | str) -> Any:
