@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import cv2
 import mxnet as mx
 import numpy as np
 import onnx
@@ -17,13 +19,17 @@ from onnx import helper, numpy_helper
 import dsod_d2l as dd
 from dsod_d2l import models
 from dsod_d2l.config import DetectConfig
-from dsod_d2l.detection import Detector, to_batch
+from dsod_d2l.boxes import iou
+from dsod_d2l.datasets.pictures import read_image
+from dsod_d2l.detection import Detections, Detector, to_batch
+from dsod_d2l.evaluation import Truth, evaluate_detections
 from dsod_d2l.weights import load_model, save_weights
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.workbench.detectors import detector_of_file
 from dsod_d2l.workbench.exporting import onnx_graph, read_facts
 from dsod_d2l.workbench.exporting.onnx_detector import OnnxDetector
 from dsod_d2l.workbench.exporting.onnx_graph import export_onnx
+from dsod_d2l.workbench.suppression import SuppressionConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = sorted((ROOT / "data/samples").glob("*.jpg"))
@@ -146,17 +152,28 @@ def test_the_weights_that_are_there_detect_the_same_in_the_samples(weights, tmp_
         assert np.abs(mine.scores - other.scores).max(initial=0) <= 1e-5
 
 
-def test_blood_cells_are_found_and_judged_the_same(shipped):
+def test_blood_cells_are_found_and_judged_the_same(shipped, tmp_path):
     root = os.environ.get("DSOD_REAL_DATA")
     if not root:
         pytest.skip("DSOD_REAL_DATA is not set")
+    import onnxruntime
     path, ours = shipped
     data = dd.open_dataset(f"voc:{root}/bccd/BCCD:test?classes={','.join(ours.classes)}")
-    theirs = dd.Detector(path)
+    theirs, sized = dd.Detector(path), tmp_path / "any.onnx"
+    export_onnx(sized, ours.net, ours.classes, any_size=True)
+    session, rows = onnxruntime.InferenceSession(sized), []
     for row in range(len(data)):
         image = data[row].image
         mine, other = ours(image), theirs(image)
         assert same(mine, other), (row, unpaired(mine, other)[:3])
+        labels, scores, boxes = (one[0] for one in session.run(
+            ["labels", "scores", "boxes"], {"images": image[None]}))
+        rows.append((mine, Detections(labels[labels >= 0], scores[labels >= 0], boxes[labels >= 0])))
+        for label, score, box in mine[mine.scores > 0.1]:
+            assert iou(box[None], boxes[labels == label]).max() >= 0.98
+    truths = [Truth.of(data[row]) for row in range(len(data))]
+    before, after = (evaluate_detections(list(found), truths, 3).AP for found in zip(*rows))
+    assert before > 0.5 and abs(before - after) <= 0.002
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +223,56 @@ def test_a_fixed_batch_and_a_free_one(batch, tmp_path):
         assert same(mine, other)
 
 
+# Sizes (height, width): smaller, larger, halved on one side and on both, and the network's own.
+SIZES = [(256, 256), (90, 140), (700, 1100), (520, 300), (1025, 513), (1, 7), (512, 512)]
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letter-box"])
+def test_pictures_of_any_size_are_brought_to_size_in_the_graph(resize, tmp_path):
+    import onnxruntime
+    path = tmp_path / "a.onnx"
+    net, metadata = load_model(WEIGHTS[0])
+    net.config = dataclasses.replace(net.config, resize=resize)
+    export_onnx(path, net, metadata["classes"], any_size=True)
+    ours, theirs = Detector(net, metadata["classes"]), dd.Detector(path)
+    session, compared = onnxruntime.InferenceSession(path), 0
+    for sample in SAMPLES[:3]:
+        for height, width in SIZES:
+            image = cv2.resize(read_image(sample), (width, height), interpolation=cv2.INTER_AREA)
+            assert same(ours(image), theirs(image))       # brought to size before it
+            labels, scores, boxes = (row[0] for row in session.run(
+                ["labels", "scores", "boxes"], {"images": image[None]}))
+            for label, score, box in ours(image):
+                if score > 0.1:
+                    near = (labels == label) & (np.abs(scores - score) < 0.02)
+                    assert near.any() and iou(box[None], boxes[near]).max() >= 0.98, (height, width)
+                    compared += 1
+    assert compared > 30
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letter-box"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_pixels_are_those_of_opencv(resize, size, tmp_path):
+    """Within what OpenCV's own rounding to 11 bits leaves open."""
+    import onnxruntime
+    config = dataclasses.replace(models.build("toy_ssd", ["a"], input_size=(96, 160)).config,
+                                 mean=(0, 0, 0), std=(1, 1, 1), resize=resize)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    image = cv2.resize(cv2.resize(image, (9, 5)), size[::-1], interpolation=cv2.INTER_CUBIC)
+    given, found = (helper.make_tensor_value_info(name, kind, None) for name, kind in
+                    (("images", 2), ("sized", 1)))
+    nodes = onnx_graph.nodes_of(onnx_graph.BEFORE.format(
+        picture="sized", sized=onnx_graph.SIZED.format(
+            frame=onnx_graph.FRAMES[resize], rows=onnx_graph.SHARE.format(at="row", axis=0),
+            columns=onnx_graph.SHARE.format(at="column", axis=1))))
+    graph = helper.make_graph(nodes, "sized", [given], [found], [
+        onnx_graph._tensor(one, name) for name, one in onnx_graph._constants(config).items()])
+    model = helper.make_model(graph, ir_version=7, opset_imports=[helper.make_opsetid("", 13)])
+    pixels, = onnxruntime.InferenceSession(model.SerializeToString()).run(["sized"], {"images": image[None]})
+    wanted = to_batch([image], config)
+    assert np.abs(pixels - wanted).max() <= 1 and np.abs(pixels - wanted).mean() < 0.3
+
+
 def test_the_bare_network(tmp_path):
     import onnxruntime
     path, rng = tmp_path / "a.onnx", np.random.default_rng(3)
@@ -243,6 +310,145 @@ def test_numbers_that_are_not_finite_are_no_empty_picture(tmp_path):
     export_onnx(tmp_path / "a.onnx", net, net.classes)
     with pytest.raises(ValueError, match="must be finite"):
         dd.Detector(tmp_path / "a.onnx")(SAMPLES[0])
+
+
+# ---- other precisions, other runtimes ------------------------------------------------
+
+@pytest.mark.parametrize("name", ["dsod_tiny", "ssd_mobilenet_v2_tiny", "ssd300_vgg16"])
+def test_numbers_of_8_and_of_16_bits_say_nearly_the_same(name, tmp_path):
+    import onnxruntime
+    rng = np.random.default_rng(4)
+    net = eventful(name, rng)
+    batches = [to_batch(pictures(rng), net.config) for _ in range(6)]
+    wanted, errors, sizes = net.predict(batches[0]), {}, {}
+    for precision, batch in (("float32", None), ("float16", 2), ("int8", None), ("int8", 2)):
+        path = tmp_path / f"{precision}.onnx"
+        facts = export_onnx(path, net, net.classes, raw=True, precision=precision, batch=batch,
+                            calibration=iter(batches))
+        model = onnx.load(path)
+        assert facts["precision"] == precision and {node.domain for node in model.graph.node} == {""}
+        kinds = {tensor.data_type for tensor in model.graph.initializer}
+        assert (10 in kinds, 3 in kinds) == (precision == "float16", precision == "int8")
+        found = onnxruntime.InferenceSession(path).run(None, {"data": batches[0]})
+        assert [one.dtype for one in found] == [np.float32] * 2
+        errors[precision] = max(np.abs(mine - one).mean() / np.abs(one).mean() for mine, one in zip(found, wanted))
+        sizes[precision] = sum(np.prod(one.dims, initial=1) * {10: 2, 3: 1}.get(one.data_type, 4)
+                               for one in model.graph.initializer)
+    assert errors["float32"] < 1e-5 < errors["float16"] < 0.01 < errors["int8"] < 0.2, errors
+    assert sizes["float16"] < 0.6 * sizes["float32"] and sizes["int8"] < 0.6 * sizes["float32"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Return the words of an export of a small network, and of its data set."""
+    path, words = tmp_path_factory.mktemp("small") / "w.safetensors", f"voc:{ROOT / 'data/samples/voc'}"
+    net = eventful("toy_ssd", np.random.default_rng(1), dd.open_dataset(words).classes)
+    save_weights(path, net, net.classes)
+    return ["export", "--weights", str(path)], words
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_ap_before_and_after_is_said(precision, small, tmp_path, capsys):
+    path, (words, data) = tmp_path / "a.onnx", small
+    words = [*words, "--out", str(path), "--precision", precision, "--data", data, "--json", "--loss", "1"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    dataset = dd.open_dataset(data)
+    assert found["AP_before"] == pytest.approx(dd.evaluate(words[2], dataset).AP, abs=1e-4)
+    assert found["AP_after"] == pytest.approx(dd.evaluate(str(path), dataset).AP, abs=1e-4)
+    assert found["precision"] == precision
+
+
+def test_where_ap_falls_by_more_nothing_is_written(small, tmp_path, capsys, monkeypatch):
+    from dsod_d2l.workbench.cli import export
+    path, (words, data) = tmp_path / "a.onnx", small
+    words = [*words, "--out", str(path), "--precision", "float16", "--data", data]
+    for loss, code in (("0.0099", 2), ("0.0101", 0)):
+        values = iter((0.51, 0.5))
+        monkeypatch.setattr(export, "evaluate", lambda one, dataset: types.SimpleNamespace(AP=next(values)))
+        assert main([*words, "--loss", loss]) == code
+        assert path.exists() == (code == 0)
+        if code:
+            assert capsys.readouterr().err == (
+                "export: --precision float16: AP falls from 0.5100 to 0.5000, by more than --loss 0.0099; "
+                "nothing is written\n")
+
+
+def test_calibration_needs_objects_of_every_class(small, tmp_path, capsys):
+    words, data = small
+    words = [*words, "--out", str(tmp_path / "a.onnx"), "--precision", "int8"]
+    first, second = dd.open_dataset(data).classes[:2]
+    (tmp_path / "empty.csv").write_text("image,xmin,ymin,xmax,ymax,label\n")
+    for more, said in (([], "needs --data SET"), (["--data", data, "--raw"], "goes without --raw"),
+                       (["--data", f"{data}?only={first}"], f"found none of {second}"),
+                       (["--data", f"csv:{tmp_path / 'empty.csv'}"], "empty.csv"),
+                       (["--data", data, "--loss", "-1"], "--loss must be")):
+        assert main([*words, *more]) == 2
+        text = capsys.readouterr().err
+        assert said in text and text.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["empty.csv"]
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "openvino-bfloat16"])
+def test_openvino_detects_the_same(runtime, shipped):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    path, ours = shipped
+    theirs, settings = dd.Detector(path, runtime=runtime), DetectConfig(score_threshold=0.2)
+    for sample in SAMPLES:
+        if runtime == "openvino":
+            assert same(ours(sample), theirs(sample))
+    ours.detect_config = theirs.detect_config = settings      # its inputs, too
+    for sample in SAMPLES:
+        mine, other = ours(sample), theirs(sample)
+        assert len(mine) == len(other) or runtime != "openvino"
+        for label, score, box in mine[mine.scores > 0.3]:
+            near = other.labels == label
+            assert iou(box[None], other.boxes[near]).max() > (0.999 if runtime == "openvino" else 0.9)
+    ours.detect_config = DetectConfig()
+    with pytest.raises(ValueError, match="leave out --device gpu"):
+        dd.Detector(path, runtime=runtime, device="gpu")
+
+
+def test_openvino_on_the_command_line(shipped, capsys):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    words = ["detect", str(SAMPLES[0]), "--weights", str(shipped[0]), "--json", "--score-threshold", "0.05"]
+    found = [main([*words, *more]) or json.loads(capsys.readouterr().out)
+             for more in ([], ["--runtime", "openvino"])]
+    assert [row["label"] for row in found[0]] == [row["label"] for row in found[1]]
+
+
+def test_a_runtime_that_is_not_there(shipped, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    for weights, runtime, said in (
+            (shipped[0], "openvino", "openvino, which is not installed: pip install openvino"),
+            (WEIGHTS[0], "openvino", "--runtime goes with a file that export has written")):
+        assert main(["detect", str(SAMPLES[0]), "--weights", str(weights), "--runtime", runtime]) == 2
+        text = capsys.readouterr().err
+        assert said in text and text.count("\n") == 1
+    with pytest.raises(ValueError, match="runtime must be one of onnxruntime, openvino"):
+        dd.Detector(shipped[0], runtime="tensorrt")
+
+
+@pytest.mark.parametrize("suppression", [
+    SuppressionConfig(nms_kind="agnostic"), SuppressionConfig(nms_kind="soft")], ids=lambda one: one.nms_kind)
+def test_other_kinds_of_suppression(suppression, shipped):
+    path, ours = shipped
+    ours = dd.Detector(ours.net, ours.classes, suppression=suppression)
+    theirs = dd.Detector(path, suppression=suppression)
+    for sample in SAMPLES:
+        mine, other = ours(sample), theirs(sample)
+        assert same(mine, other), unpaired(mine, other)[:3]
+
+
+def test_formulas_become_nodes():
+    import onnxruntime
+    nodes = onnx_graph.nodes_of("low, high = Split(a * [2] + b % [4], axis=0)\ny = Where(high >= low, low, [-1])")
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info(name, 7, [4]) for name in "ab"],
+                              [helper.make_tensor_value_info("y", 7, None)])
+    model = helper.make_model(graph, ir_version=7, opset_imports=[helper.make_opsetid("", 13)])
+    found, = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {
+        "a": np.array([1, 2, 3, 0]), "b": np.array([5, 6, 7, 8])})
+    assert found.tolist() == [3, -1]          # 2a + b % 4 = 3, 6 | 9, 0
 
 
 # ---- the command line, and a process without MXNet ---------------------------------
