@@ -42,35 +42,47 @@ planes = Transpose(Cast(images, to=1), perm=[0, 3, 1, 2])
 data = ({picture} - mean) / std
 """
 
-# A picture of any size. A pixel is the mean over a window in the picture: as
-# wide as one of its pixels, which is linear interpolation; or, where both
-# sides shrink to a half or less, as one of the result: transforms.resize.
+# A picture of any size, as transforms.resize: linear interpolation, in the
+# whole numbers that OpenCV computes it with; or, where both sides shrink to a
+# half or less, the mean over the pixels that one of the result covers.
 SIZED = """
 sides = Cast(Slice(Shape(images), [1], [3]), to=1)
 {frame}
-halved = ReduceMin(sides - inner - inner) >= 0.0
-step = sides / inner
-window = Where(halved, step, 1.0)
 {rows}
 {columns}
-across = Transpose(column_inside, perm=[1, 0])
-down = MatMul(row_share, planes)
-small = MatMul(down, Transpose(column_share, perm=[1, 0]))
-sized = Round(small + fill * (1.0 - row_inside * across))
+one_side = Gather(planes, column_first, axis=3) * column_less
+other_side = Gather(planes, column_second, axis=3) * column_more
+lines = Cast((one_side + other_side) / 16.0, to=7)
+row_parts = Cast(Unsqueeze(row_less, [1]), to=7)
+row_others = Cast(Unsqueeze(row_more, [1]), to=7)
+upper = Gather(lines, row_first, axis=2) * row_parts / [65536]
+lower = Gather(lines, row_second, axis=2) * row_others / [65536]
+linear = Cast((upper + lower + [2]) / [4], to=1)
+flat = MatMul(planes, Transpose(column_share, perm=[1, 0]))
+beyond = sides - inner * 2.0
+up = Where(ReduceMax(beyond) > 0.0, 0.0, 0.125)
+mean_pixels = Round(MatMul(row_share, flat) + up)
+small = Where(ReduceMin(beyond) >= 0.0, mean_pixels, linear)
+sized = Where(Unsqueeze(row_inside, [1]) & column_inside, small, fill)
 """
 SHARE = """
-{at}_reach = Gather(window, [{axis}]) * 0.5
 {at}_side = Gather(sides, [{axis}])
-{at}_behind = {at}_centres - Gather(start, [{axis}])
-{at}_near = Max({at}_behind * Gather(step, [{axis}]), {at}_reach)
-{at}_middle = Min({at}_near, {at}_side - {at}_reach)
+{at}_inner = Gather(inner, [{axis}])
+{at}_behind = {at}_odds - Gather(start, [{axis}]) * 2.0
+{at}_inside = ({at}_behind > 0.0) & ({at}_behind < {at}_inner * 2.0)
+{at}_place = ({at}_behind * {at}_side - {at}_inner) / ({at}_inner * 2.0)
+{at}_before = Floor({at}_place)
+{at}_end = {at}_side - 1.0
+{at}_first = Cast(Min(Max({at}_before, 0.0), {at}_end), to=7)
+{at}_second = Cast(Min(Max({at}_before + 1.0, 0.0), {at}_end), to=7)
+{at}_more = Round(({at}_place - {at}_before) * 2048.0)
+{at}_less = 2048.0 - {at}_more
+{at}_step = {at}_side / {at}_inner
+{at}_begin = Unsqueeze(({at}_behind - 1.0) * 0.5 * {at}_step, [1])
 {at}_pixels = Range(0.0, Squeeze({at}_side), 1.0)
-{at}_first = Max({at}_middle - {at}_reach, {at}_pixels)
-{at}_last = Min({at}_middle + {at}_reach, {at}_pixels + 1.0)
-{at}_within = ({at}_behind > 0.0) & ({at}_behind < Gather(inner, [{axis}]))
-{at}_inside = Cast({at}_within, to=1)
-{at}_covered = Max({at}_last - {at}_first, 0.0) * {at}_inside
-{at}_share = {at}_covered / Gather(window, [{axis}])
+{at}_last = Min({at}_begin + {at}_step, {at}_pixels + 1.0)
+{at}_cover = {at}_last - Max({at}_begin, {at}_pixels)
+{at}_share = Max({at}_cover, 0.0) / {at}_step
 """
 # Where the picture lies in the network's: transforms.letter_box_frame; and
 # boxes in the picture: undo_letter_box.
@@ -131,7 +143,9 @@ boxes = Where(Unsqueeze(real, [2]), top_boxes, 0.0)
 """
 
 # L2Normalization of MXNet, over the channels.
-CHANNEL_NORM = "{y} = {x} / Sqrt(ReduceSum({x} * {x}, [1]) + 1e-10)"
+CHANNEL_NORM = """
+{y} = {x} / Sqrt(Sum(ReduceSumSquare({x}, axes=[1]), 1e-10))
+"""
 
 # Not a number where an output is not finite: it may not pass as "nothing".
 FAULT = """
@@ -269,8 +283,7 @@ def to_float16(model: Any) -> Any:
     # Sums of squares leave the range of float16: see CHANNEL_NORM.
     small = float16.convert_float_to_float16(
         model, keep_io_types=True, op_block_list=[
-            *float16.DEFAULT_OP_BLOCK_LIST, "Mul", "ReduceSum", "Add",
-            "Sqrt", "Div"])
+            *float16.DEFAULT_OP_BLOCK_LIST, "ReduceSumSquare", "Sum", "Sqrt"])
     onnx_model.OnnxModel(small).topological_sort()
     return small
 
@@ -400,8 +413,8 @@ def _constants(config: ModelConfig) -> dict[str, Any]:
             "std": np.reshape(config.std, (3, 1, 1)) / 1.0,
             "fill": np.reshape(FILL, (3, 1, 1)) / 1.0,
             "outer": np.array([rows, columns], float),
-            "row_centres": np.arange(rows)[:, None] + 0.5,
-            "column_centres": np.arange(columns)[:, None] + 0.5,
+            "row_odds": np.arange(rows) * 2.0 + 1,
+            "column_odds": np.arange(columns) * 2.0 + 1,
             "variances": config.variances, "means": config.offset_means,
             "anchor_centre": anchors[:, :2], "anchor_size": anchors[:, 2:],
             "least_move": -EASY, "most_move": EASY,
