@@ -265,8 +265,8 @@ def test_the_pixels_are_those_of_opencv(resize, size, tmp_path):
                     (("images", 2), ("sized", 1)))
     nodes = onnx_graph.nodes_of(onnx_graph.BEFORE.format(
         picture="sized", sized=onnx_graph.SIZED.format(
-            frame=onnx_graph.FRAMES[resize], rows=onnx_graph.SHARE.format(at="row", axis=0),
-            columns=onnx_graph.SHARE.format(at="column", axis=1))))
+            frame=onnx_graph.FRAMES[resize], rows=onnx_graph.SHARE.format(at="row", axis=0, shape=[1, -1]),
+            columns=onnx_graph.SHARE.format(at="column", axis=1, shape=[-1, 1]))))
     graph = helper.make_graph(nodes, "sized", [given], [found], [
         onnx_graph._tensor(one, name) for name, one in onnx_graph._constants(config).items()])
     model = helper.make_model(graph, ir_version=7, opset_imports=[helper.make_opsetid("", 13)])
@@ -411,6 +411,17 @@ def test_openvino_detects_the_same(runtime, shipped):
     ours.detect_config = DetectConfig()
     with pytest.raises(ValueError, match="leave out --device gpu"):
         dd.Detector(path, runtime=runtime, device="gpu")
+
+
+def test_openvino_takes_8_bits_of_a_fixed_batch(tmp_path):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    net = eventful("dsod_tiny", np.random.default_rng(2))
+    images = pictures(np.random.default_rng(3))
+    export_onnx(tmp_path / "a.onnx", net, net.classes, batch=1, precision="int8",
+                calibration=[to_batch(images[:1], net.config)])
+    code = f"import dsod_d2l as dd; print(len(dd.Detector({str(tmp_path / 'a.onnx')!r}, runtime='openvino')({str(SAMPLES[0])!r})))"
+    done = process(code)            # it may end the process without a word
+    assert done.returncode == 0 and int(done.stdout) == len(dd.Detector(tmp_path / "a.onnx")(SAMPLES[0]))
 
 
 def test_openvino_on_the_command_line(shipped, capsys):

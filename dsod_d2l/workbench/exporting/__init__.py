@@ -90,8 +90,7 @@ def read_facts(path: str | Path) -> OnnxFacts:
             "numbers in another file, which export never does")
     try:
         return _facts(data, text)
-    except (ValueError, KeyError, TypeError, AttributeError,
-            RecursionError) as error:
+    except Exception as error:      # hostile metadata fail in a dozen ways
         raise ValueError(f"{path} describes no detector that can be run: "
                          f"{one_line(str(error).strip())}") from error
 

@@ -53,17 +53,14 @@ sides = Cast(Slice(Shape(images), [1], [3]), to=1)
 one_side = Gather(planes, column_first, axis=3) * column_less
 other_side = Gather(planes, column_second, axis=3) * column_more
 lines = Cast((one_side + other_side) / 16.0, to=7)
-row_parts = Cast(Unsqueeze(row_less, [1]), to=7)
-row_others = Cast(Unsqueeze(row_more, [1]), to=7)
-upper = Gather(lines, row_first, axis=2) * row_parts / [65536]
-lower = Gather(lines, row_second, axis=2) * row_others / [65536]
+upper = Gather(lines, row_first, axis=2) * Cast(row_less, to=7) / [65536]
+lower = Gather(lines, row_second, axis=2) * Cast(row_more, to=7) / [65536]
 linear = Cast((upper + lower + [2]) / [4], to=1)
-flat = MatMul(planes, Transpose(column_share, perm=[1, 0]))
 beyond = sides - inner * 2.0
 up = Where(ReduceMax(beyond) > 0.0, 0.0, 0.125)
-mean_pixels = Round(MatMul(row_share, flat) + up)
-small = Where(ReduceMin(beyond) >= 0.0, mean_pixels, linear)
-sized = Where(Unsqueeze(row_inside, [1]) & column_inside, small, fill)
+averages = Round(MatMul(row_share, MatMul(planes, column_share)) + up)
+small = Where(ReduceMin(beyond) >= 0.0, averages, linear)
+sized = Where(row_inside & column_inside, small, fill)
 """
 SHARE = """
 {at}_side = Gather(sides, [{axis}])
@@ -71,15 +68,16 @@ SHARE = """
 {at}_behind = {at}_odds - Gather(start, [{axis}]) * 2.0
 {at}_inside = ({at}_behind > 0.0) & ({at}_behind < {at}_inner * 2.0)
 {at}_place = ({at}_behind * {at}_side - {at}_inner) / ({at}_inner * 2.0)
-{at}_before = Floor({at}_place)
-{at}_end = {at}_side - 1.0
-{at}_first = Cast(Min(Max({at}_before, 0.0), {at}_end), to=7)
-{at}_second = Cast(Min(Max({at}_before + 1.0, 0.0), {at}_end), to=7)
-{at}_more = Round(({at}_place - {at}_before) * 2048.0)
+{at}_low = Floor({at}_place)
+{at}_more = Round(({at}_place - {at}_low) * 2048.0)
 {at}_less = 2048.0 - {at}_more
+{at}_whole = Squeeze(Cast({at}_low, to=7))
+{at}_end = Cast({at}_side, to=7) - [1]
+{at}_first = Min(Max({at}_whole, [0]), {at}_end)
+{at}_second = Min(Max({at}_whole + [1], [0]), {at}_end)
 {at}_step = {at}_side / {at}_inner
-{at}_begin = Unsqueeze(({at}_behind - 1.0) * 0.5 * {at}_step, [1])
-{at}_pixels = Range(0.0, Squeeze({at}_side), 1.0)
+{at}_begin = ({at}_behind - 1.0) * 0.5 * {at}_step
+{at}_pixels = Reshape(Range(0.0, Squeeze({at}_side), 1.0), {shape})
 {at}_last = Min({at}_begin + {at}_step, {at}_pixels + 1.0)
 {at}_cover = {at}_last - Max({at}_begin, {at}_pixels)
 {at}_share = Max({at}_cover, 0.0) / {at}_step
@@ -247,16 +245,13 @@ def export_onnx(path: str | Path, net: Any, classes: Sequence[str],
             f"of its own, {config.codec!r}, which no ONNX graph is known for")
     require(batch is None or batch >= 1, f"batch must be at least 1, found "
             f"{batch}")
-    model = _model(onnx, network_graph(net, batch or "batch"))
-    if precision != "float32":
-        outputs = list(model.graph.output)
-        model = (to_float16(model) if precision == "float16"
-                 else to_int8(model, calibration))
-        del model.graph.value_info[:], model.graph.output[:]
-        model.graph.output.extend(outputs)
-    if not raw:
-        model = _model(onnx, _whole(onnx, model.graph, config, settings,
-                                    batch or "batch", any_size))
+    graph = network_graph(net, batch or "batch")
+    if precision == "float16":
+        graph = to_float16(_model(onnx, graph)).graph
+    elif precision == "int8":
+        graph = to_int8(_model(onnx, graph), calibration).graph
+    model = _model(onnx, graph if raw else _whole(
+        onnx, graph, config, settings, batch or "batch", any_size))
     onnx.checker.check_model(model)
     facts = {"kind": "network" if raw else "detector",
              "classes": list(classes), "model": config.to_dict(),
@@ -371,8 +366,10 @@ def _whole(onnx, network, config, settings, batch, any_size):
     if any_size:
         sides, picture = ("height", "width"), "sized"
         sized = SIZED.format(frame=FRAMES[config.resize],
-                             rows=SHARE.format(at="row", axis=0),
-                             columns=SHARE.format(at="column", axis=1))
+                             rows=SHARE.format(at="row", axis=0,
+                                               shape=[1, -1]),
+                             columns=SHARE.format(at="column", axis=1,
+                                                  shape=[-1, 1]))
         seen = UNDO if config.resize == "letter-box" else seen
     before = nodes_of(BEFORE.format(sized=sized, picture=picture))
     after = nodes_of(_after_text([one.name for one in network.output], seen))
@@ -413,7 +410,7 @@ def _constants(config: ModelConfig) -> dict[str, Any]:
             "std": np.reshape(config.std, (3, 1, 1)) / 1.0,
             "fill": np.reshape(FILL, (3, 1, 1)) / 1.0,
             "outer": np.array([rows, columns], float),
-            "row_odds": np.arange(rows) * 2.0 + 1,
+            "row_odds": np.arange(rows)[:, None] * 2.0 + 1,
             "column_odds": np.arange(columns) * 2.0 + 1,
             "variances": config.variances, "means": config.offset_means,
             "anchor_centre": anchors[:, :2], "anchor_size": anchors[:, 2:],
