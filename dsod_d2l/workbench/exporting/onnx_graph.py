@@ -275,6 +275,7 @@ def _model(onnx, graph):
 def to_float16(model: Any) -> Any:
     """Return a network's model in float16, from and to float32."""
     from onnxruntime.transformers import float16, onnx_model
+
     # Sums of squares leave the range of float16: see CHANNEL_NORM.
     small = float16.convert_float_to_float16(
         model, keep_io_types=True, op_block_list=[
