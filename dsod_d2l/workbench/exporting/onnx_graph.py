@@ -185,7 +185,7 @@ def nodes_of(text: str) -> list[Any]:
         # What has no name gets that of its line, and a number.
         given = [value(part, [f"{names[0]}_{len(made)}_{place}"])
                  for place, part in enumerate(parts)]
-        made.append(make_node(kind, given, names, **more))
+        made.append(make_node(kind, given, names, names[0], **more))
         return names[0]
     for row in ast.parse(text).body:
         target = row.targets[0]
