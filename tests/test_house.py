@@ -193,7 +193,7 @@ def test_weights_know_their_classes_and_a_path_is_a_network(tmp_path):
     with pytest.raises(ValueError, match="leave them out"):
         dd.Detector(path, ["a", "b"])
     with pytest.raises(ValueError, match="ends in .safetensors"):
-        dd.Detector(tmp_path / "w.onnx")
+        dd.Detector(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("classes, count", [

@@ -45,7 +45,7 @@ def requirement_lines(name):
 
 # ---- requirements ------------------------------------------------------------
 
-@pytest.mark.parametrize("name", make_env.REQUIREMENTS)
+@pytest.mark.parametrize("name", [*make_env.REQUIREMENTS, "requirements-runtimes.txt"])
 def test_every_requirement_is_exact(name):
     exact = re.compile(r"[A-Za-z0-9._-]+==[\w.]+( ; python_version (<|>=) \"3\.\d+\")?")
     loose = [line for line in requirement_lines(name) if not exact.fullmatch(line)]
@@ -66,6 +66,29 @@ def test_every_python_gets_each_package_once():
 def test_the_second_file_completes_the_first():
     first, second = map(requirement_lines, make_env.REQUIREMENTS)
     assert [line + ' ; python_version < "3.12"' for line in second] == first[:len(second)]
+
+
+# What `pip install .` brings: (system, machine, Python), and numpy where MXNet comes, too.
+@pytest.mark.parametrize("system, machine, version, numpy", [
+    ("linux", "x86_64", "3.10", "1.23.5"), ("linux", "aarch64", "3.11", "1.23.5"),
+    ("darwin", "x86_64", "3.12", "1.26.4"), ("linux", "x86_64", "3.13", None),
+    ("darwin", "arm64", "3.12", None), ("win32", "AMD64", "3.10", None), ("linux", "riscv64", "3.11", None),
+    ("linux", "x86_64", "3.14", None)])
+def test_what_an_installation_brings(system, machine, version, numpy):
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    text = (ROOT / "pyproject.toml").read_text()
+    rows = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.M | re.S).group(1)
+    place = {"sys_platform": system, "platform_machine": machine, "python_version": version}
+    needs = [need for need in map(Requirement, re.findall(r'^    "(.*)",$', rows, re.M))
+             if need.marker is None or need.marker.evaluate(place)]
+    names = [need.name for need in needs]
+    assert {"numpy", "onnx", "onnxruntime", "opencv-python-headless"} <= set(names)
+    assert ("mxnet" in names) == bool(numpy)
+    assert all(need.specifier.contains(numpy or "2.5.5") for need in needs if need.name == "numpy")
+    assert names.count("opencv-python-headless") == 1
+    assert version in SpecifierSet(re.search('requires-python = "(.*)"', text).group(1))
 
 
 @pytest.mark.skipif(Path(sys.prefix).parent != ROOT, reason="not the .venv that make makes")

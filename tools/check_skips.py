@@ -18,6 +18,7 @@ EXCUSES = (
     (re.compile(r"chromium", re.I), "chromium"),
     (re.compile(r"\bGPU\b"), "gpu"),
     (re.compile(r"gluoncv"), "gluoncv"),
+    (re.compile(r"openvino", re.I), "openvino"),
     (re.compile(r"no bfloat16"), "bfloat16"),
     (re.compile(r"not a (git )?repository|git history", re.I), "git"),
 )
@@ -29,6 +30,7 @@ def what_is_here():
     return {"data": bool(folder) and Path(folder).is_dir(),
             "chromium": any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
             "gluoncv": importlib.util.find_spec("gluoncv") is not None,
+            "openvino": importlib.util.find_spec("openvino") is not None,
             "bfloat16": _says("/proc/cpuinfo", r"\b(avx512_bf16|amx_bf16|bf16)\b"),
             "gpu": False,  # the pinned MXNet is the one for the CPU
             "git": Path(".git").exists()}

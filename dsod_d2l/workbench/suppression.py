@@ -97,6 +97,17 @@ def suppress(found: Detections, settings: DetectConfig,
     return replace(found, scores=scores.astype(np.float32))[best]
 
 
+def all_candidates(settings: DetectConfig, classes: int) -> DetectConfig:
+    """Return settings by which all candidates come through.
+
+    Args:
+        settings: of what is kept in the end.
+        classes: number of classes.
+    """
+    return replace(settings, nms_threshold=1.0,     # no overlap is above 1
+                   keep=settings.candidates * classes)
+
+
 class SuppressingDetector(Detector):
     """A detector that thins out what it finds in another way.
 
@@ -108,12 +119,10 @@ class SuppressingDetector(Detector):
     def __init__(self, net: Any, classes: Any,
                  suppression: SuppressionConfig, **options: Any):
         super().__init__(net, classes, **options)
-        self.suppression, settings = suppression, self.detect_config
-        # No overlap is above 1: all candidates come through.
+        self.suppression = suppression
         self._all = Detector(net, classes, config=self.config,
-                             detect_config=replace(
-                                 settings, nms_threshold=1.0,
-                                 keep=settings.candidates * len(classes)))
+                             detect_config=all_candidates(
+                                 self.detect_config, len(classes)))
 
     def detect_batch(self, batch: np.ndarray) -> list[Detections]:
         """Return a list of ``Detections`` for images from ``to_batch``."""

@@ -1,4 +1,4 @@
-"""The commands info, data, train, launch, evaluate, prune, detect, demo.
+"""The commands, from ``info`` and ``data`` to ``export`` and ``demo``.
 
 Every command prints a table to read, or with ``--json`` one JSON value.
 Wrong use ends with one sentence on the error stream and exit code 2; the code
@@ -19,13 +19,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ...datasets.sample import Faulty
-from . import data, demo, detect, evaluate, info, launch, prune, train
+from . import (data, demo, detect, evaluate, export, info, launch, prune,
+               serve, train)
 from .options import Incomplete, add_commands, check_device, check_numbers
 
 # name: what it does, and what adds its options.
 COMMANDS = {room.__name__.rpartition(".")[2]: (room.run, room.add_options)
-            for room in (info, data, train, launch, evaluate, prune, detect,
-                         demo)}
+            for room in (info, data, train, launch, evaluate, prune, export,
+                         detect, demo, serve)}
+_WITHOUT_MXNET = (
+    "this needs MXNet, which is not installed: pip install --no-deps "
+    "mxnet==1.9.1, where it has wheels (Linux on x86-64 or aarch64, macOS on "
+    "x86-64); detect, demo and evaluate do without where --weights is a file "
+    "that export has written")
 
 
 BAD_HELP = (" `data check` lists every fault; --bad object leaves out bad "
@@ -67,6 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         more = BAD_HELP if isinstance(error, Faulty) else ""
         said, code = f"{error}{more}", 2
+    except ModuleNotFoundError as error:
+        if error.name != "mxnet":
+            raise
+        said, code = _WITHOUT_MXNET, 2
     except Incomplete as error:
         said, code = str(error), 1
     except RuntimeError as error:

@@ -29,8 +29,10 @@ from ...files import one_line
 from ...runtime import usable_cores
 from ...transforms import AUGMENTATIONS
 from .. import machine
+from ..detectors import detector_of_file, is_onnx
+from ..exporting.onnx_detector import RUNTIMES
 from ..formats import addresses
-from ..suppression import SuppressingDetector, SuppressionConfig
+from ..suppression import SuppressionConfig
 from ..tiles import TiledDetector, check_tiles
 
 
@@ -80,7 +82,8 @@ class DeviceOptions:
 class WeightsOptions(DeviceOptions):
     """Which network that has been trained.
 
-    weights (FILE): the weights, which know their network and its classes
+    weights (FILE): the weights, which know their network and its classes;
+        to detect with, also a file that `export` has written
     letter_box: fit images in undistorted: only for weights so old that they
         do not say that they want it
     """
@@ -190,8 +193,10 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
 
 # What numbers options may have that are no fields of a configuration.
 RANGES = {
-    "most frames num_classes input train val size multiple servers": Count,
-    "epochs silence": Positive, "areas": NotNegative, "at ratio": Share,
+    "most frames num_classes input train val size multiple servers most_bytes":
+        Count,
+    "epochs silence seconds": Positive, "areas loss": NotNegative,
+    "at ratio": Share,
     "finetune": Annotated[float, Bounds("a number of epochs", 0)],
     "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
 
@@ -208,7 +213,7 @@ def check_numbers(options: Namespace) -> None:
                              else value)
     for config in (TrainConfig, DetectConfig, SuppressionConfig):
         config(**{name: value for name, value in given_fields(
-            options, config).items() if not isinstance(value, bool)})
+            options, config).items() if not isinstance(value, (bool, str))})
 
 
 def input_size(options: Namespace) -> dict[str, Any]:
@@ -224,6 +229,8 @@ def add_detector(parser: ArgumentParser, threshold: float,
                  weights: type = WeightsOptions) -> None:
     """Add --weights, --device, --tiles, and how detections are chosen."""
     add_fields(parser, weights)
+    parser.add_argument("--runtime", choices=RUNTIMES, help="what runs a file "
+                        "that export has written (default onnxruntime)")
     add_fields(parser, TileOptions)
     add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
         DetectConfig(score_threshold=threshold)))
@@ -236,7 +243,8 @@ class Incomplete(Exception):
 
 def check_device(options: Namespace) -> None:
     """Raise a ValueError if --device asks for a GPU, and there is none."""
-    if getattr(options, "device", None) != "gpu":
+    if getattr(options, "device", None) != "gpu" or is_onnx(
+            getattr(options, "weights", None)):       # which asks by itself
         return
     context, reason = machine.device("gpu")
     require(context.device_type == "gpu", "--device gpu: there is none to be "
@@ -250,10 +258,9 @@ def make_detector(options: Namespace) -> Any:
     require(not options.tiles or options.nms_kind == "per-class", "--tiles "
             "makes one of the boxes of a class that meet: leave out "
             "--nms-kind")
-    context, _ = machine.device(options.device)
-    settings = DetectConfig(**given_fields(options, DetectConfig))
-    detector = SuppressingDetector.from_weights(
-        options.weights, ctx=context, detect_config=settings,
+    detector = detector_of_file(
+        options.weights, device=options.device, runtime=options.runtime,
+        detect_config=DetectConfig(**given_fields(options, DetectConfig)),
         suppression=SuppressionConfig(**given_fields(options,
                                                      SuppressionConfig)))
     if options.letter_box:
