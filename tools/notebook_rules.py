@@ -209,7 +209,7 @@ def markdown_is_plain(nb):
         prose = re.sub(r"^(```+)[^\n{]*\n.*?^\1\s*$", "", cell.source, flags=re.M | re.S)
         titles += len(re.findall(r"^# ", prose, re.M))
         found = re.search(r"^(?:```+|:::+)\s*\{|\{[a-z:-]+\}`|^\(\w[\w-]*\)=|"
-                          r"^<(?:div(?! data-interactive=\"[a-z]+\")|script|details)", prose, re.M)
+                          r"^<(?:div(?! data-interactive=\"[a-z]+\")|script)", prose, re.M)
         if found:
             yield f"cell {number} uses {found.group()!r}, which Colab shows raw"
     if titles != 1:
