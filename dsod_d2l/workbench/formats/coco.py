@@ -75,7 +75,7 @@ class Coco(ImageFolder):
 
     def _read(self, images, classes, remarks, **making):
         """Return entries, faults and the folder of images; set the rest."""
-        path, table = self.path, _load(self.path)
+        path, table = self.path, _load(self.path, remarks)
         notes = _annotations(table, remarks)
         names = _categories(table["categories"], path)
         if not classes:
@@ -107,12 +107,12 @@ def _without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _load(path):
+def _load(path, remarks):
     """Return the table of a COCO file; it may lack annotations.
 
     What is no row of one of its lists is {}.
     """
-    text = read_text(path)
+    text = read_text(path, remarks)
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:

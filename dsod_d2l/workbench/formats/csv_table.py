@@ -105,7 +105,7 @@ class CsvTable(ImageFolder):
             self.path, _folders(self.path), list(dict.fromkeys(
                 row["image"] for _, row in rows)), images)
         remarks.update(finder.remarks())
-        classes = tuple(classes or _names_beside(self.path) or sorted(
+        classes = tuple(classes or _names_beside(self.path, remarks) or sorted(
             {row["class"] for _, row in rows if row["class"]}))
         require(classes, f"{self.path}: expected at least one object, found "
                 "none.")
@@ -166,7 +166,7 @@ class CsvTable(ImageFolder):
 
 def _read(path, columns, classes, remarks):
     """Return [(line, {column: value})], and the faults of lines."""
-    lines = read_cells(path)
+    lines = read_cells(path, remarks)
     require(lines, f"{path}: expected a first line with the columns "
             f"{', '.join(NEEDED)}, found an empty file.")
     (first, head), faults, rows = lines[0], [], []
@@ -183,18 +183,22 @@ def _read(path, columns, classes, remarks):
             rows.append((line, _with_edges(row, remarks)))
     if "told" in places:
         _tell_classes(rows, told, classes, path)
-    _spell_out(rows, path.parent)
+    _spell_out(rows, path.parent, remarks)
     return rows, faults
 
 
-def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+def read_cells(path: Path, remarks: Counter | None = None
+               ) -> list[tuple[int, list[str]]]:
     """Return [(line, cells)] of all lines of a CSV that hold something.
+
+    Args:
+        path, remarks: as of ``read_text``.
 
     Raises:
         ValueError: it is no CSV; names the line.
     """
     # Python 3.10 refuses a zero byte, later ones read it as a character.
-    text = read_text(path).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text = read_text(path, remarks).replace("\0", "\N{REPLACEMENT CHARACTER}")
     line = next((one for one in text.splitlines() if one.strip()), "")
     comma = max(",;\t|", key=lambda one: line.count(one))
     reader, found = csv.reader(io.StringIO(text, newline=""), strict=True,
@@ -372,13 +376,13 @@ def _chosen(value):
     return "" if value is None else str(value).strip()
 
 
-def _spell_out(rows, folder):
+def _spell_out(rows, folder, remarks):
     """Put names in the place of the codes of Open Images, where they lie."""
     if not any(row["class"].startswith("/m/") for _, row in rows):
         return
     spelt = {}
     for path in sorted(folder.glob("*class-descriptions*.csv")):
-        spelt.update(cells[:2] for _, cells in read_cells(path)
+        spelt.update(cells[:2] for _, cells in read_cells(path, remarks)
                      if len(cells) == 2)
     for _, row in rows:
         row["class"] = spelt.get(row["class"], row["class"])
@@ -393,13 +397,13 @@ def _folders(path):
             base.parent / "images", *folders_in(base)]
 
 
-def _names_beside(path):
+def _names_beside(path, remarks):
     """Return the class names that a file beside the table lists, or None."""
     table = path.parent / "classes.csv"           # RetinaNet's: name, number
-    names = read_names(path.parent)
+    names = read_names(path.parent, remarks)
     if names or not table.is_file():
         return names
-    rows = [cells for _, cells in read_cells(table)]
+    rows = [cells for _, cells in read_cells(table, remarks)]
     require(all(len(row) == 2 and row[1].isdecimal() for row in rows),
             f"{table}: expected a class and its number a line.")
     return check_names([name for name, _ in sorted(

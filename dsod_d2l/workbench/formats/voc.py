@@ -19,14 +19,13 @@ from ...datasets.wrappers import Combined
 from ...files import inside, one_line
 from .finding import PictureFinder, fold_name
 from .image_folder import NO_SIZE, SIDES, EntryMaker, ImageFolder, fault_at
-from .text_files import (filled_lines, folder_there, is_hidden, listing,
-                         nearest, note, number, read_names, whole_size)
+from .text_files import (decode_text, filled_lines, folder_there, is_hidden,
+                         listing, nearest, note, number, read_names,
+                         told_path, whole_size)
 from .voc_folders import find_parts, same_set
 
 DEEPEST = 30                 # levels; a VOC file has five
 _ONCE = {"name", *FLAGS, *(f"bndbox/{side}" for side in SIDES)}
-# What expat reads by itself.
-_KNOWN = {"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1"}
 NEGATIVES = ("drop", "keep")
 
 
@@ -86,32 +85,32 @@ class _Handler:
         self.path.pop()
 
 
-def parse_annotation(data: bytes, source: str) -> Annotation:
+def parse_annotation(data: bytes, source: str,
+                     remarks: Counter | None = None) -> Annotation:
     """Return the Annotation that the bytes of a file hold.
 
     Args:
         data: bytes of an XML file.
         source: its name, for messages.
+        remarks: as of ``read_text``.
 
     Raises:
         ValueError: it is not the XML of an annotation; names the line.
     """
     # Some programs leave an empty line before the declaration.
-    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-    before = data[:len(data) - len(text)].count(b"\n")
-    told = re.match(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)", text)
-    coding = told[1].decode().lower() if told else "utf-8"
-    parser = expat.ParserCreate(None if coding in _KNOWN else "utf-8")
+    told = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding=[\"']"
+                    rb"(?!utf-?16|utf-?32)([\w.:-]+)", data, re.I)
+    whole = decode_text(data, source, remarks,
+                        told[1].decode().lower() if told else "utf-8")
+    text = whole.lstrip()
+    before = whole[:len(whole) - len(text)].count("\n")
+    parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     handler = _Handler(parser, before)
     try:
-        if coding not in _KNOWN:
-            text = text.decode(coding).encode()
-        parser.Parse(text, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
+        parser.Parse(text.encode(), True)
+    except (expat.ExpatError, ValueError) as error:
         reason = str(error).partition(": line ")[0]
-        if isinstance(error, (UnicodeError, LookupError)):
-            reason = f"it cannot be read in its encoding {coding}: {reason}"
         raise ValueError(f"{source}, line "
                          f"{parser.CurrentLineNumber + before}: expected the "
                          f"XML of an annotation, but {reason}.") from error
@@ -226,8 +225,8 @@ class VOC(ImageFolder):
                         or self._all_classes(parsed))
         make = _Maker(finder, classes, origin, outside, self._remarks,
                       options.get("exif", "turned"))
-        entries = [make.entry(name, f"{self.root.name}/{name}.xml", notes)
-                   for name, notes in parsed.items()]
+        entries = [make.entry(name, told_path(self._path(name), self.root),
+                              notes) for name, notes in parsed.items()]
         entries += self._negatives(make, entries, without, negatives)
         self._remarks.update(finder.remarks())
         super().__init__(entries, classes, only,
@@ -264,7 +263,8 @@ class VOC(ImageFolder):
         if wanted == "all" or not lists or self._parts[0].name:
             names, without = self._part_names(wanted, finder)
         else:
-            listed, faults = _once(lists / f"{wanted}.txt", _name_in)
+            listed, faults = _once(lists / f"{wanted}.txt", _name_in,
+                                   self._remarks)
             names, without = self._listed(listed, finder)
         left = len(self._files.keys() - names)
         if image_set is None and wanted != "all" and left:
@@ -309,7 +309,8 @@ class VOC(ImageFolder):
                     "objects" if negatives == "drop" else
                     "taken for images without objects")
             self._remarks[f"images without an XML file, {what}"] = len(without)
-        return [make.make(name, f"{self.root.name}/{name}").entry()
+        return [make.make(name, told_path(make.finder.folder / name,
+                                          self.root)).entry()
                 for name in without if negatives == "keep"]
 
     def _all_classes(self, parsed):
@@ -322,10 +323,13 @@ class VOC(ImageFolder):
 
     def _parse(self, name):
         """Return the Annotation of one name, or the exception."""
-        path = self._files.get(name, self._parts[0].notes / f"{name}.xml")
         return _read_annotation(
-            path, f"{self.root}: the image set {self.image_set!r} lists "
-            f"{name!r}, but there is no ")
+            self._path(name), f"{self.root}: the image set "
+            f"{self.image_set!r} lists {name!r}, but there is no ",
+            self._remarks)
+
+    def _path(self, name):
+        return self._files.get(name, self._parts[0].notes / f"{name}.xml")
 
 
 def _lead(part, folder):
@@ -334,10 +338,10 @@ def _lead(part, folder):
     return "" if lead == "." else f"{lead}/"
 
 
-def _read_annotation(path, missing):
+def _read_annotation(path, missing, remarks):
     """Return the Annotation in a file, or the exception that says why not."""
     try:
-        return parse_annotation(path.read_bytes(), str(path))
+        return parse_annotation(path.read_bytes(), str(path), remarks)
     except OSError:
         return FileNotFoundError(f"{missing}{path}.")
     except ValueError as error:
@@ -433,7 +437,7 @@ def _stem(name):
         pictures.SUFFIXES) else last
 
 
-def _once(path, read):
+def _once(path, read, remarks):
     """Return the values of lines with names that were not there, and faults.
 
     Args:
@@ -441,9 +445,10 @@ def _once(path, read):
         read: called with text, where it stands, and the list's folder;
             returns the name, the value, and None or what is wrong with them:
             reason and kind.
+        remarks: as of ``read_text``.
     """
     values, faults, seen = [], [], {}
-    for row, where, text in filled_lines(path):
+    for row, where, text in filled_lines(path, remarks):
         name, value, problem = read(text, where, path.parent)
         if not problem and name in seen:
             problem = (f"{name!r} is listed in line {seen[name]} already",
@@ -519,8 +524,8 @@ class PairList(ImageFolder):
         finder = PictureFinder(folder, path.parent, option="root=FOLDER")
         notes = [PictureFinder(one, path.parent, (".xml",)) for one
                  in dict.fromkeys((folder, path.parent))]
-        pairs, faults = _once(path, _pair_in)
-        parsed = [_listed_annotation(name, where, notes)
+        pairs, faults = _once(path, _pair_in, remarks)
+        parsed = [_listed_annotation(name, where, notes, remarks)
                   for _, name, where in pairs]
         classes = tuple(classes or read_names(path.parent, remarks)
                         or _class_names(parsed, f"{path}: expected objects in "
@@ -534,12 +539,13 @@ class PairList(ImageFolder):
                          remarks=remarks, **options)
 
 
-def _listed_annotation(name, where, finders):
+def _listed_annotation(name, where, finders, remarks):
     """Return the Annotation that a list names, or the exception."""
     for finder in finders:
         found = finder.find(name)
         if found:
-            return _read_annotation(finder.folder / found, f"{where}: no ")
+            return _read_annotation(finder.folder / found, f"{where}: no ",
+                                    remarks)
     reason, kind = finders[0].missing(name)
     return FileNotFoundError(
         f"{where}: {reason}." if kind == "path" else

@@ -22,8 +22,8 @@ from .csv_table import read_cells
 from .finding import fold_name
 from .image_folder import EntryMaker, ImageFolder, fault_at
 from .locating import IMAGES, split_of, stated_folder
-from .text_files import filled_lines, listing, number
-from .yolo_layouts import Layout, Place, agreed, place_of
+from .text_files import filled_lines, listing, number, told_path
+from .yolo_layouts import Layout, Place, agreed, listed_place, place_of
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 POLYGON = "polygons or oriented boxes, of which the box around them is taken"
@@ -62,7 +62,8 @@ class Yolo(ImageFolder):
         entries = []
         for name, text in known.items():
             maker = EntryMaker(
-                name, f"{place.labels.name}/{text}", range(len(classes)),
+                name, told_path(place.labels / text, root),
+                range(len(classes)),
                 outside, path=place.images / name, remarks=self.counts,
                 exif=options.get("exif", "turned"))
             if text in texts:
@@ -109,7 +110,7 @@ class Yolo(ImageFolder):
     def _read(self, maker, path, classes, flags):
         """Add the objects of one text file."""
         try:
-            for row, _, line in filled_lines(path):
+            for row, _, line in filled_lines(path, self.counts):
                 self._add(maker, line.split(), f"line {row}", classes,
                           flags(row) or (0, 0, 0, 0))
         except ValueError as error:
@@ -167,7 +168,8 @@ def _swapped(text):
 def _holds_labels(path):
     """Return whether a text file is one of labels, or empty."""
     try:
-        words = next(filled_lines(path), (0, "", "0 0 0 0 0"))[2].split()
+        words = next(filled_lines(path, Counter()),
+                     (0, "", "0 0 0 0 0"))[2].split()
     except ValueError:
         return False
     return len(words) > 4 and all(number(word) == number(word)
@@ -194,9 +196,12 @@ def open_yolo(path: str | Path, split: str | None = None,
     """
     layout = Layout(path)
     if images or labels:
-        layout.places = {"": [Place(*(
-            stated_folder(layout.root, one or ".")
-            for one in (images, labels or images)))]}
+        place = Place(*(stated_folder(layout.root, one or ".")
+                        for one in (images, labels or images)))
+        if Path(path).suffix.lower() == ".txt":
+            place = listed_place(Path(path), place.images)._replace(
+                labels=place.labels)
+        layout.places = {"": [place]}
     places, title, remarks = _chosen(layout, path, split, default)
     lists = {} if classes else layout.class_lists(places)
     if not (classes or lists):
@@ -225,7 +230,7 @@ def _numbers_in(places):
     used = {line.split()[0] for place in places
             for name in listing(place.labels, ".txt")
             if _holds_labels(place.labels / name)
-            for _, _, line in filled_lines(place.labels / name)}
+            for _, _, line in filled_lines(place.labels / name, Counter())}
     numbers = [int(word) for word in used if word.isdecimal()]
     return f", 0 to {max(numbers)} here" if numbers else ""
 
