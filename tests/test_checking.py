@@ -139,7 +139,7 @@ def test_a_reader_is_not_replaced_by_accident(monkeypatch):
         with pytest.raises(ValueError, match=f"{kind}' has a reader already; "
                            "replace=True"):
             addresses.add_format(kind, lambda *_: 1, "x:FILE", "nothing")
-        addresses.add_format(kind, lambda *_: [kind], "x:FILE", "nothing",
+        addresses.add_format(kind, lambda *_, kind=kind: [kind], "x:FILE", "nothing",
                              replace=True)
     assert addresses.open_dataset("voc:x") == ["voc"]
 

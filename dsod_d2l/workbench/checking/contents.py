@@ -102,10 +102,9 @@ class Report(NamedTuple):
         value = {"model": self.model, "objects": len(self.fit.rows),
                  **self._recalls(self.fit.overlaps)}
         if self.fit.specs is not None:
-            value["suggested"] = {
-                "anchors": [{"sizes": list(spec.sizes),
-                             "ratios": list(spec.ratios)}
-                            for spec in self.fit.specs],
+            value["suggested"] = {"anchors": [
+                {"sizes": list(spec.sizes), "ratios": list(spec.ratios)}
+                for spec in self.fit.specs],
                 **self._recalls(self.fit.suggested)}
         return value
 
@@ -201,7 +200,8 @@ _SHOWN = 20         # faults, duplicates and empty images of a kind
 def describe_contents(report: Report) -> str:
     """Return a Report as text."""
     value = report.to_dict()
-    parts = [f"{report.title}: {count_parts(report)}", _classes(value), _shapes(value), _fault_lines(value),
+    parts = [f"{report.title}: {count_parts(report)}", _classes(value),
+             _shapes(value), _fault_lines(value),
              _listed("boxes that are there twice", report.duplicates),
              _listed("images without objects", report.empty)]
     if report.clipped:

@@ -48,6 +48,7 @@ class PictureFinder:
             relative to it. Default: ``folder``.
         suffixes: of the files that may be found by another suffix.
         option: what names another folder, such as "images=FOLDER".
+        remarks: {sentence: count}, which takes in what is done to names.
 
     Attributes:
         files: the names of all files that are there, a set.
@@ -55,7 +56,7 @@ class PictureFinder:
 
     def __init__(self, folder: str | Path, base: str | Path | None = None,
                  suffixes: Sequence[str] = pictures.SUFFIXES,
-                 option: str = ""):
+                 option: str = "", remarks: Any = None):
         self.folder, self.option = Path(folder), option
         self.files, self._suffixes = listing(folder), tuple(suffixes)
         self._root = os.path.abspath(folder)
@@ -65,7 +66,7 @@ class PictureFinder:
         self._known: dict[tuple, str | None] = {}
         self._reasons: dict[str, tuple[str, str]] = {}
         self._given: dict[str, str] = {}
-        self._remarks: dict[str, int] = {}
+        self._remarks = {} if remarks is None else remarks
 
     def find(self, name: str, stem: bool = False) -> str | None:
         """Return the name of a file, relative to the folder, or None.
@@ -125,15 +126,16 @@ class PictureFinder:
                 there = away and os.path.isfile(os.path.expanduser(text))
                 best = self._best(stated, parts, away, stem)
                 if best:
-                    more = ["away" if there and one == "front" else one
-                            for one in best[1]]
-                    return self._take(stated, best[0], [*steps, *more])
+                    return self._take(stated, best[0], [*steps, *(
+                        "away" if there and one == "front" else one
+                        for one in best[1])])
                 if there:
+                    option = self.option.replace("FOLDER",
+                                                 posixpath.dirname(text))
                     self._reasons.setdefault(stated, (
                         f"the image {text[:120]!r} is there, but outside "
-                        f"{self.folder}" + (self.option and "; " + (
-                            self.option.replace("FOLDER", posixpath.dirname(
-                                text))) + " names its folder"), "image"))
+                        f"{self.folder}" + (option and f"; {option} names its "
+                                            "folder"), "image"))
         return None
 
     def _take(self, stated, found, steps):

@@ -81,20 +81,20 @@ def decode_text(data: bytes, source: str | Path, remarks: Any = None,
     """
     told = _MARKS.get(data[:2], stated)
     older = () if remarks is None or b"\0" in data else ("cp1252", "latin-1")
+    found = "another one"
     for coding in dict.fromkeys((told, "utf-8", *older)):
         try:
             text = data.decode(coding)
-        except (UnicodeError, LookupError) as error:
-            problem = error
-            continue
-        if coding != told:
-            note(remarks, f"files of text that are not {told}, read as "
-                 f"{coding}", source)
-        return text
-    where = (f"the byte {data[problem.start]:#04x} at position "
-             f"{problem.start}" if isinstance(problem, UnicodeDecodeError)
-             else str(problem))
-    raise ValueError(f"{source}: expected {told.upper()} text, found {where}.")
+            if coding != told and remarks is not None:
+                note(remarks, f"files of text that are not {told}, read as "
+                     f"{coding}", source)
+            return text
+        except UnicodeDecodeError as error:
+            found = (f"the byte {data[error.start]:#04x} at position "
+                     f"{error.start}")
+        except (UnicodeError, LookupError):
+            pass
+    raise ValueError(f"{source}: expected {told.upper()} text, found {found}.")
 
 
 def number(text: Any) -> float:
