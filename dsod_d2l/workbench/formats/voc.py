@@ -17,11 +17,10 @@ from ...datasets.sample import FLAGS, Fault, Faulty, broken_entry
 from ...datasets.wrappers import Combined
 from ...files import inside, one_line
 from .finding import PictureFinder, fold_name
-from .image_folder import (NO_SIZE, SIDES, ImageFolder, entry_makers,
-                           fault_at)
+from .image_folder import NO_SIZE, SIDES, ImageFolder, entry_makers, fault_at
 from .text_files import (decode_text, filled_lines, folder_there, is_hidden,
-                         listing, nearest, note, number, read_names,
-                         told_path, whole_size)
+                         listing, nearest, note, number, read_names, told_path,
+                         whole_size)
 from .voc_folders import find_parts, same_set
 
 DEEPEST = 30                 # levels; a VOC file has five
