@@ -107,8 +107,7 @@ def _compared(boxes, rng):
     return np.sort(rng.choice(len(boxes), MOST_BOXES, replace=False))
 
 
-def choose_anchors(asked: str, config: ModelConfig,
-                   dataset: Any) -> AnchorFit:
+def choose_anchors(asked: str, config: ModelConfig, dataset: Any) -> AnchorFit:
     """Return the anchors that were asked for, compared with a network's own.
 
     Args:
@@ -257,8 +256,7 @@ def _search(config, specs, sizes, boxes):
             return -1.0
         best = np.max([row[one] for row, one in zip(table, picked)], axis=0)
         changes = sum(one != old for one, old in zip(picked, own))
-        return (recall(best) + .02 * float(best.mean())
-                - CHANGE * changes)
+        return (recall(best) + .02 * float(best.mean()) - CHANGE * changes)
     value, choice = max((_climb(score, start, len(sizes))
                          for start in (own, spread)), key=lambda pair: pair[0])
     return value, tuple(row[one] for row, one in zip(scaled, choice))

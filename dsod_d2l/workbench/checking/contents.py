@@ -264,8 +264,7 @@ def _anchors(value):
     if "recall" not in value:
         return ""
     lines = [f"{value['recall']:.1%} of {value['objects']} objects overlap an "
-             f"anchor of {value['model']} by half or more:",
-             _shares(value)]
+             f"anchor of {value['model']} by half or more:", _shares(value)]
     better = value.get("suggested")
     if better is None:
         return "\n".join([*lines, "no anchors were found that fit clearly "

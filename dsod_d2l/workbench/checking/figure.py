@@ -112,8 +112,7 @@ def _overlaps(ax, report):
             label=f"{report.model}: {recall(fit.overlaps):.1%} above .5")
     if fit.specs:
         ax.hist(fit.suggested, bins, histtype="step", color=ORANGE,
-                linewidth=2,
-                label=f"suggested: {recall(fit.suggested):.1%}")
+                linewidth=2, label=f"suggested: {recall(fit.suggested):.1%}")
     ax.axvline(.5, color="#222222", linestyle="dashed")
     ax.legend(loc="upper left", framealpha=1)
     ax.set(title="IoU of each object with its best anchor", xlabel="IoU",

@@ -124,8 +124,7 @@ def _chosen(names, only):
     """Return the classes that stay."""
     if only is None:
         return tuple(names)
-    require(not isinstance(only, str) and only
-            and len(set(only)) == len(only),
+    require(not isinstance(only, str) and only and len(set(only)) == len(only),
             f"only must list different class names, found {only!r}.")
     for name in only:
         require(name in names, f"only: {unknown_class(name, names)}; where "

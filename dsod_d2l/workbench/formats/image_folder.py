@@ -279,5 +279,4 @@ def _alike(classes):
     twins = [(name, kept) for name in classes if name != (
         kept := first.setdefault(name.strip().casefold(), name))]
     return {f"the classes {one!r} and {other!r} may be one; "
-            f"?rename={one}:{other} makes them one": 1
-            for one, other in twins}
+            f"?rename={one}:{other} makes them one": 1 for one, other in twins}

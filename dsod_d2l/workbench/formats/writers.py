@@ -293,7 +293,6 @@ class RecordWriter(Writer):
                 lines.append(f"{len(lines)}\t0\t{name}")
                 yield entry.boxes, entry.labels, data, entry.flags
         write_records(self.main, records())
-        write_atomically(self.main.with_suffix(".lst"),
-                         _lines(lines).encode())
+        write_atomically(self.main.with_suffix(".lst"), _lines(lines).encode())
         self.names()
         return self.main

@@ -189,8 +189,7 @@ def places_in(root: Path) -> dict[str, list[Place]]:
                        if not split_of(name.partition("/")[0]))
         if loose:
             found["rest"] = [Place(images, labels, tuple(loose))]
-    return found or {"": [Place(images, labels) if images else
-                          place_of(root)]}
+    return found or {"": [Place(images, labels) if images else place_of(root)]}
 
 
 def _beside(part, labels):
