@@ -11,6 +11,7 @@ from dsod_d2l import anchors, config
 from dsod_d2l.workbench import checking
 from dsod_d2l.workbench.checking import anchor_fit, contents, figure
 from dsod_d2l.workbench.cli import main
+from dsod_d2l.workbench.formats import addresses
 from dsod_d2l.workbench.formats.conversion import convert
 from dsod_d2l.datasets.sample import Entry
 from small_sets import CLASSES, Small, encoded
@@ -93,14 +94,54 @@ def test_every_fault_is_gathered(tmp_path):
 
 def test_what_cannot_be_opened_at_all_is_reported(tmp_path, capsys):
     (tmp_path / "a.json").write_text("{")
-    for spec in (f"coco:{tmp_path}/a.json", f"voc:{tmp_path}/none", "cvat:x"):
+    for spec in (f"coco:{tmp_path}/a.json", f"voc:{tmp_path}/none"):
         assert main(["data", "check", spec, "--json"]) == 1
         value = json.loads(capsys.readouterr().out)
         assert len(value["faults"]) == 1 and value["images"] == 0
         assert not value["sound"] and value["anchors"] == {"model":
                                                            "dsod_tiny"}
         assert main(["data", "check", spec]) == 1
-        assert "1 faults" in capsys.readouterr().out
+        assert "0 sound images, 0 objects, 1 fault\n" in capsys.readouterr(
+            ).out
+
+
+def test_an_address_without_a_kind_is_no_fault_of_a_data_set(tmp_path,
+                                                             capsys):
+    for name, kinds in (("a.json", "coco"), ("a.CSV", "csv"), ("a.rec", "rec"),
+                        ("data.yaml", "yolo"), ("a.txt", "yolo list")):
+        path = tmp_path / name
+        path.write_text("")
+        assert main(["data", "check", str(path)]) == 2
+        wanted = " or ".join(f"{kind}:{path}" for kind in kinds.split())
+        assert capsys.readouterr().err.endswith(
+            f"{path} has no kind in front: expected {wanted}; `data --help` "
+            "lists all forms.\n")
+        path.unlink()
+    (tmp_path / "x").mkdir()
+    for name in "x/a.xml", "x/a.txt":
+        (tmp_path / name).write_text("")
+    with pytest.raises(ValueError, match=f"expected voc:{tmp_path} or "
+                       f"yolo:{tmp_path}; `data"):
+        addresses.open_dataset(str(tmp_path))
+    for spec in ("cvat:x", "nowhere", "", f"voc:{tmp_path}?bogus=1"):
+        assert main(["data", "check", spec]) == 2
+        out = capsys.readouterr()
+        assert not out.out and ("one of the forms" in out.err
+                                or "bogus=1" in out.err)
+
+
+def test_a_reader_is_not_replaced_by_accident(monkeypatch):
+    monkeypatch.setattr(addresses, "_FILES", dict(addresses._FILES))
+    monkeypatch.setattr(addresses, "_OWN", dict(addresses._OWN))
+    monkeypatch.setattr(addresses, "ADDRESS_FORMS",
+                        dict(addresses.ADDRESS_FORMS))
+    for kind in "voc", "standin":
+        with pytest.raises(ValueError, match=f"{kind}' has a reader already; "
+                           "replace=True"):
+            addresses.add_format(kind, lambda *_: 1, "x:FILE", "nothing")
+        addresses.add_format(kind, lambda *_, kind=kind: [kind], "x:FILE", "nothing",
+                             replace=True)
+    assert addresses.open_dataset("voc:x") == ["voc"]
 
 
 def test_a_set_without_one_sound_image_lists_all_faults(tmp_path):

@@ -109,6 +109,19 @@ def saved(values, kind):
 RAMP = np.tile(np.arange(0, 256, 5, np.uint8), (9, 1))      # 0 to 255
 
 
+def test_why_a_picture_is_not_read(tmp_path):
+    double = np.zeros((3, 4), float)
+    assert cv2.imwrite(str(tmp_path / "a.tif"), double)
+    (tmp_path / "b.jpg").write_bytes(b"<!DOCTYPE html>")
+    for name, words in (
+            ("a.tif", r"a TIFF of 1 values a pixel, of 64 bits, floating; co"),
+            ("b.jpg", r"UnidentifiedImageError, it begins with b'<!DOCTYPE h")
+            ):
+        for read in pictures.read_image, pictures.read_size:
+            with pytest.raises(ValueError, match=rf"{name}: .*\({words}"):
+                read(tmp_path / name)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
 def test_fewer_bits_than_sixteen_fill_the_range(kind, bits):

@@ -65,7 +65,7 @@ def test_voc_counts_pixels_from_one_and_includes_the_last(tmp_path):
     assert in_pixels(found, 0).tolist() == [[0, 0, 60, 40], [15, 20, 30, 40]]
     np.testing.assert_array_equal(found[0].boxes, np.float32(
         [[0, 0, 1, 1], [.25, .5, .5, 1]]))
-    assert found[0].source == f"{tmp_path.name}/a.xml"
+    assert found[0].source == f"{tmp_path.name}/Annotations/a.xml"
     other = addresses.open_dataset(f"voc:{tmp_path}?origin=0")
     assert in_pixels(other, 0)[1].tolist() == [16, 21, 30, 40]
 
@@ -392,7 +392,7 @@ EMPTY = '{"images": [], "annotations": [], "categories": '
     (EMPTY + '[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
      "category 1: the id 1 or the name 'b' is there twice"),
     (EMPTY + '[{"id": 1, "name": "a"}]}', "found 0 listed and none sound"),
-    ("\xff", "expected UTF-8 text, found the byte 0xff at position 0")],
+    ("\0\xff", "expected UTF-8 text, found the byte 0xff at position 1")],
     ids=range(11))
 def test_a_coco_file_that_cannot_be_read(tmp_path, text, words):
     (tmp_path / "a.json").write_text(text, encoding="latin-1")

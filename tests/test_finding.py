@@ -196,3 +196,28 @@ def test_made_up_names(tmp_path_factory, paths, data):
     (-7, None), ("1e999", True)])
 def test_flags_of_any_text_or_level(value, wanted):
     assert as_flag(value) is wanted
+
+
+def test_a_picture_elsewhere_is_told_apart_from_one_of_another_machine(
+        tmp_path):
+    away = made(tmp_path / "away", "a.jpg", "b.jpg") / "a.jpg"
+    finder = PictureFinder(made(tmp_path / "set", "a.jpg"),
+                           option="images=FOLDER")
+    assert finder.find(str(away)) == "a.jpg"
+    (text, count), = finder.remarks().items()
+    assert count == 1 and text.startswith("pictures that are there under an "
+                                          "absolute name, but outside")
+    assert finder.find("/no/such/a.jpg") is None        # two for one
+    assert finder.find(str(away.with_name("b.jpg"))) is None
+    assert finder.missing(str(away.with_name("b.jpg"))) == (
+        f"the image '{away.parent}/b.jpg' is there, but outside "
+        f"{tmp_path}/set; images={away.parent} names its folder", "image")
+
+
+def test_a_path_that_climbs_is_one_of_another_machine(tmp_path):
+    finder = PictureFinder(made(tmp_path, "a.jpg", "x/b.jpg"))
+    assert finder.find("../../label-studio/upload/1/a.jpg") == "a.jpg"
+    assert finder.find("..\\y\\x\\b.jpg") == "x/b.jpg"
+    assert finder.find("../b.jpg") is None
+    assert finder.find("../set/c.jpg") is None
+    assert finder.missing("../set/c.jpg")[1] == "path"

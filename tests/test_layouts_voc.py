@@ -318,10 +318,10 @@ def test_encodings_and_empty_lines_before_the_declaration(tmp_path, data,
 @pytest.mark.parametrize("files, words", [
     ({"a.xml": "<annotation>", "b.xml": "x"}, [
         "a.xml, line 1: expected the XML of an annotation", "b.xml, line 1"]),
-    ({"a.xml": '<?xml version="1.0" encoding="klingon"?><annotation/>'},
-     ["it cannot be read in its encoding klingon"]),
-    ({"a.xml": b'<?xml version="1.0" encoding="gb2312"?>\n<annotation>\xff'},
-     ["it cannot be read in its encoding gb2312"])], ids=range(3))
+    ({"a.xml": b'<annotation>\0\xff</annotation>'},
+     ["a.xml: expected UTF-8 text, found the byte 0xff at position 13"]),
+    ({"a.xml": b'<?xml version="1.0" encoding="gb2312"?>\n<annotation>\0\xff'},
+     ["a.xml: expected GB2312 text, found the byte 0xff"])], ids=range(3))
 def test_the_real_reason_is_told_where_nothing_can_be_read(tmp_path, files,
                                                            words):
     root = made(tmp_path, {"a.jpg": None, "b.jpg": None, **files})
@@ -541,3 +541,89 @@ def test_archives_are_named_with_either_line(capsys, tmp_path, monkeypatch):
     for name in ("voc2007_test", "voc2007-test"):
         assert main(["data", "download", name, "--folder", str(tmp_path)]) == 0
     assert heard == ["voc2007-test"] * 2 and checking
+
+
+CODINGS = {"cp1252": "M\u00fcll \u2013", "latin-1": "M\u00fcll \x81",
+           "utf-8": "M\u00fcll", "utf-16": "M\u00fcll"}
+
+
+def named(name):
+    """The files of a set with one class, as each format writes it."""
+    table = {"images": [{"id": 1, "file_name": "a.jpg"}],
+             "annotations": [{"id": 1, "image_id": 1, "category_id": 1,
+                              "bbox": [1, 1, 5, 5]}],
+             "categories": [{"id": 1, "name": name}]}
+    return {
+        "voc:{}": {"a.xml": xml((name, 1, 1, 9, 9))},
+        "list:{}/all.txt": {"a.xml": xml((name, 1, 1, 9, 9)),
+                            "all.txt": "a.jpg\ta.xml\n"},
+        "coco:{}": {"a.json": json.dumps(table, ensure_ascii=False)},
+        "csv:{}/a.csv": {"a.csv": "image,xmin,ymin,xmax,ymax,class\r\n"
+                         f"a.jpg,2,2,9,9,{name}\r\n"},
+        "yolo:{}": {"a.txt": "0 .5 .5 .5 .5\n", "obj.names": f"{name}\n"},
+        "yolo:{}/data.yaml": {"a.txt": "0 .5 .5 .5 .5\n",
+                              "data.yaml": f"names: ['{name}']\ntrain: .\n"}}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("spec", named(""))
+def test_text_of_older_systems_is_read_and_remarked(tmp_path, spec, coding):
+    name = CODINGS[coding]
+    files = {file: text.encode(coding) for file, text in
+             named(name)[spec].items()}
+    root = made(tmp_path, {"a.jpg": None, **files})
+    found = report(spec.format(root))
+    if coding == "latin-1" and spec == "yolo:{}/data.yaml":
+        assert "data.yaml: expected the class names" in found.faults[0].reason
+        return                      # YAML allows no such character
+    assert found.classes == (name,) and len(found.labels) == 1
+    said = [text for text in found.remarks if "read as" in text]
+    assert bool(said) == (coding in ("cp1252", "latin-1"))
+    assert all(f"not utf-8, read as {coding}, such as {root}" in text
+               for text in said)
+
+
+def test_a_stated_encoding_that_is_wrong_is_remarked(tmp_path):
+    text = xml(("M\u00fcll", 1, 1, 9, 9))
+    for stated, coding, told in (("ascii", "utf-8", "utf-8"),
+                                 ("klingon", "cp1252", "cp1252"),
+                                 ("gb2312", "gb2312", None),
+                                 ("utf-16", "utf-8", None)):
+        name = "\u732b" if stated == "gb2312" else "M\u00fcll"
+        head = f'<?xml version="1.0" encoding="{stated}"?>'
+        root = made(tmp_path / stated, {"a.jpg": None, "a.xml": (
+            head + text.replace("M\u00fcll", name)).encode(coding)})
+        found = addresses.open_dataset(f"voc:{root}")
+        assert found.classes == (name,)
+        assert list(found.remarks) == ([] if told is None else [
+            f"files of text that are not {stated}, read as {told}, such as "
+            f"{root}/a.xml"])
+
+
+def test_faults_name_the_folder_of_their_file(tmp_path):
+    root = made(tmp_path / "set", {
+        "JPEGImages/p07.jpg": None,
+        "Annotations/p07.xml": xml(("cat", 9, 1, 3, 3), ("cat", 1, 1, 9, 9)),
+        "images/train/a.jpg": None, "labels/train/a.txt": "0 2 2 2 2\n",
+        "classes.txt": "cat\n"})
+    for spec, place in ((f"voc:{root}?images=JPEGImages",
+                         "set/Annotations/p07.xml, object 0 (line "),
+                        (f"yolo:{root}", "set/labels/train/a.txt, line 1: "),
+                        (f"yolo:{root}:train", "set/labels/train/a.txt, ")):
+        assert report(spec).faults[0].reason.startswith(place)
+    elsewhere = made(tmp_path / "other", {"x/a.xml": xml(
+        ("cat", 9, 1, 3, 3)), "y/a.jpg": None})
+    found = report(f"voc:{elsewhere}/y?annotations={elsewhere}/x")
+    assert found.faults[0].reason.startswith(f"{elsewhere}/x/a.xml, object 0")
+
+
+def test_a_list_of_pictures_that_lie_elsewhere(tmp_path):
+    made(tmp_path / "away", {name: None for name in ("a.jpg", "b.jpg")})
+    made(tmp_path / "away", {"a.txt": "0 .5 .5 .5 .5\n", "b.txt": ""})
+    made(tmp_path, {"set/all.txt": f"{tmp_path}/away/a.jpg\n",
+                    "set/obj.names": "cat\n"})
+    spec = f"yolo:{tmp_path}/set/all.txt"
+    assert f"images={tmp_path}/away names its folder" in (
+        report(spec).faults[0].reason)
+    found = addresses.open_dataset(f"{spec}?images={tmp_path}/away")
+    assert len(found) == 1 and found.classes == ("cat",)

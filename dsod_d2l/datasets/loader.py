@@ -125,8 +125,7 @@ class BatchMaker:
             sample = self.augment(sample, self.model.input_size, rng)
             wanted = targets.label_anchors(
                 self.anchors, sample.boxes, sample.labels,
-                self.settings.match_threshold,
-                encode=self.encode)
+                self.settings.match_threshold, encode=self.encode)
             batch.images[row] = sample.image
             batch.classes[row] = wanted.classes
             batch.offsets[row] = wanted.offsets

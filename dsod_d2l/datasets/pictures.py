@@ -20,7 +20,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 # What is read, found in folders, drawn, written and converted: Pillow's name,
 # and the suffixes, of which it is written with the first.
@@ -38,6 +38,7 @@ SUFFIXES = tuple(one for ends in FORMATS.values() for one in ends)
 _TOPS = (1, 255, 1023, 4095, 16383, 65535)    # fractions, and 8 to 16 bits
 MOST_PIXELS = 1 << 27        # 134 million: 402 MB, once decoded
 _ORIENTATION = 0x0112
+_KINDS = {1: "whole", 2: "signed", 3: "floating"}      # of a TIFF's values
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -158,10 +159,28 @@ def _there(path):
 
 def _opened(file):
     """Return the Pillow image of a file, of which only the head is read."""
-    picture = Image.open(file, formats=tuple(FORMATS))
+    try:
+        picture = Image.open(file, formats=tuple(FORMATS))
+    except UnidentifiedImageError as error:
+        raise UnidentifiedImageError(_why_not(file)) from error
     if picture.width * picture.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     return picture
+
+
+def _why_not(file):
+    """Return in words what a file is that Pillow takes for no image."""
+    file.seek(0)
+    head = file.read(12)
+    with contextlib.suppress(Exception):        # most are no TIFF
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
+        file.seek(tags.next)
+        tags.load(file)
+        bits, kinds = tags[258], tags.get(339, (1,))
+        return (f"a TIFF of {len(bits)} values a pixel, of {max(bits)} bits, "
+                f"{_KINDS.get(kinds[0], 'of another kind')}; colours are read "
+                "of whole numbers of 8 or 16 bits")
+    return f"UnidentifiedImageError, it begins with {head!r}"
 
 
 @contextlib.contextmanager
@@ -176,9 +195,11 @@ def _naming(source, length):
     except FloatingPointError as error:
         raise ValueError(f"{source}: {error}.") from error
     except Exception as error:
+        reason = (error if isinstance(error, UnidentifiedImageError) else
+                  type(error).__name__)
         raise ValueError(f"{source}: expected a whole image, found {length} "
                          "bytes that cannot be read as one "
-                         f"({type(error).__name__}).") from error
+                         f"({reason}).") from error
 
 
 def _size(picture, turn=True):

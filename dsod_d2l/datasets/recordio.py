@@ -55,7 +55,9 @@ class RecordReader:
         else:
             self.offsets = self._scan()
             self.keys = list(range(len(self.offsets)))
-            _offer_index(index, self.keys, self.offsets)
+            # Kept in memory where the folder does not allow it.
+            with contextlib.suppress(OSError):
+                write_atomically(index, _index_text(self.keys, self.offsets))
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -163,7 +165,9 @@ def _read_index(index, size):
     lines = index.read_text(encoding="utf-8", errors="replace").splitlines()
     for row, line in enumerate(lines, 1):
         fields = line.split("\t")
-        if len(fields) != 2 or not all(map(_is_count, fields)):
+        # Python itself refuses to read a number of thousands of digits.
+        if len(fields) != 2 or not all(text.strip().isdecimal()
+                                       and len(text) <= 20 for text in fields):
             raise wrong("expected a key, a tab and a byte offset, found "
                         f"{line[:60]!r}")
         key, offset = map(int, fields)
@@ -177,18 +181,6 @@ def _read_index(index, size):
         seen.add(offset)
         entries[key] = offset
     return list(entries), list(entries.values())
-
-
-def _is_count(text):
-    # Python itself refuses to read a number of thousands of digits.
-    return text.strip().isdecimal() and len(text) <= 20
-
-
-def _offer_index(index, keys, offsets):
-    """Write a rebuilt index, unless its folder does not allow it."""
-    # The offsets stay in memory; else the next opening scans again.
-    with contextlib.suppress(OSError):
-        write_atomically(index, _index_text(keys, offsets))
 
 
 def _index_text(keys, offsets):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import boxes as box_tools
+from ..config.base import require
 from ..files import check_names, inside, read_json_names
 from . import pictures
 from .recordio import RecordReader, write_payloads
@@ -61,17 +62,15 @@ def unpack(payload: bytes, source: str) -> tuple[Head, bytes]:
     Raises:
         ValueError: the payload is too short for what its head says.
     """
-    if len(payload) < _HEAD.size:
-        raise ValueError(f"{source}: expected a head of {_HEAD.size} bytes, "
-                         f"found a record of {len(payload)}.")
+    require(len(payload) >= _HEAD.size, f"{source}: expected a head of "
+            f"{_HEAD.size} bytes, found a record of {len(payload)}.")
     head = Head(*_HEAD.unpack_from(payload))
     end = _HEAD.size + 4 * head.flag
     if head.flag == 0:
         return head, payload[end:]
-    if end > len(payload):
-        raise ValueError(f"{source}: the head claims a label of {head.flag} "
-                         f"numbers, but only {len(payload) - _HEAD.size} "
-                         "bytes follow it.")
+    require(end <= len(payload), f"{source}: the head claims a label of "
+            f"{head.flag} numbers, but only {len(payload) - _HEAD.size} bytes "
+            "follow it.")
     label = np.frombuffer(payload, "<f4", head.flag, _HEAD.size)
     return head._replace(label=label), payload[end:]
 
@@ -92,16 +91,15 @@ def objects(label: Any, source: str) -> Objects:
     [[0.25, 0.5, 0.75, 1.0]]
     """
     label = np.asarray(label, dtype=np.float32)
-    if label.ndim != 1 or len(label) < 2:
-        raise ValueError(f"{source}: expected a detection label "
-                         "[head width, object width, ...], found "
-                         f"{label.size} number(s).")
+    require(label.ndim == 1 and len(label) > 1, f"{source}: expected a "
+            "detection label [head width, object width, ...], found "
+            f"{label.size} number(s).")
     head, width = (float(value) for value in label[:2])
-    if not (2 <= head <= len(label) and width >= 5 and head % 1 == 0
-            and width % 1 == 0 and (len(label) - head) % width == 0):
-        raise ValueError(f"{source}: a label of {len(label)} numbers does not "
-                         f"fit its own head width {head:g} (expected 2 or "
-                         f"more) and object width {width:g} (5 or more).")
+    require(2 <= head <= len(label) and width >= 5 and head % 1 == 0
+            and width % 1 == 0 and (len(label) - head) % width == 0,
+            f"{source}: a label of {len(label)} numbers does not fit its own "
+            f"head width {head:g} (expected 2 or more) and object width "
+            f"{width:g} (5 or more).")
     count = int((len(label) - head) // width)
     rows = label[int(head):].reshape(count, int(width) if count else 5)
     # im2rec makes labels equally long, with rows of -1.
@@ -109,9 +107,8 @@ def objects(label: Any, source: str) -> Objects:
     count = len(rows)
     for row, value in enumerate(rows[:, 0]):
         # Above 2^24, float32 cannot tell one whole number from the next.
-        if not (abs(value) < 2**24 and value % 1 == 0):
-            raise ValueError(f"{source}, box {row}: expected a whole number "
-                             f"as its class, found {value:g}.")
+        require(abs(value) < 2**24 and value % 1 == 0, f"{source}, box {row}: "
+                f"expected a whole number as its class, found {value:g}.")
     flags = np.zeros((count, len(FLAGS)), bool)
     # A sixth number is "difficult" everywhere; what follows it elsewhere has
     # no agreed meaning.
@@ -289,8 +286,7 @@ def read_lst(path: Path) -> dict[int, str]:
     if path.is_file():
         for line in path.read_text("utf-8", "replace").splitlines():
             cells = line.replace("\\", "/").split("\t")
-            if (len(cells) > 1 and cells[0].isdecimal()
-                    and len(cells[0]) <= 20
+            if (len(cells) > 1 and cells[0].isdecimal() and len(cells[0]) <= 20
                     and inside(path.parent, cells[-1])):
                 names[int(cells[0])] = cells[-1]
     return names
@@ -306,7 +302,6 @@ def _class_names(path, classes, entries):
         numbers = [label for entry in entries for label in entry.labels
                    if 0 <= label < MOST_CLASSES]
         classes = [f"class {k}" for k in range(max(numbers, default=0) + 1)]
-    if isinstance(classes, str) or not classes:
-        raise ValueError("classes must be a sequence of at least one name, "
-                         f"found {classes!r}.")
+    require(classes and not isinstance(classes, str), "classes must be a "
+            f"sequence of at least one name, found {classes!r}.")
     return tuple(classes)

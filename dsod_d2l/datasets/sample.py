@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..config.base import one_of
 from ..files import one_line
 from ..runtime import usable_cores
 from . import pictures
@@ -156,11 +157,10 @@ class Dataset:
         sample = self[index]
         none = np.zeros(len(sample.labels), bool)
         crowd = none if sample.crowd is None else sample.crowd
+        flags = np.stack([sample.difficult, none, none, crowd], axis=1)
         return Entry(f"{index:06d}.png", sample.boxes.astype(float),
-                     sample.labels,
-                     np.stack([sample.difficult, none, none, crowd], axis=1),
-                     sample.image.shape[:2], sample.source,
-                     areas=sample.areas)
+                     sample.labels, flags, sample.image.shape[:2],
+                     sample.source, areas=sample.areas)
 
     def encoded(self, index: int) -> bytes:
         """Return the bytes of one image file, for ``entry(index).name``."""
@@ -188,11 +188,8 @@ _KEEPING = threading.Lock()  # images are checked by several threads
 
 def check_policy(bad: str, exif: str = "turned") -> None:
     """Raise ValueError if there is no such way to treat what is faulty."""
-    for name, value, known in (("bad", bad, BAD_POLICIES),
-                               ("exif", exif, EXIF_POLICIES)):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, "
-                             f"found {value!r}.")
+    one_of("bad", bad, BAD_POLICIES)
+    one_of("exif", exif, EXIF_POLICIES)
 
 
 class Faulty(ValueError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config.base import require
 from .sample import Dataset, Entry, few
 
 
@@ -99,10 +100,9 @@ class Subset(Wrapper):
         super().__init__(dataset)
         self.indices = np.asarray(indices, dtype=np.int64).ravel()
         wrong = self.indices[(self.indices < 0)
-                             | (self.indices >= len(dataset))]
-        if wrong.size:
-            raise ValueError(f"indices must lie in 0 to {len(dataset) - 1}, "
-                             f"found {wrong[0]}.")
+                             | (self.indices >= len(dataset))].tolist()
+        require(not wrong, f"indices must lie in 0 to {len(dataset) - 1}, "
+                f"found {wrong[0] if wrong else ''}.")
 
     def __len__(self):
         return len(self.indices)
@@ -128,13 +128,11 @@ def split(dataset: Any, fraction: float, rng: np.random.Generator
         ValueError: fraction is out of range, or there are fewer than two
             images.
     """
-    if not 0 < fraction < 1:
-        raise ValueError("fraction must lie between 0 and 1, found "
-                         f"{fraction}.")
-    if len(dataset) < 2:
-        raise ValueError("dataset must hold at least two images to be split, "
-                         f"found {len(dataset)}; to train on all, hold none "
-                         "back (held_back=0, --held-back 0).")
+    require(0 < fraction < 1,
+            f"fraction must lie between 0 and 1, found {fraction}.")
+    require(len(dataset) > 1, "dataset must hold at least two images to be "
+            f"split, found {len(dataset)}; to train on all, hold none back "
+            "(held_back=0, --held-back 0).")
     size = min(max(round(len(dataset) * fraction), 1), len(dataset) - 1)
     order = rng.permutation(len(dataset))
     return (Subset(dataset, np.sort(order[size:])),
@@ -156,13 +154,10 @@ class Combined(Wrapper):
 
     def __init__(self, parts: Iterable, merge: bool = False):
         parts = list(parts)
-        if not parts:
-            raise ValueError("parts must hold at least one data set, found "
-                             "none.")
+        require(parts, "parts must hold at least one data set, found none.")
         super().__init__(*parts)
         for part in self.parts[1:]:
-            if part.classes != self.classes and not merge:
-                raise ValueError(
+            require(merge or part.classes == self.classes,
                     "the classes of data sets to be combined must agree, "
                     f"found {few(self.classes)} in {self.dataset!r} and "
                     f"{few(part.classes)} in {part!r}; give both the same, "

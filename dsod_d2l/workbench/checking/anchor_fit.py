@@ -84,13 +84,19 @@ def fit_anchors(config: ModelConfig, boxes: np.ndarray, labels: np.ndarray,
     """
     rows = _compared(boxes, rng)
     boxes, labels = np.asarray(boxes)[rows], np.asarray(labels)[rows]
-    found = best_overlaps(anchor_tools.anchors_for(config), boxes)
-    tried = _balanced(labels, rng)
-    specs = suggest(config, boxes[tried])
-    new = best_overlaps(anchor_tools.all_anchors(
-        config.map_shapes(), specs, config.input_size), boxes)
-    if class_recall(new, labels) < class_recall(found, labels) + GAIN:
-        return AnchorFit(rows, found, None, None)
+    specs = suggest(config, boxes[_balanced(labels, rng)])
+    fit = _compare(config, specs, boxes, rows)
+    if (class_recall(fit.suggested, labels)
+            < class_recall(fit.overlaps, labels) + GAIN):
+        return fit._replace(specs=None, suggested=None)
+    return fit
+
+
+def _compare(config, specs, boxes, rows):
+    """Return the AnchorFit of a network's own anchors and of others."""
+    other = dataclasses.replace(config, anchors=specs)
+    found, new = (best_overlaps(anchor_tools.anchors_for(one), boxes)
+                  for one in (config, other))
     return AnchorFit(rows, found, specs, new)
 
 
@@ -101,8 +107,7 @@ def _compared(boxes, rng):
     return np.sort(rng.choice(len(boxes), MOST_BOXES, replace=False))
 
 
-def choose_anchors(asked: str, config: ModelConfig,
-                   dataset: Any) -> AnchorFit:
+def choose_anchors(asked: str, config: ModelConfig, dataset: Any) -> AnchorFit:
     """Return the anchors that were asked for, compared with a network's own.
 
     Args:
@@ -121,11 +126,8 @@ def choose_anchors(asked: str, config: ModelConfig,
     if asked == "fit":
         return fit_anchors(config, boxes, np.concatenate(
             [entry.labels for entry in entries]), rng)
-    other = dataclasses.replace(config, anchors=read_anchors(asked, config))
     rows = _compared(boxes, rng)
-    found, new = (best_overlaps(anchor_tools.anchors_for(one), boxes[rows])
-                  for one in (config, other))
-    return AnchorFit(rows, found, other.anchors, new)
+    return _compare(config, read_anchors(asked, config), boxes[rows], rows)
 
 
 SPEC = re.compile(r"AnchorSpec\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -254,8 +256,7 @@ def _search(config, specs, sizes, boxes):
             return -1.0
         best = np.max([row[one] for row, one in zip(table, picked)], axis=0)
         changes = sum(one != old for one, old in zip(picked, own))
-        return (recall(best) + .02 * float(best.mean())
-                - CHANGE * changes)
+        return (recall(best) + .02 * float(best.mean()) - CHANGE * changes)
     value, choice = max((_climb(score, start, len(sizes))
                          for start in (own, spread)), key=lambda pair: pair[0])
     return value, tuple(row[one] for row, one in zip(scaled, choice))

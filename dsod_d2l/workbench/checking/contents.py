@@ -102,10 +102,9 @@ class Report(NamedTuple):
         value = {"model": self.model, "objects": len(self.fit.rows),
                  **self._recalls(self.fit.overlaps)}
         if self.fit.specs is not None:
-            value["suggested"] = {
-                "anchors": [{"sizes": list(spec.sizes),
-                             "ratios": list(spec.ratios)}
-                            for spec in self.fit.specs],
+            value["suggested"] = {"anchors": [
+                {"sizes": list(spec.sizes), "ratios": list(spec.ratios)}
+                for spec in self.fit.specs],
                 **self._recalls(self.fit.suggested)}
         return value
 
@@ -128,6 +127,8 @@ def inspect(spec: str, config: ModelConfig, model: str,
             rng: np.random.Generator, **options: Any) -> Report:
     """Open a data set, gather every fault instead of the first, and report.
 
+    An address that cannot be one is an error, not a fault of a data set.
+
     Args:
         spec: as for ``open_dataset``.
         config: ``ModelConfig`` whose anchors are compared.
@@ -139,6 +140,8 @@ def inspect(spec: str, config: ModelConfig, model: str,
     Returns:
         ``Report``; with no image where nothing could be opened at all.
     """
+    for part in str(spec).split(" + "):
+        addresses.parse_address(part.strip())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")          # the report says it all
         try:
@@ -197,9 +200,8 @@ _SHOWN = 20         # faults, duplicates and empty images of a kind
 def describe_contents(report: Report) -> str:
     """Return a Report as text."""
     value = report.to_dict()
-    parts = [f"{report.title}: {value['images']} sound images, "
-             f"{value['objects']} objects, {len(value['faults'])} faults",
-             _classes(value), _shapes(value), _fault_lines(value),
+    parts = [f"{report.title}: {count_parts(report)}", _classes(value),
+             _shapes(value), _fault_lines(value),
              _listed("boxes that are there twice", report.duplicates),
              _listed("images without objects", report.empty)]
     if report.clipped:
@@ -210,6 +212,14 @@ def describe_contents(report: Report) -> str:
         parts.append("classes without objects: " + ", ".join(value["unused"]))
     parts.append(_anchors(value["anchors"]))
     return "\n\n".join(part for part in parts if part)
+
+
+def count_parts(report: Report) -> str:
+    """Return how many images, objects and faults there are, in words."""
+    counts = {"sound image": report.images, "object": len(report.labels),
+              "fault": len(report.faults)}
+    return ", ".join(f"{count} {word}{'s' * (count != 1)}"
+                     for word, count in counts.items())
 
 
 def _classes(value):
@@ -254,14 +264,14 @@ def _anchors(value):
     if "recall" not in value:
         return ""
     lines = [f"{value['recall']:.1%} of {value['objects']} objects overlap an "
-             f"anchor of {value['model']} by half or more:",
-             _shares(value)]
+             f"anchor of {value['model']} by half or more:", _shares(value)]
     better = value.get("suggested")
     if better is None:
         return "\n".join([*lines, "no anchors were found that fit clearly "
                           "better"])
     lines += [f"these would reach {better['recall']:.1%} (sizes: k-means over "
-              "IoU; ratios: the network's or quantiles):", _shares(better)]
+              "IoU; ratios: the network's or quantiles); --anchors fit of "
+              "`train` takes them:", _shares(better)]
     lines += [f"  AnchorSpec(sizes={tuple(row['sizes'])}, "
               f"ratios={tuple(round(one, 3) for one in row['ratios'])})"
               for row in better["anchors"]]

@@ -13,7 +13,7 @@ from ...config.base import require
 from ...files import replacing
 from ...visualisation import PALETTE, TEXT_SIZE
 from .anchor_fit import recall
-from .contents import Report
+from .contents import Report, count_parts
 
 _MOST = 20          # classes that have a bar
 _SHOWN = 5000       # objects that have a dot
@@ -41,9 +41,7 @@ def save_report(path: str | Path, report: Report) -> None:
     with rc_context(_STYLE):
         for draw, ax in zip(parts, figure.subplots(2, 2).flat):
             draw(ax, report)
-    figure.suptitle(f"{report.images} sound images, {len(report.labels)} "
-                    f"objects, {len(report.faults)} faults",
-                    fontsize=TEXT_SIZE + 2)
+    figure.suptitle(count_parts(report), fontsize=TEXT_SIZE + 2)
     with replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:], dpi=100)
 
@@ -114,8 +112,7 @@ def _overlaps(ax, report):
             label=f"{report.model}: {recall(fit.overlaps):.1%} above .5")
     if fit.specs:
         ax.hist(fit.suggested, bins, histtype="step", color=ORANGE,
-                linewidth=2,
-                label=f"suggested: {recall(fit.suggested):.1%}")
+                linewidth=2, label=f"suggested: {recall(fit.suggested):.1%}")
     ax.axvline(.5, color="#222222", linestyle="dashed")
     ax.legend(loc="upper left", framealpha=1)
     ax.set(title="IoU of each object with its best anchor", xlabel="IoU",

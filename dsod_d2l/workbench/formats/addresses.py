@@ -15,6 +15,7 @@ from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, record_files, voc, yolo
 from .image_folder import OUTSIDE
+from .text_files import listing
 
 SPLITS = ("train", "val")
 # Form, and what it means; the command line prints this as its help.
@@ -67,6 +68,10 @@ _LISTS = ("classes", "only", "columns")
 _PATHS = ("images", "annotations", "labels", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
+# Which kinds the suffix of a file speaks for; of a folder: one of its files.
+_LIKELY = {".xml": ["voc"], ".json": ["coco"], ".csv": ["csv"],
+           ".rec": ["rec"], ".yaml": ["yolo"], ".yml": ["yolo"],
+           ".data": ["yolo"], ".txt": ["yolo", "list"]}
 _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
                 "negatives"},
         "list": {"classes", "origin", "outside", "root"},
@@ -100,20 +105,28 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
     """Cut one spec into its kind, its rest and its options.
 
     Returns:
-        kind, rest, {option: value}; kind is "" where there is none.
+        kind, rest, {option: value}.
 
     Raises:
-        ValueError: an option is not known, or stands there twice.
+        ValueError: the kind or an option is not known, or an option stands
+            there twice.
 
     >>> parse_address("voc:a/b:val?only=dog,cat&origin=0")
     ('voc', 'a/b:val', {'only': ['dog', 'cat'], 'origin': 0})
     """
     head, _, tail = str(text).partition("?")
     kind, _, rest = head.partition(":")
+    if not (kind in _OWN and (rest in ("", *SPLITS) if kind == "standin"
+                              else rest)):
+        fitting = " or ".join(f"{one}:{head}" for one in _likely(head))
+        raise ValueError(
+            f"{head} has no kind in front: expected {fitting}; `data --help` "
+            "lists all forms." if fitting else "data must have one of the "
+            f"forms {address_forms()}; found {str(text)!r}.")
     found = {}
     for part in tail.split("&") if tail else ():
         name, sign, value = part.partition("=")
-        allowed = _OWN.get(kind, set()) | {*_CHOICES, *_COMMON}
+        allowed = {*_OWN[kind], *_CHOICES, *_COMMON}
         if name not in allowed or not sign or not value or name in found:
             raise ValueError(f"the option {part!r} of {text!r} is not one of "
                              f"{', '.join(sorted(allowed))} with a value, or "
@@ -121,6 +134,15 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
                              "mark and %2B a +.")
         found[name] = _value(name, value)
     return kind, _path(rest), found
+
+
+def _likely(text):
+    """Return the kinds of address that fit what lies there."""
+    path = Path(os.path.expanduser(text))
+    files = {path.name} if path.is_file() else listing(path) if text else ()
+    return dict.fromkeys(kind for end, kinds in _LIKELY.items()
+                         if any(file.lower().endswith(end) for file in files)
+                         for kind in kinds if kind != "list" or path.is_file())
 
 
 def _path(text):
@@ -165,27 +187,23 @@ def open_one(text: str, split: str | None, options: dict[str, Any]) -> Any:
     kind, rest, own = parse_address(text)
     chosen = {name: own.pop(name) for name in _CHOICES if name in own}
     nearer = {name: own[name] for name in _COMMON if name in own}
-    dataset = _open(kind, rest, split, {**own, **options, **nearer}, text)
+    dataset = _FILES[kind](rest, split, {**own, **options, **nearer})
     return choices.Selected(dataset, **chosen) if chosen else dataset
 
 
-def _open(kind, rest, split, options, text):
-    """Open a data set of one kind."""
-    if kind == "standin" and rest in ("", *SPLITS):
-        from ..standin.rendered import StandIn
-        for name in _COMMON:    # what is rendered holds no bad sample
-            options.pop(name, None)
-        return StandIn(split=rest or split or SPLITS[0], **options)
-    if kind == "pikachu" and rest:
-        from ..downloads import Pikachu
-        folder, _, last = rest.rpartition(":")
-        if folder and last in SPLITS:
-            return Pikachu(folder, last, **options)
-        return Pikachu(rest, split or SPLITS[0], **options)
-    if kind in _FILES and rest:
-        return _FILES[kind](rest, split, options)
-    raise ValueError(f"data must have one of the forms {address_forms()}; "
-                     f"found {str(text)!r}.")
+def _standin(rest, split, options):
+    from ..standin.rendered import StandIn
+    for name in _COMMON:    # what is rendered holds no bad sample
+        options.pop(name, None)
+    return StandIn(split=rest or split or SPLITS[0], **options)
+
+
+def _pikachu(rest, split, options):
+    from ..downloads import Pikachu
+    folder, _, last = rest.rpartition(":")
+    if folder and last in SPLITS:
+        return Pikachu(folder, last, **options)
+    return Pikachu(rest, split or SPLITS[0], **options)
 
 
 def _voc(rest, split, options):
@@ -208,7 +226,7 @@ def _yolo(rest, split, options):
     return yolo.open_yolo(path, part, split, **options)
 
 
-_FILES = {"voc": _voc, "yolo": _yolo,
+_FILES = {"standin": _standin, "pikachu": _pikachu, "voc": _voc, "yolo": _yolo,
           "coco": functools.partial(_single, coco.Coco),
           "csv": functools.partial(_single, csv_table.CsvTable),
           "list": lambda rest, split, options: voc.PairList(rest, **options),
@@ -241,7 +259,7 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
 
 
 def add_format(kind: str, opener: Callable, form: str, meaning: str,
-               options: Iterable[str] = ()) -> None:
+               options: Iterable[str] = (), replace: bool = False) -> None:
     """Make a format known to ``open_dataset``, and to the help.
 
     Args:
@@ -250,6 +268,12 @@ def add_format(kind: str, opener: Callable, form: str, meaning: str,
             or None) and a dictionary of options; returns the data set.
         form, meaning: its row of the help.
         options: names of its own options, behind a ``?``.
+        replace: whether a reader of that kind may be there already.
+
+    Raises:
+        ValueError: there is one, and it is not to be replaced.
     """
+    require(replace or kind not in _FILES, f"the format {kind!r} has a "
+            "reader already; replace=True puts this one in its place.")
     _FILES[kind], ADDRESS_FORMS[form] = opener, meaning
     _OWN[kind] = set(options)

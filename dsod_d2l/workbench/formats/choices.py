@@ -116,8 +116,7 @@ class Selected(Wrapper):
 def _renamed(classes, rename):
     """Return the class names with the new ones in place."""
     for name in rename:
-        if name not in classes:
-            raise ValueError(f"rename: {unknown_class(name, classes)}.")
+        require(name in classes, f"rename: {unknown_class(name, classes)}.")
     return [rename.get(name, name) for name in classes]
 
 
@@ -125,14 +124,11 @@ def _chosen(names, only):
     """Return the classes that stay."""
     if only is None:
         return tuple(names)
-    require(not isinstance(only, str) and only
-            and len(set(only)) == len(only),
+    require(not isinstance(only, str) and only and len(set(only)) == len(only),
             f"only must list different class names, found {only!r}.")
     for name in only:
-        if name not in names:
-            raise ValueError(f"only: {unknown_class(name, names)}; where "
-                             "files merely lack one, classes= lists all "
-                             "that may occur.")
+        require(name in names, f"only: {unknown_class(name, names)}; where "
+                "files merely lack one, classes= lists all that may occur.")
     return tuple(only)
 
 

@@ -25,12 +25,11 @@ import numpy as np
 
 from ...config.base import require
 from ...datasets.sample import FLAGS, Entry
-from .image_folder import SLACK, EntryMaker, ImageFolder, fault_at
-from .locating import annotation_file, folders_in, picture_folder, split_in
+from .image_folder import SLACK, ImageFolder, entry_makers, fault_at
+from .locating import annotation_file, picture_folder
 from .text_files import number, read_text, whole_size
 
 FLAG_KEYS = (*FLAGS[:3], "iscrowd")
-APART = ("annotations", "annotation", "labels", "json")  # without pictures
 IDS = {int, str, float}               # the types of an id; 3.0 and "3" are 3
 
 
@@ -67,15 +66,14 @@ class Coco(ImageFolder):
         remarks: Counter = Counter()
         self.path = annotation_file(Path(path), split, ".json", remarks)
         with _without_collecting():
-            entries, faults, folder = self._read(
-                images, classes, remarks, outside=outside,
-                exif=options.get("exif", "turned"))
+            entries, faults, folder = self._read(images, classes, remarks,
+                                                 outside, options)
         super().__init__(entries, self.classes, folder, str(self.path),
                          faults, remarks=remarks, **options)
 
-    def _read(self, images, classes, remarks, **making):
+    def _read(self, images, classes, remarks, outside, options):
         """Return entries, faults and the folder of images; set the rest."""
-        path, table = self.path, _load(self.path)
+        path, table = self.path, _load(self.path, remarks)
         notes = _annotations(table, remarks)
         names = _categories(table["categories"], path)
         if not classes:
@@ -89,9 +87,9 @@ class Coco(ImageFolder):
         pictures, finder, faults = _pictures(table["images"], path, images,
                                              remarks)
         self.image_ids = {one.name: one.key for one in pictures}
-        index = {name: label for label, name in enumerate(self.classes)}
+        make = entry_makers(self.classes, outside, remarks, options)
         entries, lost = _Reading(path, finder, pictures, notes, names,
-                                 index, remarks, making).entries()
+                                 make).entries()
         return entries, faults + lost, finder.folder
 
 
@@ -107,22 +105,22 @@ def _without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _load(path):
+def _load(path, remarks):
     """Return the table of a COCO file; it may lack annotations.
 
     What is no row of one of its lists is {}.
     """
-    text = read_text(path)
+    text = read_text(path, remarks)
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, but {error}.") from error
     for key in ("images", "annotations", "categories"):
-        value = table.get(key) if isinstance(table, dict) else None
-        lacking = value is None and isinstance(table, dict)
-        if not (isinstance(value, list) or lacking and key == "annotations"):
-            raise ValueError(f"{path}: expected the lists images, annotations "
-                             f"and categories, found no list {key!r}.")
+        value = table.get(key) if isinstance(table, dict) else table
+        require(isinstance(table, dict) and (isinstance(value, list) or (
+            value is None and key == "annotations")), f"{path}: expected the "
+            "lists images, annotations and categories, found no list "
+            f"{key!r}.")
         if set(map(type, value or ())) - {dict}:
             table[key] = [one if isinstance(one, dict) else {}
                           for one in value]
@@ -220,7 +218,7 @@ def _pictures(rows, path, images, remarks):
             faults.append(fault_at(f"{path}, image {row}", f"the id {key!r} "
                                    "is there twice", "duplicate"))
     finder, places = picture_folder(
-        path, _folders(path), [name for _, name, _ in kept.values()], images)
+        path, [name for _, name, _ in kept.values()], remarks, images)
     pictures, seen = [], set()
     for key, (row, name, size) in kept.items():
         place = places[name]
@@ -234,17 +232,7 @@ def _pictures(rows, path, images, remarks):
             continue
         seen.add(place or name)
         pictures.append(_Picture(key, place or name, place is not None, size))
-    remarks.update(finder.remarks())
     return pictures, finder, faults
-
-
-def _folders(path):
-    """Return the folders in which the images may be, the likeliest first."""
-    base, split = path.parent, split_in(path).replace("-dev", "")
-    apart = [base.parent] if base.name.lower() in APART else []
-    return [base.parent / split, base.parent / "images" / split,
-            base / "images", base.parent / "images", base, *apart,
-            *folders_in(base)]
 
 
 class _Reading:
@@ -256,15 +244,13 @@ class _Reading:
     flags, areas: as in ``Entry``.
     """
 
-    def __init__(self, path, finder, pictures, notes, names, index, remarks,
-                 making):
+    def __init__(self, path, finder, pictures, notes, names, make):
         self.path, self.finder, self.pictures = path, finder, pictures
-        self.notes, self.index = notes, index
+        self.notes, self.make, self.maker = notes, make, make("", "")
         self.names = {_spelt(key): name for key, name in names.items()}
-        self.making = {**making, "remarks": remarks}
-        self.maker = EntryMaker("", "", index, **self.making)
         numbers = {one.key: row for row, one in enumerate(pictures)}
-        labels = {key: index.get(name, -1) for key, name in names.items()}
+        labels = {key: self.maker.classes.get(name, -1)
+                  for key, name in names.items()}
         self.image = _numbers(self._column("image_id"), numbers)
         self.label = _numbers(self._column("category_id"), labels)
         self.sides = _sides(self._column("bbox"))
@@ -296,8 +282,7 @@ class _Reading:
         sizes = np.array([
             one.size if one.found and set(map(type, one.size)) == {int}
             and 0 < min(one.size) <= max(one.size) < 1 << 30 else (0, 0)
-            for one in self.pictures],
-            float).reshape(-1, 2)
+            for one in self.pictures], float).reshape(-1, 2)
         usual, edges = self._checked(sizes)
         odd = np.append(sizes[:, 0] == 0, False)      # the last: of none
         odd[self.image[~usual]] = True
@@ -341,8 +326,7 @@ class _Reading:
 
     def _made(self, picture, rows):
         """Return the Entry of an image that is made object by object."""
-        maker = EntryMaker(picture.name, self._source(picture), self.index,
-                           **self.making)
+        maker = self.make(picture.name, self._source(picture))
         if picture.found:
             maker.path = self.finder.folder / picture.name
         else:

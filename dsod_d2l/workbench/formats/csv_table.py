@@ -25,8 +25,8 @@ import numpy as np
 from ...config.base import one_of, require
 from ...datasets.sample import FLAGS, few
 from ...files import check_names
-from .image_folder import SIDES, EntryMaker, ImageFolder, fault_at
-from .locating import annotation_file, folders_in, picture_folder
+from .image_folder import SIDES, ImageFolder, entry_makers, fault_at
+from .locating import annotation_file, picture_folder
 from .text_files import number, read_names, read_text
 
 NEEDED = ("image", *SIDES, "class")
@@ -101,36 +101,32 @@ class CsvTable(ImageFolder):
         greatest = sides[np.isfinite(sides)].max(initial=-np.inf)
         self.unit = unit or ("fractions" if -np.inf < greatest <= 1 + 1e-6
                              else "pixels")
-        finder, places = picture_folder(
-            self.path, _folders(self.path), list(dict.fromkeys(
-                row["image"] for _, row in rows)), images)
-        remarks.update(finder.remarks())
-        classes = tuple(classes or _names_beside(self.path) or sorted(
+        finder, places = picture_folder(self.path, dict.fromkeys(
+            row["image"] for _, row in rows), remarks, images)
+        classes = tuple(classes or _names_beside(self.path, remarks) or sorted(
             {row["class"] for _, row in rows if row["class"]}))
         require(classes, f"{self.path}: expected at least one object, found "
                 "none.")
-        self._index = {name: label for label, name in enumerate(classes)}
         self._origin = origin if self.unit == "pixels" else 0
         if (not origin and self.unit == "pixels"
                 and np.fmin.reduce(sides[:, :2], None, initial=np.inf) == 1):
             remarks["table whose least coordinate is 1: it may count pixels "
                     "from 1, as VOC does (origin=1)"] += 1
-        making = {"outside": outside, "remarks": remarks,
-                  "exif": options.get("exif", "turned")}
-        entries = self._collect(rows, finder, places, making)
+        entries = self._collect(rows, finder, places, entry_makers(
+            classes, outside, remarks, options))
         super().__init__(entries, classes, finder.folder, str(self.path),
                          faults, remarks=remarks, **options)
 
-    def _collect(self, rows, finder, places, making):
+    def _collect(self, rows, finder, places, make):
         """Return the entries of all images, in the order of the file."""
         makers, kinds = {}, {}
         for line, row in rows:
             place, where = places[row["image"]], f"line {line}"
             name = place or row["image"]
             if name not in makers:
-                maker = makers[name] = EntryMaker(
-                    name, f"{self.path.name}, {name:.80}", self._index,
-                    path=place and finder.folder / place, **making)
+                maker = makers[name] = make(
+                    name, f"{self.path.name}, {name:.80}",
+                    path=place and finder.folder / place)
                 self._start(maker, row, finder, where)
             maker = makers[name]
             filled = any(row[key] != "" for key in NEEDED[1:])
@@ -166,7 +162,7 @@ class CsvTable(ImageFolder):
 
 def _read(path, columns, classes, remarks):
     """Return [(line, {column: value})], and the faults of lines."""
-    lines = read_cells(path)
+    lines = read_cells(path, remarks)
     require(lines, f"{path}: expected a first line with the columns "
             f"{', '.join(NEEDED)}, found an empty file.")
     (first, head), faults, rows = lines[0], [], []
@@ -183,18 +179,22 @@ def _read(path, columns, classes, remarks):
             rows.append((line, _with_edges(row, remarks)))
     if "told" in places:
         _tell_classes(rows, told, classes, path)
-    _spell_out(rows, path.parent)
+    _spell_out(rows, path.parent, remarks)
     return rows, faults
 
 
-def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+def read_cells(path: Path, remarks: Counter | None = None
+               ) -> list[tuple[int, list[str]]]:
     """Return [(line, cells)] of all lines of a CSV that hold something.
+
+    Args:
+        path, remarks: as of ``read_text``.
 
     Raises:
         ValueError: it is no CSV; names the line.
     """
     # Python 3.10 refuses a zero byte, later ones read it as a character.
-    text = read_text(path).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text = read_text(path, remarks).replace("\0", "\N{REPLACEMENT CHARACTER}")
     line = next((one for one in text.splitlines() if one.strip()), "")
     comma = max(",;\t|", key=lambda one: line.count(one))
     reader, found = csv.reader(io.StringIO(text, newline=""), strict=True,
@@ -250,11 +250,11 @@ def _columns(head, columns, source):
             if len(head) == len(names) and _holds_values(head, other) and (
                     head[other["image"]].strip("0123456789.")):
                 places, named = other, 0
-    if not _whole(places) or columns and max(places.values()) >= len(head):
-        raise ValueError(
-            f"{source}: expected one column each of {', '.join(NEEDED)}, "
-            f"found {', '.join(head)[:120]}; columns= names them in their "
-            "order, or as image:photo,class:kind.")
+    most = max(places.values(), default=0) if columns else 0
+    require(_whole(places) and most < len(head), f"{source}: expected one "
+            f"column each of {', '.join(NEEDED)}, found "
+            f"{', '.join(head)[:120]}; columns= names them in their order, or "
+            "as image:photo,class:kind.")
     return places, named, told
 
 
@@ -279,12 +279,11 @@ def _whole(places):
 
 def _holds_values(cells, places):
     """Return whether a line has values, not names, where the boxes are."""
-    there = {name: cells[at] for name, at in places.items()
-             if at < len(cells) and cells[at]}
-    return (all(number(there[name]) == number(there[name])
-                for name in (*SIDES, *CORNER) if name in there)
-            and all(there[name][0] in "[{" for name in ("bbox", "shape")
-                    if name in there))
+    there = [(name, cells[at]) for name, at in places.items()
+             if at < len(cells) and cells[at]]
+    return all(cell[0] in "[{" if name in ("bbox", "shape") else
+               number(cell) == number(cell) for name, cell in there
+               if name in (*SIDES, *CORNER, "bbox", "shape"))
 
 
 def _with_edges(row, remarks):
@@ -351,15 +350,14 @@ def _tell_classes(rows, key, classes, path):
     keys = list(dict.fromkeys(name for one in told for name in one))
     if key is None and len(keys) > 1:
         known = [name for name in keys if name.lower() in _CLASS_KEYS]
-        if len(known) != 1:
-            raise ValueError(f"{path}: the regions have the attributes "
-                             f"{few(keys)}; columns=class:{keys[0]} says "
-                             "which is the class.")
+        require(len(known) == 1, f"{path}: the regions have the attributes "
+                f"{few(keys)}; columns=class:{keys[0]} says which is the "
+                "class.")
         key = known[0]
     key = key or (keys[0] if keys else None)
-    if key is None and len(classes or ()) != 1:
-        raise ValueError(f"{path}: the regions have no attribute, and so no "
-                         "class; classes=NAME gives all of them this one.")
+    require(key is not None or len(classes or ()) == 1, f"{path}: the regions "
+            "have no attribute, and so no class; classes=NAME gives all of "
+            "them this one.")
     for (_, row), one in zip(rows, told):
         if any(row[side] != "" for side in SIDES):
             row["class"] = classes[0] if key is None else _chosen(one.get(key))
@@ -372,34 +370,25 @@ def _chosen(value):
     return "" if value is None else str(value).strip()
 
 
-def _spell_out(rows, folder):
+def _spell_out(rows, folder, remarks):
     """Put names in the place of the codes of Open Images, where they lie."""
     if not any(row["class"].startswith("/m/") for _, row in rows):
         return
     spelt = {}
     for path in sorted(folder.glob("*class-descriptions*.csv")):
-        spelt.update(cells[:2] for _, cells in read_cells(path)
+        spelt.update(cells[:2] for _, cells in read_cells(path, remarks)
                      if len(cells) == 2)
     for _, row in rows:
         row["class"] = spelt.get(row["class"], row["class"])
 
 
-def _folders(path):
-    """Return the folders in which the images may be, the likeliest first."""
-    base, stem = path.parent, path.stem
-    splits = dict.fromkeys((stem, re.split("[_-]", stem)[0]))
-    return [base / "images", base, *(base / one for one in splits if one),
-            *(base.parent / "images" / one for one in splits),
-            base.parent / "images", *folders_in(base)]
-
-
-def _names_beside(path):
+def _names_beside(path, remarks):
     """Return the class names that a file beside the table lists, or None."""
     table = path.parent / "classes.csv"           # RetinaNet's: name, number
-    names = read_names(path.parent)
+    names = read_names(path.parent, remarks)
     if names or not table.is_file():
         return names
-    rows = [cells for _, cells in read_cells(table)]
+    rows = [cells for _, cells in read_cells(table, remarks)]
     require(all(len(row) == 2 and row[1].isdecimal() for row in rows),
             f"{table}: expected a class and its number a line.")
     return check_names([name for name, _ in sorted(

@@ -31,10 +31,12 @@ _STEPS = {
     "ending": "picture names with their suffix in other capitals",
     "case": "picture names in other capitals than the file's",
     "front": "picture names without the folders in front",
+    "away": "pictures that are there under an absolute name, but outside the "
+    "folder: those of that name in it were taken",
     "below": "picture names of which the folder had to be found",
     "suffix": "picture names with another suffix than the file's, or none",
     "several": "picture names that fit several pictures: one was taken"}
-_RISKY = {"front", "below", "suffix", "case"}
+_RISKY = {"front", "away", "below", "suffix", "case"}
 
 
 class PictureFinder:
@@ -46,6 +48,7 @@ class PictureFinder:
             relative to it. Default: ``folder``.
         suffixes: of the files that may be found by another suffix.
         option: what names another folder, such as "images=FOLDER".
+        remarks: {sentence: count}, which takes in what is done to names.
 
     Attributes:
         files: the names of all files that are there, a set.
@@ -53,7 +56,7 @@ class PictureFinder:
 
     def __init__(self, folder: str | Path, base: str | Path | None = None,
                  suffixes: Sequence[str] = pictures.SUFFIXES,
-                 option: str = ""):
+                 option: str = "", remarks: Any = None):
         self.folder, self.option = Path(folder), option
         self.files, self._suffixes = listing(folder), tuple(suffixes)
         self._root = os.path.abspath(folder)
@@ -63,7 +66,7 @@ class PictureFinder:
         self._known: dict[tuple, str | None] = {}
         self._reasons: dict[str, tuple[str, str]] = {}
         self._given: dict[str, str] = {}
-        self._remarks: dict[str, int] = {}
+        self._remarks = {} if remarks is None else remarks
 
     def find(self, name: str, stem: bool = False) -> str | None:
         """Return the name of a file, relative to the folder, or None.
@@ -88,8 +91,8 @@ class PictureFinder:
         if self._right:
             return lacking, "image"
         return (f"{lacking}, with any suffix, among {self._there} pictures"
-                + (f"; {self.option} names another folder"
-                   if self.option else "")), "image"
+                + (self.option and f"; {self.option} names another folder")
+                ), "image"
 
     @functools.cached_property
     def _there(self):
@@ -107,20 +110,32 @@ class PictureFinder:
         """Return the file of a name that is not one as it stands."""
         for text, steps in _readings(stated):
             parts, away = _parts(text), _is_absolute(text)
+            if parts is None:       # as a path of another machine
+                self._reasons[stated] = (f"the name {stated[:80]!r} leaves "
+                                         "the folder", "path")
+                rest = _parts(text.rpartition("../")[2]) or ()
+                parts, away = rest if len(rest) > 1 else (), True
             plain = "/".join(parts or ())
             near = os.path.relpath(os.path.join(self._base, text), self._root)
             for one in () if stem else (text, near.replace(os.sep, "/")):
                 if one in self.files:
                     return self._take(stated, one, [*steps, "dots"] if one ==
                                       plain != text and not away else steps)
-            if parts is None:
-                self._reasons[stated] = (f"the name {stated[:80]!r} leaves "
-                                         "the folder", "path")
-            elif parts:
+            if parts:
                 steps = steps + ["dots"] * (not away and plain != text)
+                there = away and os.path.isfile(os.path.expanduser(text))
                 best = self._best(stated, parts, away, stem)
                 if best:
-                    return self._take(stated, best[0], [*steps, *best[1]])
+                    return self._take(stated, best[0], [*steps, *(
+                        "away" if there and one == "front" else one
+                        for one in best[1])])
+                if there:
+                    option = self.option.replace("FOLDER",
+                                                 posixpath.dirname(text))
+                    self._reasons.setdefault(stated, (
+                        f"the image {text[:120]!r} is there, but outside "
+                        f"{self.folder}" + (option and f"; {option} names its "
+                                            "folder"), "image"))
         return None
 
     def _take(self, stated, found, steps):

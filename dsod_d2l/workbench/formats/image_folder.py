@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,21 @@ def fault_at(place: object, reason: object, kind: str = "file",
              make: type[Fault] = Fault) -> Fault:
     """Return a Fault whose sentence begins with its place."""
     return make(str(place), one_line(f"{place}: {reason}."), kind)
+
+
+def entry_makers(classes: Sequence | range, outside: str, remarks: Counter,
+                 options: Mapping) -> Callable[..., EntryMaker]:
+    """Return what makes the ``EntryMaker`` of each image of a data set.
+
+    Args:
+        classes: names, in the order of their indices; or a range of them.
+        outside, remarks: of ``EntryMaker``; options may hold its ``exif``.
+    """
+    index = classes if isinstance(classes, range) else {
+        name: label for label, name in enumerate(classes)}
+    return functools.partial(EntryMaker, classes=index, outside=outside,
+                             remarks=remarks,
+                             exif=options.get("exif", "turned"))
 
 
 class EntryMaker:
@@ -247,16 +263,13 @@ def _as_stored(data):
 
     The file keeps its pixels to the bit, and its format.
     """
-    start = data.find(b"Exif\0\0") + 6
-    if not data.startswith(b"\xff\xd8") or start == 5:
-        return None
-    order = "<" if data[start:start + 2] == b"II" else ">"
-    first = start + struct.unpack_from(f"{order}I", data, start + 4)[0]
-    tag, upright = (struct.pack(f"{order}H", value) for value in (0x112, 1))
-    for place in range(first + 2, len(data) - 12, 12):
-        if data[place:place + 2] == tag:
-            data = data[:place + 8] + upright + data[place + 10:]
-            return data if pictures.orientation(data) == 1 else None
+    for order in "<>" if data.startswith(b"\xff\xd8") else "":
+        tag = struct.pack(f"{order}HHI", 0x112, 3, 1)   # one short number
+        head, found, tail = data.partition(tag)
+        data = head + found + struct.pack(f"{order}H", 1) + tail[2:]
+        if found and pictures.orientation(data) == 1:
+            return data
+        data = head + found + tail
     return None
 
 
@@ -266,5 +279,4 @@ def _alike(classes):
     twins = [(name, kept) for name in classes if name != (
         kept := first.setdefault(name.strip().casefold(), name))]
     return {f"the classes {one!r} and {other!r} may be one; "
-            f"?rename={one}:{other} makes them one": 1
-            for one, other in twins}
+            f"?rename={one}:{other} makes them one": 1 for one, other in twins}

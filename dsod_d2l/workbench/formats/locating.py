@@ -20,6 +20,7 @@ from .text_files import folder_there, is_hidden
 # What folders of pictures are called, in small letters.
 IMAGES = ("images", "imgs", "img", "image", "jpegimages", "pictures",
           "photos", "jpgs", "pngs")
+APART = ("annotations", "annotation", "labels", "json")  # without pictures
 _SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?(20\d\d)?")
 # Files of these formats that list no boxes.
 _OTHERS = re.compile(
@@ -113,15 +114,27 @@ def stated_folder(root: Path, name: str | Path) -> Path:
         root / name).is_dir() else folder_there(root / name)
 
 
-def picture_folder(path: Path, choices: Iterable[Path], names: list[str],
+def _likely_folders(path):
+    """Return the folders in which the images may be, the likeliest first."""
+    base, split = path.parent, split_in(path).replace("-dev", "")
+    splits = list(filter(None, dict.fromkeys(
+        (split, re.split("[_-]", split)[0]))))
+    apart = [base.parent] if base.name.lower() in APART else []
+    return [base.parent / split, base.parent / "images" / split,
+            base / "images", base, *(base / one for one in splits),
+            *(base.parent / "images" / one for one in splits),
+            base.parent / "images", *apart, *folders_in(base)]
+
+
+def picture_folder(path: Path, names: Iterable[str], remarks: Counter,
                    images: str | Path | None = None
                    ) -> tuple[PictureFinder, dict[str, str | None]]:
     """Find the folder that the pictures of a file are in.
 
     Args:
         path: the file.
-        choices: folders to look into, the likeliest first.
         names: of all pictures, as the file has them.
+        remarks: takes in what was done to names.
         images: the folder, if it is stated.
 
     Returns:
@@ -131,11 +144,10 @@ def picture_folder(path: Path, choices: Iterable[Path], names: list[str],
     Raises:
         FileNotFoundError: none of the folders is there.
     """
-    folders = [Path(images)] if images else list(dict.fromkeys(choices))
+    folders = [Path(images)] if images else list(dict.fromkeys(
+        _likely_folders(path)))
     best = None
-    for folder in folders:
-        if not folder.is_dir():
-            continue
+    for folder in filter(Path.is_dir, folders):
         finder = PictureFinder(folder, path.parent, option="images=FOLDER")
         found = {name: finder.find(name) for name in names}
         missing = sum(place is None for place in found.values())
@@ -147,4 +159,5 @@ def picture_folder(path: Path, choices: Iterable[Path], names: list[str],
     if best is None:
         raise FileNotFoundError(f"There is no folder {folders[0]}; "
                                 "images=FOLDER names the one of the images.")
+    remarks.update(best[2].remarks())
     return best[2:]

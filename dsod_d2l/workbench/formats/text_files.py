@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,22 +47,54 @@ def folder_there(path: str | Path) -> Path:
     return Path(path)
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, remarks: Any = None) -> str:
     """Return the text of a file.
+
+    Args:
+        path: of the file.
+        remarks: {sentence: count}; takes in that it is not UTF-8, but of
+            an older encoding. None: it must be UTF-8.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is not UTF-8.
+        ValueError: it is no text.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text, found the byte "
-                         f"{error.object[error.start]:#04x} at position "
-                         f"{error.start}.") from error
+    text = decode_text(Path(path).read_bytes(), path, remarks)
+    return re.sub("\r\n?", "\n", text)
+
+
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le",
+          b"\0<": "utf-16-be", b"\xef\xbb": "utf-8-sig"}
+
+
+def decode_text(data: bytes, source: str | Path, remarks: Any = None,
+                stated: str = "utf-8") -> str:
+    """Return the text that bytes hold, in the first encoding that fits.
+
+    Tried are what its first bytes mark, what it states, and UTF-8; and if
+    that can be remarked, the encodings of older systems.
+
+    Raises:
+        ValueError: none of them fits.
+    """
+    told = _MARKS.get(data[:2], stated)
+    older = () if remarks is None or b"\0" in data else ("cp1252", "latin-1")
+    found = "another one"
+    for coding in dict.fromkeys((told, "utf-8", *older)):
+        try:
+            text = data.decode(coding)
+            if coding != told and remarks is not None:
+                note(remarks, f"files of text that are not {told}, read as "
+                     f"{coding}", source)
+            return text
+        except UnicodeDecodeError as error:
+            found = (f"the byte {data[error.start]:#04x} at position "
+                     f"{error.start}")
+        except (UnicodeError, LookupError):
+            pass
+    raise ValueError(f"{source}: expected {told.upper()} text, found {found}.")
 
 
 def number(text: Any) -> float:
@@ -105,6 +138,12 @@ def note(remarks: Any, words: str, example: object) -> None:
     remarks[key] = remarks.get(key, 0) + 1
 
 
+def told_path(path: Path, root: Path) -> str:
+    """Return a path as messages name it: from the folder of the set on."""
+    return (f"{root.name}/{path.relative_to(root).as_posix()}"
+            if root in path.parents else str(path))
+
+
 def whole_size(height: Any, width: Any) -> tuple | None:
     """Return (height, width) as whole numbers above 0, or None."""
     sides = number(height), number(width)
@@ -112,9 +151,10 @@ def whole_size(height: Any, width: Any) -> tuple | None:
             if all(side >= 1 and side % 1 == 0 for side in sides) else None)
 
 
-def filled_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
+def filled_lines(path: str | Path, remarks: Any = None
+                 ) -> Iterator[tuple[int, str, str]]:
     """Yield (number from 1, where, text) of each line that holds something."""
-    for row, line in enumerate(read_text(path).splitlines(), 1):
+    for row, line in enumerate(read_text(path, remarks).splitlines(), 1):
         if line.strip():
             yield row, f"{path}, line {row}", line.strip()
 
@@ -134,14 +174,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; {near[0]!r} is known" if near[0] else ""
 
 
-def names_in(path: Path) -> list[str]:
+def names_in(path: Path, remarks: Any = None) -> list[str]:
     """Return the class names that a file lists: as JSON, or a name a line.
 
     Raises:
         ValueError: the file holds no names, or one twice.
     """
     names = (read_json_names(path) if path.suffix == ".json" else
-             [line.strip() for line in read_text(path).splitlines()])
+             [line.strip() for line in read_text(path, remarks).splitlines()])
     while isinstance(names, list) and names and not names[-1]:
         names.pop()
     return check_names(names, path)
@@ -162,7 +202,7 @@ def read_names(folder: str | Path, remarks: Any = None) -> list[str] | None:
     stated: dict[str, list[str]] = {}
     for path in (Path(folder) / "labels.json", Path(folder) / "classes.txt"):
         if path.is_file() and (remarks is not None or not stated):
-            stated[path.name] = names_in(path)
+            stated[path.name] = names_in(path, remarks)
     (first, names), *rest = [*stated.items()] or [("", None)]
     for file, other in rest:
         if other != names and remarks is not None:

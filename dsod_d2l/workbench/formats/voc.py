@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import re
@@ -18,15 +17,14 @@ from ...datasets.sample import FLAGS, Fault, Faulty, broken_entry
 from ...datasets.wrappers import Combined
 from ...files import inside, one_line
 from .finding import PictureFinder, fold_name
-from .image_folder import NO_SIZE, SIDES, EntryMaker, ImageFolder, fault_at
-from .text_files import (filled_lines, folder_there, is_hidden, listing,
-                         nearest, note, number, read_names, whole_size)
+from .image_folder import NO_SIZE, SIDES, ImageFolder, entry_makers, fault_at
+from .text_files import (decode_text, filled_lines, folder_there, is_hidden,
+                         listing, nearest, note, number, read_names, told_path,
+                         whole_size)
 from .voc_folders import find_parts, same_set
 
 DEEPEST = 30                 # levels; a VOC file has five
 _ONCE = {"name", *FLAGS, *(f"bndbox/{side}" for side in SIDES)}
-# What expat reads by itself.
-_KNOWN = {"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1"}
 NEGATIVES = ("drop", "keep")
 
 
@@ -46,11 +44,10 @@ class _Handler:
     """Collect texts by their place below ``annotation``."""
 
     def __init__(self, parser, before):
-        self.parser, self.path, self.text = parser, [], []
-        self.before = before            # lines
-        self.top, self.objects = {}, []
-        parser.StartElementHandler, parser.EndElementHandler = (self.start,
-                                                                self.end)
+        self.parser, self.before = parser, before           # lines
+        self.path, self.text, self.top, self.objects = [], [], {}, []
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.text.append
         parser.StartDoctypeDeclHandler = self.refuse
 
@@ -86,32 +83,31 @@ class _Handler:
         self.path.pop()
 
 
-def parse_annotation(data: bytes, source: str) -> Annotation:
+def parse_annotation(data: bytes, source: str,
+                     remarks: Counter | None = None) -> Annotation:
     """Return the Annotation that the bytes of a file hold.
 
     Args:
         data: bytes of an XML file.
         source: its name, for messages.
+        remarks: as of ``read_text``.
 
     Raises:
         ValueError: it is not the XML of an annotation; names the line.
     """
     # Some programs leave an empty line before the declaration.
-    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-    before = data[:len(data) - len(text)].count(b"\n")
-    told = re.match(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)", text)
-    coding = told[1].decode().lower() if told else "utf-8"
-    parser = expat.ParserCreate(None if coding in _KNOWN else "utf-8")
-    parser.buffer_text = True
+    told = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding=[\"']"
+                    rb"(?!utf-?16|utf-?32)([\w.:-]+)", data, re.I)
+    whole = decode_text(data, source, remarks,
+                        told[1].decode().lower() if told else "utf-8")
+    text = whole.lstrip()
+    before = whole[:len(whole) - len(text)].count("\n")
+    parser = expat.ParserCreate("utf-8")
     handler = _Handler(parser, before)
     try:
-        if coding not in _KNOWN:
-            text = text.decode(coding).encode()
-        parser.Parse(text, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
+        parser.Parse(text.encode(), True)
+    except (expat.ExpatError, ValueError) as error:
         reason = str(error).partition(": line ")[0]
-        if isinstance(error, (UnicodeError, LookupError)):
-            reason = f"it cannot be read in its encoding {coding}: {reason}"
         raise ValueError(f"{source}, line "
                          f"{parser.CurrentLineNumber + before}: expected the "
                          f"XML of an annotation, but {reason}.") from error
@@ -138,15 +134,14 @@ def _add(maker, found, where, origin):
     corners = found["corners"]
     if not any(corners.values()):
         corners = _turned_corners(found)
-    if any(corners.values()) and not any(f"bndbox/{side}" in found
-                                         for side in SIDES):
+    places = [f"bndbox/{side}" for side in SIDES]
+    if any(corners.values()) and not any(place in found for place in places):
         edges = [str(edge(values)) if values else "" for edge in (min, max)
                  for values in corners.values()]
-        found = {**found, **{f"bndbox/{side}": text
-                             for side, text in zip(SIDES, edges)}}
+        found = {**found, **dict(zip(places, edges))}
         maker.remarks["objects with a polygon or a turned box, taken by the "
                       "upright box around it"] += 1
-    for place in ("name", *(f"bndbox/{side}" for side in SIDES)):
+    for place in ("name", *places):
         text = found.get(place, "")
         if not text:
             faults.append(f"it has no {place.replace('/', ' with ')}")
@@ -155,16 +150,15 @@ def _add(maker, found, where, origin):
     for words in faults:
         maker.blame(words, "file", where)
     if not faults:
-        box = [number(found[f"bndbox/{side}"]) for side in SIDES]
+        box = [number(found[place]) for place in places]
         maker.add(found["name"], box, [found.get(flag) for flag in FLAGS],
                   where, origin)
 
 
 def _turned_corners(found):
     """Return {axis: corners} of a box that is turned by an angle, or {}."""
-    x, y, width, height, angle = (
-        number(found.get(f"robndbox/{part}", "")) for part
-        in ("cx", "cy", "w", "h", "angle"))
+    x, y, width, height, angle = (number(found.get(f"robndbox/{part}", ""))
+                                  for part in ("cx", "cy", "w", "h", "angle"))
     if not math.isfinite(x + y + width + height + angle):
         return {}
     cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
@@ -210,26 +204,25 @@ class VOC(ImageFolder):
 
     def __init__(self, folder: str | Path, image_set: str | None = None,
                  classes: list | tuple | None = None, origin: int = 1,
-                 outside: str = "error",
-                 annotations: str | Path | None = None,
+                 outside: str = "error", annotations: str | Path | None = None,
                  images: str | Path | None = None, negatives: str = "drop",
                  **options: Any):
         one_of("negatives", negatives, NEGATIVES)
         self.root, self._parts = find_parts(Path(folder), annotations, images)
         only = self._parts[0].images if len(self._parts) == 1 else self.root
-        finder = PictureFinder(only, option="images=FOLDER")
         self._remarks: Counter = Counter()
+        finder = PictureFinder(only, option="images=FOLDER",
+                               remarks=self._remarks)
         self._files = self._find_files(only)
         names, without, faults = self._names(image_set, finder)
         parsed = {name: self._parse(name) for name in names}
         classes = tuple(classes or read_names(self.root, self._remarks)
                         or self._all_classes(parsed))
-        make = _Maker(finder, classes, origin, outside, self._remarks,
-                      options.get("exif", "turned"))
-        entries = [make.entry(name, f"{self.root.name}/{name}.xml", notes)
-                   for name, notes in parsed.items()]
+        make = _Maker(finder, origin, self._remarks, entry_makers(
+            classes, outside, self._remarks, options))
+        entries = [make.entry(name, told_path(self._path(name), self.root),
+                              notes) for name, notes in parsed.items()]
         entries += self._negatives(make, entries, without, negatives)
-        self._remarks.update(finder.remarks())
         super().__init__(entries, classes, only,
                          f"{self.root}, {self.image_set}", faults,
                          remarks=self._remarks, **options)
@@ -264,7 +257,8 @@ class VOC(ImageFolder):
         if wanted == "all" or not lists or self._parts[0].name:
             names, without = self._part_names(wanted, finder)
         else:
-            listed, faults = _once(lists / f"{wanted}.txt", _name_in)
+            listed, faults = _once(lists / f"{wanted}.txt", _name_in,
+                                   self._remarks)
             names, without = self._listed(listed, finder)
         left = len(self._files.keys() - names)
         if image_set is None and wanted != "all" and left:
@@ -287,17 +281,17 @@ class VOC(ImageFolder):
     def _listed(self, listed, finder):
         """Return the names of a list, and its images without XML file."""
         names, without = [], []
-        notes = PictureFinder(self._parts[0].notes, suffixes=(".xml",))
+        notes = PictureFinder(self._parts[0].notes, suffixes=(".xml",),
+                              remarks=self._remarks)
         for name in listed:
-            found = notes.find(name, stem=True) or notes.find(
-                os.path.splitext(name)[0] if name.lower().endswith(
-                    pictures.SUFFIXES) else name, stem=True)
-            image = found is None and finder.find(name, stem=True)
+            stem, end = os.path.splitext(name)
+            found = notes.find(name, stem=True) or (
+                end.lower() in pictures.SUFFIXES and notes.find(stem, True))
+            image = not found and finder.find(name, stem=True)
             if image:
                 without.append(image)
             else:
                 names.append(found[:-4] if found else name)
-        self._remarks.update(notes.remarks())
         return list(dict.fromkeys(names)), without
 
     def _negatives(self, make, entries, without, negatives):
@@ -309,7 +303,8 @@ class VOC(ImageFolder):
                     "objects" if negatives == "drop" else
                     "taken for images without objects")
             self._remarks[f"images without an XML file, {what}"] = len(without)
-        return [make.make(name, f"{self.root.name}/{name}").entry()
+        return [make.make(name, told_path(make.finder.folder / name,
+                                          self.root)).entry()
                 for name in without if negatives == "keep"]
 
     def _all_classes(self, parsed):
@@ -322,10 +317,12 @@ class VOC(ImageFolder):
 
     def _parse(self, name):
         """Return the Annotation of one name, or the exception."""
-        path = self._files.get(name, self._parts[0].notes / f"{name}.xml")
-        return _read_annotation(
-            path, f"{self.root}: the image set {self.image_set!r} lists "
-            f"{name!r}, but there is no ")
+        missing = (f"{self.root}: the image set {self.image_set!r} lists "
+                   f"{name!r}, but there is no ")
+        return _read_annotation(self._path(name), missing, self._remarks)
+
+    def _path(self, name):
+        return self._files.get(name, self._parts[0].notes / f"{name}.xml")
 
 
 def _lead(part, folder):
@@ -334,10 +331,10 @@ def _lead(part, folder):
     return "" if lead == "." else f"{lead}/"
 
 
-def _read_annotation(path, missing):
+def _read_annotation(path, missing, remarks):
     """Return the Annotation in a file, or the exception that says why not."""
     try:
-        return parse_annotation(path.read_bytes(), str(path))
+        return parse_annotation(path.read_bytes(), str(path), remarks)
     except OSError:
         return FileNotFoundError(f"{missing}{path}.")
     except ValueError as error:
@@ -358,15 +355,12 @@ def _class_names(parsed, wanted, faults=()):
 
 
 class _Maker:
-    """Make the entries of annotations; arguments as of ``VOC``."""
+    """Make the entries of annotations; ``make`` is of ``entry_makers``."""
 
-    def __init__(self, finder, classes, origin, outside, remarks, exif):
+    def __init__(self, finder, origin, remarks, make):
         require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
         self.finder, self.remarks, self.origin = finder, remarks, origin
-        self.make = functools.partial(
-            EntryMaker, outside=outside, exif=exif, remarks=remarks, classes={
-                name: label for label, name in enumerate(classes)})
-        self.taken: dict[str, str] = {}
+        self.make, self.taken = make, {}
 
     def entry(self, name, source, notes, line=None):
         """Return the Entry of an Annotation, or of why there is none.
@@ -433,7 +427,7 @@ def _stem(name):
         pictures.SUFFIXES) else last
 
 
-def _once(path, read):
+def _once(path, read, remarks):
     """Return the values of lines with names that were not there, and faults.
 
     Args:
@@ -441,9 +435,10 @@ def _once(path, read):
         read: called with text, where it stands, and the list's folder;
             returns the name, the value, and None or what is wrong with them:
             reason and kind.
+        remarks: as of ``read_text``.
     """
     values, faults, seen = [], [], {}
-    for row, where, text in filled_lines(path):
+    for row, where, text in filled_lines(path, remarks):
         name, value, problem = read(text, where, path.parent)
         if not problem and name in seen:
             problem = (f"{name!r} is listed in line {seen[name]} already",
@@ -488,8 +483,8 @@ def open_voc(folder: str | Path, image_set: str | None = None,
         if not name or not re.fullmatch(r"20\d\d", year):
             raise ValueError(
                 f"{years} holds {', '.join(found)}: expected an image set "
-                f"such as 2007-test, {' or '.join(UNIONS)}, found "
-                f"{one!r}{nearest(str(one), UNIONS)}.")
+                f"such as 2007-test, {' or '.join(UNIONS)}, found {one!r}"
+                f"{nearest(str(one), UNIONS)}.")
         parts.append(VOC(years / f"VOC{year}", name, **options))
     return parts[0] if len(parts) == 1 else Combined(parts)
 
@@ -516,35 +511,36 @@ class PairList(ImageFolder):
                  root: str | Path | None = None, **options: Any):
         path, remarks = Path(path), Counter()
         folder = folder_there(root or path.parent)
-        finder = PictureFinder(folder, path.parent, option="root=FOLDER")
-        notes = [PictureFinder(one, path.parent, (".xml",)) for one
-                 in dict.fromkeys((folder, path.parent))]
-        pairs, faults = _once(path, _pair_in)
-        parsed = [_listed_annotation(name, where, notes)
+        finder = PictureFinder(folder, path.parent, option="root=FOLDER",
+                               remarks=remarks)
+        notes = [PictureFinder(one, path.parent, (".xml",), remarks=remarks)
+                 for one in dict.fromkeys((folder, path.parent))]
+        pairs, faults = _once(path, _pair_in, remarks)
+        parsed = [_listed_annotation(name, where, notes, remarks)
                   for _, name, where in pairs]
         classes = tuple(classes or read_names(path.parent, remarks)
                         or _class_names(parsed, f"{path}: expected objects in "
                                         "the files that it lists", faults))
-        make = _Maker(finder, classes, origin, outside, remarks,
-                      options.get("exif", "turned"))
+        make = _Maker(finder, origin, remarks, entry_makers(
+            classes, outside, remarks, options))
         entries = [make.entry(image, name, found, where)
                    for (image, name, where), found in zip(pairs, parsed)]
-        remarks.update(finder.remarks())
         super().__init__(entries, classes, folder, str(path), faults,
                          remarks=remarks, **options)
 
 
-def _listed_annotation(name, where, finders):
+def _listed_annotation(name, where, finders, remarks):
     """Return the Annotation that a list names, or the exception."""
     for finder in finders:
         found = finder.find(name)
         if found:
-            return _read_annotation(finder.folder / found, f"{where}: no ")
+            return _read_annotation(finder.folder / found, f"{where}: no ",
+                                    remarks)
     reason, kind = finders[0].missing(name)
-    return FileNotFoundError(
-        f"{where}: {reason}." if kind == "path" else
-        f"{where}: there is no file {finders[0].folder / name}; root=FOLDER "
-        "names another folder.")
+    if kind != "path":
+        reason = (f"there is no file {finders[0].folder / name}; root=FOLDER "
+                  "names another folder")
+    return FileNotFoundError(f"{where}: {reason}.")
 
 
 def _pair_in(text, where, folder):

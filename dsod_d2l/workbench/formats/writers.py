@@ -82,7 +82,8 @@ class Writer:
     def __init__(self, folder: str | Path, classes: Iterable,
                  part: str | None = None):
         self.folder, self.classes = Path(folder), tuple(classes)
-        self.part, self.rows, self.written = part or self.PART, [], []
+        self.part, self.written = part or self.PART, []
+        self.images, self.rows = [], []
         self.pictures = self.folder / self.PICTURES.format(self.part)
         said = read_names(self.folder)
         require(not said or tuple(said) == self.classes,
@@ -179,10 +180,6 @@ class CocoWriter(Writer):
     """Write ``annotations/instances_PART.json`` and the folder PART."""
 
     PICTURES, MAIN = "{}", "annotations/instances_{}.json"
-
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self.images = []
 
     def add(self, name: str, entry: Entry, size: tuple) -> None:
         """Note one image and its objects."""
@@ -296,7 +293,6 @@ class RecordWriter(Writer):
                 lines.append(f"{len(lines)}\t0\t{name}")
                 yield entry.boxes, entry.labels, data, entry.flags
         write_records(self.main, records())
-        write_atomically(self.main.with_suffix(".lst"),
-                         _lines(lines).encode())
+        write_atomically(self.main.with_suffix(".lst"), _lines(lines).encode())
         self.names()
         return self.main

@@ -20,10 +20,10 @@ from ...datasets.wrappers import Combined
 from ...files import inside, one_line
 from .csv_table import read_cells
 from .finding import fold_name
-from .image_folder import EntryMaker, ImageFolder, fault_at
+from .image_folder import ImageFolder, entry_makers, fault_at
 from .locating import IMAGES, split_of, stated_folder
-from .text_files import filled_lines, listing, number
-from .yolo_layouts import Layout, Place, agreed, place_of
+from .text_files import filled_lines, listing, number, told_path
+from .yolo_layouts import Layout, Place, agreed, listed_place, place_of
 
 FLAG_FILE = "flags.csv"     # of the folder: file, line, and four flags
 POLYGON = "polygons or oriented boxes, of which the box around them is taken"
@@ -54,21 +54,16 @@ class Yolo(ImageFolder):
                  remarks: Mapping[str, int] | None = None, **options: Any):
         self.place, self.points, self.counts = place, points, Counter()
         flags, faults = _read_flags(root / FLAG_FILE, root)
-        lead = (place.labels.relative_to(root).as_posix()
-                if root in (place.labels, *place.labels.parents) else None)
-        texts = {name for name in listing(place.labels)
-                 if name.lower().endswith(".txt")}
+        texts = listing(place.labels, ".txt")
         known = self._texts(place.files(), texts)
         entries = []
+        make = entry_makers(range(len(classes)), outside, self.counts, options)
         for name, text in known.items():
-            maker = EntryMaker(
-                name, f"{place.labels.name}/{text}", range(len(classes)),
-                outside, path=place.images / name, remarks=self.counts,
-                exif=options.get("exif", "turned"))
+            maker = make(name, told_path(place.labels / text, root),
+                         path=place.images / name)
             if text in texts:
-                key = PurePosixPath(lead, text).as_posix() if lead else None
-                self._read(maker, place.labels / text, len(classes),
-                           lambda row, key=key: flags.get((key, row)))
+                path = place.labels / text
+                self._read(maker, path, len(classes), flags.get(path, {}))
             else:
                 self.counts[BARE] += 1
             entries.append(maker.entry())
@@ -78,10 +73,9 @@ class Yolo(ImageFolder):
                 f"no text file of theirs in {place.labels}; labels=FOLDER "
                 "names where they are, images=FOLDER where the images are.")
         faults += [*place.faults, *self._lost(texts - set(known.values()))]
+        remarks = {**place.remarks, **self.counts, **(remarks or {})}
         super().__init__(entries, classes, place.images, title, faults,
-                         remarks={**place.remarks, **self.counts,
-                                  **(remarks or {})},
-                         **options)
+                         remarks=remarks, **options)
 
     def _texts(self, names, texts):
         """Return {image: its text file, there or not}."""
@@ -101,17 +95,17 @@ class Yolo(ImageFolder):
         """Return the faults of text files that belong to no image."""
         if self.place.names is not None:
             return []                       # it may be in another list
-        return [fault_at(self.place.labels / name, "there is no image of that "
-                         f"name in {self.place.images}", "image")
-                for name in sorted(texts)
-                if _holds_labels(self.place.labels / name)]
+        paths = [self.place.labels / name for name in sorted(texts)]
+        return [fault_at(path, "there is no image of that name in "
+                         f"{self.place.images}", "image")
+                for path in paths if _holds_labels(path)]
 
     def _read(self, maker, path, classes, flags):
         """Add the objects of one text file."""
         try:
-            for row, _, line in filled_lines(path):
+            for row, _, line in filled_lines(path, self.counts):
                 self._add(maker, line.split(), f"line {row}", classes,
-                          flags(row) or (0, 0, 0, 0))
+                          flags.get(row, (0, 0, 0, 0)))
         except ValueError as error:
             maker.blame(str(error).rstrip("."))
 
@@ -167,7 +161,8 @@ def _swapped(text):
 def _holds_labels(path):
     """Return whether a text file is one of labels, or empty."""
     try:
-        words = next(filled_lines(path), (0, "", "0 0 0 0 0"))[2].split()
+        words = next(filled_lines(path, Counter()),
+                     (0, "", "0 0 0 0 0"))[2].split()
     except ValueError:
         return False
     return len(words) > 4 and all(number(word) == number(word)
@@ -194,9 +189,12 @@ def open_yolo(path: str | Path, split: str | None = None,
     """
     layout = Layout(path)
     if images or labels:
-        layout.places = {"": [Place(*(
-            stated_folder(layout.root, one or ".")
-            for one in (images, labels or images)))]}
+        place = Place(*(stated_folder(layout.root, one or ".")
+                        for one in (images, labels or images)))
+        if Path(path).suffix.lower() == ".txt":
+            place = listed_place(Path(path), place.images)._replace(
+                labels=place.labels)
+        layout.places = {"": [place]}
     places, title, remarks = _chosen(layout, path, split, default)
     lists = {} if classes else layout.class_lists(places)
     if not (classes or lists):
@@ -209,8 +207,7 @@ def open_yolo(path: str | Path, split: str | None = None,
     names = agreed(lists, classes)
     shape = layout.table.get("kpt_shape")
     points = (shape[0] * shape[1] if isinstance(shape, list)
-              and len(shape) == 2 and all(type(one) is int for one in shape)
-              else 0)
+              and [*map(type, shape)] == [int, int] else 0)
     for file, others in lists.items():
         if len(others) < len(names):
             remarks[f"class list is shorter than the others: {file}"] = 1
@@ -225,7 +222,7 @@ def _numbers_in(places):
     used = {line.split()[0] for place in places
             for name in listing(place.labels, ".txt")
             if _holds_labels(place.labels / name)
-            for _, _, line in filled_lines(place.labels / name)}
+            for _, _, line in filled_lines(place.labels / name, Counter())}
     numbers = [int(word) for word in used if word.isdecimal()]
     return f", 0 to {max(numbers)} here" if numbers else ""
 
@@ -272,17 +269,16 @@ def _named(layout, split):
     if known:
         return layout.places[name]
     lost = layout.lost.get(split_of(split))
+    said = lost and f", nor what {layout.setup.name} states, {lost[:80]!r}"
     raise FileNotFoundError(
-        f"There is no folder {root / split}" + (
-            f", nor what {layout.setup.name} states, {lost[:80]!r}"
-            if lost else "")
-        + "; there are the splits "
+        f"There is no folder {root / split}{said or ''}; there are the splits "
         f"{', '.join(filter(None, layout.places)) or 'none'} (or all).")
 
 
 def _read_flags(path, root):
-    """Return {(text file, line): flags}, and the faults in the file."""
-    found, faults = {}, []
+    """Return {text file: {line: flags}}, and the faults in the file."""
+    found: dict[Path, dict] = {}
+    faults: list[Fault] = []
     if not path.is_file():
         return found, faults
     try:
@@ -293,8 +289,8 @@ def _read_flags(path, root):
         sound = (len(cells) == 2 + len(FLAGS) and cells[1].isdecimal()
                  and all(cell in ("0", "1") for cell in cells[2:]))
         if sound and inside(root, cells[0]) and (root / cells[0]).is_file():
-            found[cells[0], int(cells[1])] = [cell == "1"
-                                              for cell in cells[2:]]
+            found.setdefault(root / cells[0], {})[int(cells[1])] = [
+                cell == "1" for cell in cells[2:]]
         else:
             faults.append(fault_at(
                 f"{path}, line {row}", "expected a text file that is there, a "

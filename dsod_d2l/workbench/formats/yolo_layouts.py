@@ -72,7 +72,7 @@ class Layout:
         self.remarks: Counter = Counter()
         self.setup, self.lost = _setup_in(self.root), {}
         if path.suffix.lower() == ".txt":
-            self.places = {"": [_listed(path, self.root)]}
+            self.places = {"": [listed_place(path, self.root)]}
         elif path.is_file():
             self.setup = path
             self.places = self._stated()
@@ -85,7 +85,7 @@ class Layout:
 
     def _stated(self):
         """Return the places that the set's own file states."""
-        self.table = read_setup(self.setup)
+        self.table = read_setup(self.setup, self.remarks)
         bases = [self.setup.parent]
         said = self.table.get("path")
         if isinstance(said, str) and (base := self._meant(said, bases)):
@@ -99,7 +99,7 @@ class Layout:
                         self.lost[split_of(key)] = one
                     else:
                         found.setdefault(split_of(key), []).append(
-                            _listed(target, bases[0]) if target.is_file()
+                            listed_place(target, bases[0]) if target.is_file()
                             else place_of(target))
         return found
 
@@ -114,19 +114,20 @@ class Layout:
 
     def class_lists(self, places: Iterable[Place]) -> dict[Path, list[str]]:
         """Return {file: class names} of every file that lists them."""
-        found = _lists_of(self.root, self.setup, self.table)
+        found = _lists_of(self.root, self.setup, self.table, self.remarks)
         for place in places:
             stems = {PurePosixPath(name).stem for name in place.files()}
             for folder in dict.fromkeys((place.labels, place.images)):
                 for path in _there(folder, NAME_FILES):
                     # Maybe it has the boxes of a picture of its name.
                     if path.suffix != ".txt" or path.stem not in stems:
-                        found[path] = names_in(path)
+                        found[path] = names_in(path, self.remarks)
         for above in [] if found else list(self.root.resolve().parents)[:2]:
             # Where a part of a set was named, the whole one lies above.
             setup = next(_there(above, SETUPS), None)
-            found = found or _lists_of(above, setup,
-                                       read_setup(setup) if setup else {})
+            found = found or _lists_of(
+                above, setup, read_setup(setup, self.remarks) if setup else {},
+                self.remarks)
         return found
 
 
@@ -135,16 +136,17 @@ def _there(folder, names):
     return (folder / name for name in names if (folder / name).is_file())
 
 
-def _lists_of(root, setup, table):
+def _lists_of(root, setup, table, remarks):
     """Return {file: class names} of the files of a folder."""
-    found = {path: names_in(path) for path in _there(root, NAME_FILES)}
+    found = {path: names_in(path, remarks)
+             for path in _there(root, NAME_FILES)}
     if setup and "names" in table:
         if setup.suffix != ".data":
             found[setup] = _yaml_names(table["names"], setup)
         elif path := _resolve(table["names"], [root]):
-            found[path] = names_in(path)
+            found[path] = names_in(path, remarks)
     for path in () if found else sorted(root.glob("*.names")):
-        found[path] = names_in(path)
+        found[path] = names_in(path, remarks)
     return found
 
 
@@ -169,7 +171,7 @@ def _unwrapped(root):
 def _setup_in(root):
     """Return the file of a folder that states its parts, or None."""
     loose = (path for path in sorted(root.glob("*.y*ml"))
-             if re.search(r"^names\s*:", read_text(path), re.M))
+             if re.search(r"^names\s*:", read_text(path, Counter()), re.M))
     return next(itertools.chain(_there(root, SETUPS), loose), None)
 
 
@@ -187,8 +189,7 @@ def places_in(root: Path) -> dict[str, list[Place]]:
                        if not split_of(name.partition("/")[0]))
         if loose:
             found["rest"] = [Place(images, labels, tuple(loose))]
-    return found or {"": [Place(images, labels) if images else
-                          place_of(root)]}
+    return found or {"": [Place(images, labels) if images else place_of(root)]}
 
 
 def _beside(part, labels):
@@ -237,23 +238,24 @@ def _lists_in(root):
     found = {}
     for path in sorted(root.glob("*.txt")):
         if split_of(path.stem):
-            first = next(filled_lines(path), (0, "", ""))[2]
+            first = next(filled_lines(path, Counter()), (0, "", ""))[2]
             if first.lower().endswith(pictures.SUFFIXES):
-                found[split_of(path.stem)] = [_listed(path, root)]
+                found[split_of(path.stem)] = [listed_place(path, root)]
     return found
 
 
-def _listed(path, root):
+def listed_place(path, root):
     """Return the Place of a list of images, a name a line."""
-    finder, names, faults = PictureFinder(root, path.parent), [], []
-    for _, where, text in filled_lines(path):
+    finder = PictureFinder(root, path.parent, option="images=FOLDER")
+    names, faults, remarks = [], [], finder.remarks()
+    for _, where, text in filled_lines(path, remarks):
         name = finder.find(text)
         if name is None:
             faults.append(fault_at(where, *finder.missing(text)))
         else:
             names.append(name)
     return Place(root, root, tuple(dict.fromkeys(names)), tuple(faults),
-                 finder.remarks())
+                 remarks)
 
 
 def _resolve(said, bases):
@@ -272,14 +274,18 @@ def _resolve(said, bases):
                  if one.exists()), None)
 
 
-def read_setup(path: Path) -> dict[str, Any]:
+def read_setup(path: Path, remarks: Counter) -> dict[str, Any]:
     """Return what a ``data.yaml`` or an ``obj.data`` states.
+
+    Args:
+        path, remarks: as of ``read_text``.
 
     Raises:
         ValueError: it is not to be read, or holds more than plain values.
     """
     if path.suffix == ".data":
-        pairs = (line.partition("=") for _, _, line in filled_lines(path))
+        pairs = (line.partition("=")
+                 for _, _, line in filled_lines(path, remarks))
         return {key.strip(): value.strip() for key, sign, value in pairs
                 if sign}
     try:
@@ -287,7 +293,7 @@ def read_setup(path: Path) -> dict[str, Any]:
     except ImportError:
         raise ValueError(f"{path} needs PyYAML to be read; or write the names "
                          "into classes.txt, a name a line.") from None
-    text = read_text(path)
+    text = read_text(path, remarks)
     try:
         return dict(_plain_yaml(text, yaml))
     except (yaml.YAMLError, TypeError, ValueError, AttributeError,
