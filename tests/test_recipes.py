@@ -6,8 +6,9 @@ import doctest
 import numpy as np
 import pytest
 
-from dsod_d2l import (config, models, training, transforms, weights as
-                      weight_files)
+from dsod_d2l import (config, models, open_dataset, training, transforms,
+                      weights as weight_files)
+from dsod_d2l.datasets.wrappers import Subset
 from dsod_d2l.workbench import recipes
 from dsod_d2l.workbench.pretrained import transfer
 from dsod_d2l.workbench.runs import plan
@@ -37,6 +38,7 @@ TABLE = {
     "refinedet": (120 * K, [(1e-3, 0, 80), (1e-4, 80, 100),
                             (1e-5, 100, 120)]),
     "dsod_gluon": (180 * K, [(.1, 0, 180)]),
+    "ssd_voc": (60 * K, [(1e-3, 0, 40), (1e-4, 40, 50), (1e-5, 50, 60)]),
 }
 
 
@@ -54,7 +56,8 @@ def test_the_rate_of_the_table_at_the_iteration_of_the_table(name):
 @pytest.mark.parametrize("name, momentum, decay, batch, passes", [
     ("voc0712", .9, 5e-4, 32, 4), ("voc07++12", .9, 5e-4, 32, 4),
     ("coco", .9, 5e-4, 32, 4), ("grp", .9, 5e-4, 48, 3),
-    ("refinedet", .9, 5e-4, 32, 1), ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1)])
+    ("refinedet", .9, 5e-4, 32, 1), ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1),
+    ("ssd_voc", .9, 5e-4, 32, 1)])
 def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
     settings = recipes.get_recipe(name).train
     assert (settings.momentum, settings.weight_decay, settings.batch_size,
@@ -102,6 +105,80 @@ def test_the_small_recipe_warms_up_and_ends_near_nothing():
     assert rate[50 + (settings.steps - 50) // 2] == pytest.approx(.025,
                                                                   rel=.01)
     assert settings.average == .995
+
+
+def test_the_gluon_programs_average_over_all_anchors():
+    for name, box_loss in (("toy_ssd", "smooth_l1"), ("dsod_gluon", "l1")):
+        settings = recipes.get_recipe(name).train
+        assert (settings.classification, settings.normalisation,
+                settings.localisation) == ("even_focal", "per_anchor",
+                                           box_loss)
+
+
+@pytest.mark.parametrize("name", ["ssd_voc", "refinedet"])
+def test_what_starts_from_a_classifier_says_by_which_option(name):
+    assert "--backbone-weights" in recipes.get_recipe(name).note
+
+
+# ------------------------------------------------- every recipe learns
+
+def compact(name):
+    """Return what makes the network of a recipe small, maps and all.
+
+    It keeps what the rate is made for: heads, their normalisation, scales. A
+    VGG16 is normalised here, where no classifier's weights are at hand.
+    """
+    own = config.get(name)
+    dense = dict(stem=8, bottleneck=16, growth=8, layers=(1, 2, 2), second=16,
+                 predictions=(16, 16, 16), anchors=own.anchors[:5])
+    vgg = config.VGG16Config(norm=True, widths=[
+        4, 4, 8, 8, *[16] * 3, *[32] * 6, 32, 32])
+    return {
+        "dsod": dense, "dsod_gluon": dense,
+        "toy_ssd": dict(body=(8, 8, 16), extra=32),
+        "grp_dsod": {**dense, "first_reuse": 16, "pyramid": (16,) * 4},
+        # 20 for 512 channels is as much for each channel as 5 for 32.
+        "ssd": dict(backbone=vgg, l2_scale=5.0, anchors=own.anchors[:5],
+                    extras=((16, 32, "half"),) * 3),
+        "refinedet": dict(backbone=dataclasses.replace(
+            vgg, conv5=True, pool5=2), transfer=16,
+            extras=((16, 32, "half"),))}[own.family]
+
+
+class Begun(training.Run):
+    """The first thirty steps of a run."""
+
+    def stop(self):
+        return self.step == 30
+
+
+# The length of the gradient of the first step; a loss that was added up or
+# divided in another way would have another, and want another rate.
+FIRST_NORMS = {}
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_thirty_steps_of_a_recipe_learn(name, standin):
+    """Sixteen pictures, all of them in each step: nothing but it can fail."""
+    recipe = recipes.get_recipe(name)
+    side = 128 if recipe.model in ("toy_ssd", "dsod_gluon") else 96
+    net = models.build(recipe.model, 1, input_size=(side, side),
+                       **compact(recipe.model))
+    settings = dataclasses.replace(
+        recipe.train, batch_size=16, accumulate=1, augment="none",
+        held_back=0.0, workers=0)
+    history = training.fit(net, standin, settings, start=Begun).history
+    loss, norms = (np.array(history.column(key)[1])
+                   for key in ("loss", "gradient"))
+    assert len(loss) == 30 and np.isfinite(loss).all()
+    print(name, loss[-3:].mean() / loss[:3].mean(), norms[0])
+    assert loss[-3:].mean() <= 0.7 * loss[:3].mean()
+    assert norms[0] == pytest.approx(FIRST_NORMS[name], rel=.02)
+
+
+@pytest.fixture(scope="module")
+def standin():
+    return Subset(open_dataset("standin:train", cache=True), range(16))
 
 
 # ------------------------------------------------------------------ the plan

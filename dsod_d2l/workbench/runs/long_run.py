@@ -245,16 +245,14 @@ class LongRun(training.Run):
         training.place(self.net, self.devices.contexts)
         set_norms(self.net, self.devices.contexts if self.settings.sync_norm
                   else [self.ctx])
-        return self._weighed(training.training_graph(
-            lowered(self.net, self.settings.precision), self.settings))
-
-    def _weighed(self, graph):
-        """Return a graph of the losses, with the weights of the classes."""
-        if not self.tuning.class_weights:
-            return graph
-        return weighing.weigh(
-            graph, self.settings, weighing.weights_by_class(
-                self.tuning.class_weights, self.train), self.devices.contexts)
+        words = self.tuning.class_weights
+        self.weights = weighing.weights_by_class(
+            words, self.train) if words else None
+        return training.training_graph(
+            lowered(self.net, self.settings.precision), self.settings,
+            self.weights, weighing.MeasuringGraph
+            if self.settings.normalisation == "per_anchor"
+            else training.TrainingGraph)
 
     @contextlib.contextmanager
     def batches(self) -> Iterator:
@@ -326,8 +324,8 @@ class LongRun(training.Run):
         if self._held_graph is None:
             # Of its own: the last batch may be smaller, which is another
             # shape, and the graph of the training stays as it is.
-            self._held_graph = self._weighed(training.training_graph(
-                self.net, self.settings))
+            self._held_graph = training.training_graph(
+                self.net, self.settings, self.weights)
             self._held_graph.hybridize(static_alloc=False, static_shape=False)
         return weighing.held_loss(self._held_graph, self.net, self.held,
                                  self.classes, self.settings, self.ctx)
@@ -341,6 +339,8 @@ class LongRun(training.Run):
 
     def after_step(self, row: dict) -> None:
         """Save where the settings ask for it."""
+        row.update({name: float(value.asscalar()) for name, value
+                    in getattr(self.graph, "measured", {}).items()})
         every = self.settings.checkpoint_every
         if self.step == self.settings.steps or (
                 every and self.step % every == 0):
