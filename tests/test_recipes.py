@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -246,6 +247,31 @@ def test_the_memory_of_values_grows_with_images_and_pixels():
     assert 3.5 < values(wide, 2) / values(small, 2) < 4.5
     # The first map alone: half of each side, as wide as the stem.
     assert values(small, 1) > 4 * 8 * 40 * 48
+
+
+def test_a_plan_that_does_not_fit_names_a_batch_that_does(monkeypatch):
+    net, settings = tiny(), config.TrainConfig(batch_size=32, accumulate=3)
+    memory = plan.estimate_memory(net, settings)
+    one, rest = memory["values"] // 32, memory["parameters"]
+
+    def told(room, contexts=(mx.gpu(0),)):
+        monkeypatch.setattr(plan, "device_memory", lambda context: room)
+        return plan.plan_run(net, 100, settings, contexts)["warnings"]
+    assert told(rest + 32 * one) == [] == told(0, ())
+    [line] = told(rest + 31 * one)
+    assert "gpu(0) has" in line and "--batch-size 24 --accumulate 4" in line
+    assert "--batch-size 8 --accumulate 12" in told(rest + 11 * one)[0]
+    assert "a smaller --input" in told(rest)[0]
+    # Two GPUs have half of a batch each, two parts of a CPU one memory.
+    two = [mx.gpu(0), mx.gpu(1)]
+    assert told(rest + 16 * one, two) == [] != told(rest + 15 * one, two)
+    assert told(rest + 31 * one, [mx.cpu(0), mx.cpu(1)])
+
+
+def test_the_memory_of_this_machine():
+    [line] = [line for line in open("/proc/meminfo") if "MemTotal" in line]
+    assert plan.device_memory(mx.cpu()) == pytest.approx(
+        1024 * int(line.split()[1]), rel=.02)
 
 
 # -------------------------------------------------------------- fine-tuning
