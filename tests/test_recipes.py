@@ -9,9 +9,11 @@ import pytest
 
 from dsod_d2l import (config, models, open_dataset, training, transforms,
                       weights as weight_files)
+from dsod_d2l.datasets.loader import BatchMaker
 from dsod_d2l.datasets.wrappers import Subset
 from dsod_d2l.workbench import recipes
 from dsod_d2l.workbench.pretrained import transfer
+from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.workbench.runs import plan
 from dsod_d2l.workbench.runs import precision
 
@@ -155,26 +157,89 @@ class Begun(training.Run):
 
 # The length of the gradient of the first step; a loss that was added up or
 # divided in another way would have another, and want another rate.
-FIRST_NORMS = {}
+FIRST_NORMS = {
+    "voc0712": 155.9, "voc07++12": 155.9, "coco": 104.4, "grp": 77.59,
+    "refinedet": 44.19, "ssd_voc": 22.20, "ssd_scratch": 26.37,
+    "toy_ssd": .3170, "dsod_gluon": .3549, "small": 22.41}
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_thirty_steps_of_a_recipe_learn(name, standin):
     """Sixteen pictures, all of them in each step: nothing but it can fail."""
-    recipe = recipes.get_recipe(name)
+    loss, norms = thirty_steps(recipes.get_recipe(name), standin)
+    assert len(loss) == 30 and np.isfinite(loss).all()
+    assert loss[-3:].mean() <= 0.7 * loss[:3].mean()
+    assert norms[0] == pytest.approx(FIRST_NORMS[name], rel=.02)
+
+
+def thirty_steps(recipe, standin, **changes):
+    """Return the losses and the lengths of the gradients."""
     side = 128 if recipe.model in ("toy_ssd", "dsod_gluon") else 96
     net = models.build(recipe.model, 1, input_size=(side, side),
                        **compact(recipe.model))
     settings = dataclasses.replace(
         recipe.train, batch_size=16, accumulate=1, augment="none",
-        held_back=0.0, workers=0)
+        held_back=0.0, workers=0, **changes)
     history = training.fit(net, standin, settings, start=Begun).history
-    loss, norms = (np.array(history.column(key)[1])
-                   for key in ("loss", "gradient"))
-    assert len(loss) == 30 and np.isfinite(loss).all()
-    print(name, loss[-3:].mean() / loss[:3].mean(), norms[0])
-    assert loss[-3:].mean() <= 0.7 * loss[:3].mean()
-    assert norms[0] == pytest.approx(FIRST_NORMS[name], rel=.02)
+    return [np.array(history.column(key)[1]) for key in ("loss", "gradient")]
+
+
+def test_the_toy_as_it_was_does_not_learn_and_says_so(standin, caplog):
+    """Divided by the positives alone, its rate is five hundred times more."""
+    with caplog.at_level("WARNING", "dsod_d2l.training"):
+        loss, norms = thirty_steps(recipes.get_recipe("toy_ssd"), standin,
+                                   classification="focal",
+                                   normalisation="per_positive")
+    assert norms[0] > 100 * FIRST_NORMS["toy_ssd"]
+    assert loss[-3:].mean() > 0.7 * loss[:3].mean()
+
+
+class Rising(training.Run):
+    """A run whose loss is what a test says."""
+
+    def __init__(self, losses):
+        self.history = training.History({"loss": loss} for loss in losses)
+        self.step = len(losses)
+
+
+def test_a_loss_that_has_risen_tenfold_is_told_once(caplog):
+    run = Rising([5.0, 6.0, 4.0, 3.0])
+    with caplog.at_level("WARNING", "dsod_d2l.training"):
+        for loss in (59.0, 61.0, 900.0):
+            assert run.accepts(np.array([loss - 1, 1.0]), 1.0, [])
+    [line] = caplog.messages
+    assert line.startswith("Step 5: the loss has risen tenfold, from 6 to 61.")
+    for word in ("--learning-rate", "--warmup", "--clip 10"):
+        assert word in line
+    for losses in ([], [0.0, 0.0]):            # nothing to compare with
+        assert Rising(losses).accepts(np.array([9.0, 9.0]), 1.0, [])
+    assert len(caplog.messages) == 1
+    with pytest.raises(FloatingPointError, match="--warmup.*--clip 10"):
+        run.accepts(np.array([np.inf, 0.0]), 1.0, ["a picture"])
+
+
+def test_a_run_per_anchor_has_accuracy_and_mae_in_its_history(standin):
+    """As Gluon's programs print them, of the batch that was trained on."""
+    settings = dataclasses.replace(
+        recipes.get_recipe("toy_ssd").train, steps=2, batch_size=4,
+        augment="none", held_back=0.0, workers=0)
+    net = models.build("toy_ssd", 1, input_size=(128, 128), body=(4, 4, 4),
+                       extra=4)
+    models.initialise(net)
+    maker = BatchMaker(standin, net.config, settings)
+    batch = maker.fill(0, maker.empty()[0])
+    with mx.autograd.train_mode():
+        scores, offsets = (one.asnumpy() for one in training.PixelGraph(net)(
+            mx.nd.array(batch.images, dtype="uint8")))
+    history = run_training(net, standin, settings, progress=False).history
+    assert history[0]["accuracy"] == pytest.approx(
+        (scores.argmax(-1) == batch.classes).mean(), abs=1e-4)
+    error = abs(offsets - batch.offsets) * (batch.classes > 0)[..., None]
+    assert history[0]["MAE"] == pytest.approx(error.mean(), rel=1e-4)
+    assert len(history.column("accuracy")[0]) == 2
+    usual = dataclasses.replace(settings, normalisation="per_positive")
+    assert "MAE" not in run_training(net, standin, usual,
+                                     progress=False).history[0]
 
 
 @pytest.fixture(scope="module")

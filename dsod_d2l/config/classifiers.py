@@ -2,7 +2,7 @@
 
 A backbone is a frozen dataclass here, which knows how often each of its maps
 is halved, and a block in ``models.backbones``, which computes them. Both are
-entered under one name.
+entered under one name, in ``BACKBONES`` and ``BLOCKS``.
 """
 
 from __future__ import annotations
@@ -12,27 +12,12 @@ from typing import Any, ClassVar, Literal
 
 from .base import COUNTED, Checked, Count, Positive, require, require_fields
 
-BACKBONES: dict[str, type[BackboneConfig]] = {}
-
-
-def register(cls: type[BackboneConfig]) -> type[BackboneConfig]:
-    """Enter a backbone's configuration under its default name.
-
-    Args:
-        cls: a subclass of ``BackboneConfig``.
-
-    Returns:
-        The class, so that this serves as a decorator.
-    """
-    BACKBONES[cls.name] = cls
-    return cls
-
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig(Checked):
     """What all backbones share.
 
-    name: under which it is registered.
+    name: under which it is entered.
     dense_layers: how many of the last convolutions are dense layers in the
         classifier.
     kinds: fields that ``like`` sets.
@@ -56,7 +41,6 @@ class BackboneConfig(Checked):
         return (3, 4)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class VGG16Config(BackboneConfig):
     """VGG16, or another VGG, its two dense layers made convolutions.
@@ -98,7 +82,6 @@ class VGG16Config(BackboneConfig):
         return (3, *[4] * self.conv5, 3 + self.pool5)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class ResNet50Config(BackboneConfig):
     """ResNet-50, or a deeper one, with a last stage that does not halve.
@@ -165,7 +148,6 @@ class MobileNetConfig(BackboneConfig):
         return int(channels * self.width)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV1Config(MobileNetConfig):
     """MobileNet whose last but one unit does not halve.
@@ -187,7 +169,6 @@ class MobileNetV1Config(MobileNetConfig):
                      in plain[:None if self.last_block else -1])
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV2Config(MobileNetConfig):
     """MobileNetV2 whose stage of 160 channels does not halve.
@@ -212,6 +193,9 @@ class MobileNetV2Config(MobileNetConfig):
                        if shapes else self.expand_first)
 
 
+BACKBONES: dict[str, type[BackboneConfig]] = {
+    cls.name: cls for cls in (VGG16Config, ResNet50Config, MobileNetV1Config,
+                              MobileNetV2Config)}
 # Backbones of another depth, by name: values of the classes above.
 DEEPER = {
     "vgg11": VGG16Config(depths=(1, 1, 2, 2, 2), widths=(
@@ -224,7 +208,7 @@ def make_backbone(value: BackboneConfig | str | dict) -> BackboneConfig:
     """Return a backbone's configuration.
 
     Args:
-        value: one, a registered name, or the dictionary of one.
+        value: one, a known name, or the dictionary of one.
 
     Raises:
         ValueError: the name or a field is not known.

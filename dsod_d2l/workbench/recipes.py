@@ -113,7 +113,7 @@ SSD_VOC = Recipe(
 SSD_SCRATCH = Recipe(
     name="ssd_scratch", model="ssd300_vgg16_bn",
     train=dataclasses.replace(VOC0712.train, learning_rate=0.05,
-                              warmup=1000, clip=10.0),
+                              warmup=300, clip=10.0),
     note="SSD300 from scratch on VOC 07+12, which takes batch normalisation. "
     "No source has it: steps, images and drops are those of voc0712. Its "
     "heads are not normalised, so the rate is half of that, after a warm-up, "
