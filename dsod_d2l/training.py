@@ -256,7 +256,6 @@ class Run:
     store = None         # sums up gradients, see ``gluon.Trainer``
     rows = None          # of each batch that are made here; None: all
     scale = 1            # what the loss is multiplied by
-    risen = False        # whether it was told that the loss has risen
 
     def __init__(self, net: Any, dataset: Any, settings: TrainConfig,
                  ctx: Any = None, validation: Any = None):
@@ -354,20 +353,11 @@ class Run:
                 ) -> bool:
         """Say whether to do the step, or raise FloatingPointError."""
         if np.isfinite(losses).all() and np.isfinite(norm):
-            self.tell_rise(float(losses.sum()))
             return True
         raise FloatingPointError(
             f"step {self.step + 1}: the loss is {losses.sum():g} and the "
             f"gradient's norm {norm:g}; training stops before the weights "
             f"are changed. The batch: {', '.join(sources)}. {REMEDY}")
-
-    def tell_rise(self, loss: float) -> None:
-        """Warn, once, of a loss that is ten times what it was at first."""
-        first = max((row["loss"] for row in self.history[:3]), default=0)
-        if 0 < 10 * first < loss and not self.risen:
-            self.risen = True
-            _log.warning("Step %d: the loss has risen tenfold, from %.3g to "
-                         "%.3g. %s.", self.step + 1, first, loss, REMEDY)
 
     def due(self) -> bool:
         """Say whether to evaluate: an epoch's share or the run has ended."""

@@ -70,9 +70,8 @@ def authors_settings(steps: int, drops: range, **changes) -> TrainConfig:
         "checkpoint_every": 2000, **changes})
 
 
-_BN = ("A step is 128 images in 4 passes of 32. The authors' batch "
-       "normalisation saw 4 images at a time (8 GPUs); here it sees the 32 "
-       "of a pass. With --batch-size 4 --accumulate 32 it sees 4 as well.")
+_BN = ("A step is 128 images in 4 passes of 32. The authors normalised 4 at "
+       "a time, as --batch-size 4 --accumulate 32 does.")
 VOC0712 = Recipe(
     name="voc0712", model="dsod300",
     train=authors_settings(100_000, range(20_000, 100_001, 20_000)),

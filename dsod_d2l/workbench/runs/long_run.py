@@ -204,6 +204,8 @@ class LongRun(training.Run):
         frozen: names of the arrays that stay as they are.
     """
 
+    risen = False        # whether it was told that the loss has risen
+
     def __init__(self, net, dataset, settings, ctx=None, validation=None,
                  folder: Path | None = None, resume: bool = False,
                  progress: bool = True, team=None,
@@ -297,14 +299,24 @@ class LongRun(training.Run):
         return norm
 
     def accepts(self, losses, norm, sources):
-        """Say whether to do the step, which float16 may be too small for."""
+        """Say whether to do the step, which float16 may be too small for.
+
+        A loss that is ten times what it was at first is told, once.
+        """
         scale = self.devices.scale
         if np.isfinite(losses).all() and scale.overflowed(norm):
             _log.warning("Step %d: a gradient is too large for float16. The "
                          "step is left out, and the loss multiplied by %d "
                          "from now on.", self.step + 1, scale.value)
             return False
-        return super().accepts(losses, norm, sources)
+        accepted = super().accepts(losses, norm, sources)
+        first = max((row["loss"] for row in self.history[:3]), default=0)
+        if 0 < 10 * first < losses.sum() and not self.risen:
+            self.risen = True
+            _log.warning("Step %d: the loss has risen tenfold, from %.3g to "
+                         "%.3g. %s.", self.step + 1, first, losses.sum(),
+                         training.REMEDY)
+        return accepted
 
     def judge(self, row: dict) -> None:
         """Evaluate the average of the weights, if there is one."""
