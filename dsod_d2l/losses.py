@@ -12,6 +12,8 @@ from typing import Any
 
 from mxnet.gluon import HybridBlock
 
+from .config import TrainConfig
+
 
 def cross_entropy(F: Any, scores: Any, classes: Any) -> Any:
     """Return -ln of the probability of the given class.
@@ -115,18 +117,65 @@ class DetectionLoss(HybridBlock):
         self.classification = classification
         self.negative_ratio = negative_ratio
 
+    def each(self, F: Any, scores: Any, offsets: Any, classes: Any,
+             wanted: Any) -> tuple:
+        """Return both losses of every anchor, before they are added up."""
+        boxes = smooth_l1(F, offsets, wanted, classes > 0)
+        if self.classification == "focal":
+            return focal_loss(F, scores, classes), boxes
+        nats, positive = cross_entropy(F, scores, classes), classes > 0
+        negative = hard_negatives(F, F.BlockGrad(nats), classes, positive,
+                                  self.negative_ratio)
+        return nats * (positive + negative), boxes
+
     def hybrid_forward(self, F: Any, scores: Any, offsets: Any, classes: Any,
                        wanted: Any) -> tuple:
         """Return the classification and the localisation loss."""
-        positive = classes > 0
-        count = F.maximum(F.sum(positive), 1)
-        if self.classification == "focal":
-            nats = focal_loss(F, scores, classes)
-        else:
-            nats = cross_entropy(F, scores, classes)
-            negative = hard_negatives(F, F.BlockGrad(nats), classes, positive,
-                                      self.negative_ratio)
-            nats = nats * (positive + negative)
-        boxes = smooth_l1(F, offsets, wanted, positive)
-        return (F.broadcast_div(F.sum(nats), count),
-                F.broadcast_div(F.sum(boxes), count))
+        count = F.maximum(F.sum(classes > 0), 1)
+        return tuple(F.broadcast_div(F.sum(part), count) for part in
+                     self.each(F, scores, offsets, classes, wanted))
+
+
+class ChosenLoss(DetectionLoss):
+    """``DetectionLoss`` with all that a ``TrainConfig`` may choose.
+
+    Args:
+        settings: ``TrainConfig``.
+        weights: (K + 1,), how much the anchors of each class count in the
+            classification, background first; None: all alike. What is
+            mined, and what the sums are divided by, stays.
+
+    Returns (forward):
+        As ``DetectionLoss``; with the normalisation "per_anchor" the mean
+        over all anchors, and over all offsets, zero where there is no object.
+    """
+
+    def __init__(self, settings: TrainConfig, weights: Any = None):
+        super().__init__(settings.classification, settings.negative_ratio)
+        self.settings, self.weights = settings, weights
+
+    def each(self, F: Any, scores: Any, offsets: Any, classes: Any,
+             wanted: Any) -> tuple:
+        """See ``DetectionLoss.each``."""
+        arrays = [scores, offsets, classes, wanted]
+        if self.settings.mining == "batch":          # as if of one image
+            arrays = scores, offsets, classes, wanted = [
+                F.expand_dims(F.reshape(one, (-3, -2)), 0) for one in arrays]
+        nats, boxes = super().each(F, *arrays)
+        if self.classification == "even_focal":
+            nats = focal_loss(F, scores, classes, 0.5) / 2
+        if self.weights is not None:
+            nats = nats * sum(float(weight) * (F.relu(classes) == number)
+                              for number, weight in enumerate(self.weights))
+        if self.settings.localisation == "l1":
+            boxes = F.sum(F.abs(offsets - wanted), axis=-1) * (classes > 0)
+        return nats, boxes
+
+    def hybrid_forward(self, F: Any, scores: Any, offsets: Any, classes: Any,
+                       wanted: Any) -> tuple:
+        """Return the classification and the localisation loss."""
+        arrays = scores, offsets, classes, wanted
+        if self.settings.normalisation == "per_positive":
+            return super().hybrid_forward(F, *arrays)
+        nats, boxes = self.each(F, *arrays)
+        return F.mean(nats), F.mean(boxes) / 4

@@ -19,7 +19,7 @@ from .datasets import split
 from .datasets.loader import Batch, BatchMaker, Loader
 from .detection import Detector
 from .evaluation import class_numbers, evaluate_dataset
-from .losses import DetectionLoss
+from .losses import ChosenLoss, DetectionLoss
 from .weights import fill, parameter_arrays
 
 _log = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ class PixelGraph(HybridBlock):
 class TrainingGraph(HybridBlock):
     """From a batch of pixels and targets to the two losses.
 
+    ``training_graph`` makes one whose loss is all that the settings choose.
+
     Args:
         net: a ``models.Network``.
         settings: ``TrainConfig``.
@@ -101,12 +103,17 @@ class TrainingGraph(HybridBlock):
 
 
 class StepLosses(HybridBlock):
-    """The losses of all steps; each has its own positives."""
+    """The losses of all steps; each has its own positives.
 
-    def __init__(self, settings: TrainConfig):
+    Args:
+        settings: ``TrainConfig``.
+        weights: of the classes, which the last step alone tells apart.
+    """
+
+    def __init__(self, settings: TrainConfig, weights: Any = None):
         super().__init__()
-        self.loss = DetectionLoss(settings.classification,
-                                  settings.negative_ratio)
+        self.loss = ChosenLoss(settings)
+        self.last = ChosenLoss(settings, weights)
 
     def hybrid_forward(self, F: Any, first: Any, *rest: Any) -> tuple:
         """Return both losses of each step, of its outputs and its targets.
@@ -115,8 +122,10 @@ class StepLosses(HybridBlock):
         """
         arrays = [first, *rest]
         half = len(arrays) // 2
-        return tuple(loss for k in range(0, half, 2) for loss in self.loss(
-            *arrays[k:k + 2], *arrays[half + k:half + k + 2]))
+        steps = [self.loss] * (half // 2 - 1) + [self.last]
+        return tuple(loss for k, one in zip(range(0, half, 2), steps)
+                     for loss in one(*arrays[k:k + 2],
+                                     *arrays[half + k:half + k + 2]))
 
 
 class StepGraph(gluon.Block):
@@ -130,6 +139,7 @@ class StepGraph(gluon.Block):
     Args:
         net: a ``models.Network`` of several steps.
         settings: ``TrainConfig``.
+        weights: of the classes, see ``ChosenLoss``.
 
     Returns (forward of images uint8 (B, H, W, 3) on a device, and in NumPy
     classes (B, N), offsets (B, N, 4), truths, see ``datasets.loader.Batch``):
@@ -138,10 +148,10 @@ class StepGraph(gluon.Block):
 
     positives: Sequence[int] = ()
 
-    def __init__(self, net: Any, settings: TrainConfig):
+    def __init__(self, net: Any, settings: TrainConfig, weights: Any = None):
         super().__init__()
         self.outputs = PixelGraph(net)
-        self.losses = StepLosses(settings)
+        self.losses = StepLosses(settings, weights)
         self.threshold = settings.match_threshold
 
     def forward(self, images: Any, classes: np.ndarray, offsets: np.ndarray,
@@ -155,17 +165,25 @@ class StepGraph(gluon.Block):
             mx.nd.array(one, ctx=images.context) for one in wanted))
 
 
-def training_graph(net: Any, settings: TrainConfig) -> Any:
+def training_graph(net: Any, settings: TrainConfig, weights: Any = None,
+                   kind: type[TrainingGraph] = TrainingGraph) -> Any:
     """Return what turns a batch into its losses, compiled by MXNet.
 
     Args:
         net: a ``models.Network``.
         settings: ``TrainConfig``.
+        weights: of the classes, see ``ChosenLoss``.
+        kind: of graph for a network of one step.
 
     Returns:
         ``TrainingGraph``, or ``StepGraph`` for a network of several steps.
     """
-    graph = (TrainingGraph if net.steps == 1 else StepGraph)(net, settings)
+    graph: Any
+    if net.steps == 1:
+        graph = kind(net, settings)
+        graph.loss = ChosenLoss(settings, weights)
+    else:
+        graph = StepGraph(net, settings, weights)
     graph.hybridize(static_alloc=True, static_shape=True)
     return graph
 
@@ -210,6 +228,10 @@ class Fitted(NamedTuple):
     def __repr__(self):
         return (f"Fitted({self.net.config.name}, {len(self.history)} steps, "
                 f"best={self.best})")
+
+
+REMEDY = ("What helps is mostly a smaller learning_rate (--learning-rate), a "
+          "longer warmup (--warmup), or a gradient cut to length (--clip 10)")
 
 
 class Run:
@@ -335,8 +357,7 @@ class Run:
         raise FloatingPointError(
             f"step {self.step + 1}: the loss is {losses.sum():g} and the "
             f"gradient's norm {norm:g}; training stops before the weights "
-            f"are changed. The batch: {', '.join(sources)}. What helps is "
-            "mostly a smaller learning_rate, or a longer warmup")
+            f"are changed. The batch: {', '.join(sources)}. {REMEDY}")
 
     def due(self) -> bool:
         """Say whether to evaluate: an epoch's share or the run has ended."""

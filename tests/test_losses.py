@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dsod_d2l import losses
+from dsod_d2l.config import TrainConfig
 
 
 def softmax(scores):
@@ -145,3 +146,58 @@ def test_smooth_l1_has_both_branches():
     offsets = mx.nd.array([[[0.5, 2.0, 0.0, -3.0]]])
     got = losses.smooth_l1(mx.nd, offsets, offsets * 0, mx.nd.ones((1, 1)))
     assert got.asscalar() == pytest.approx(0.125 + 1.5 + 0 + 2.5)
+
+
+# ---- what a TrainConfig may choose of it
+
+def chosen(arrays, **changes):
+    """Return both parts of the chosen loss, and the same by its own graph."""
+    loss = losses.ChosenLoss(TrainConfig(**changes))
+    plain = [part.asscalar() for part in loss(*nd(arrays))]
+    loss.hybridize()
+    assert [part.asscalar() for part in loss(*nd(arrays))] == (
+        pytest.approx(plain, rel=1e-6))
+    return plain
+
+
+@pytest.mark.parametrize("kind", ["softmax", "focal"])
+def test_without_a_choice_it_is_bit_by_bit_the_usual_loss(kind):
+    usual = [part.asscalar()
+             for part in losses.DetectionLoss(kind)(*nd(batch(3)))]
+    assert chosen(batch(3), classification=kind) == usual
+
+
+def test_the_mean_over_all_anchors_and_all_offsets():
+    """As the Gluon programs have it: alpha for the background, too."""
+    scores, offsets, classes, wanted = arrays = batch(4)
+    classes[classes < 0] = 0                   # their matcher ignores none
+    got = chosen(arrays, classification="even_focal", localisation="l1",
+                 normalisation="per_anchor")
+    p = np.take_along_axis(softmax(scores), classes.astype(int)[..., None],
+                           -1)[..., 0]
+    nats = -0.25 * (1 - p) ** 2 * np.log(p)
+    error = np.abs(offsets - wanted) * (classes > 0)[..., None]
+    assert got == pytest.approx([nats.mean(), error.mean()], rel=1e-5)
+    smooth = np.where(error < 1, error ** 2 / 2, error - 0.5)
+    smooth[error == 0] = 0
+    assert chosen(arrays, normalisation="per_anchor")[1] == (
+        pytest.approx(smooth.mean(), rel=1e-5))
+
+
+def test_l1_divided_by_the_positives():
+    _, offsets, classes, wanted = arrays = batch(5)
+    error = np.abs(offsets - wanted) * (classes > 0)[..., None]
+    assert chosen(arrays, localisation="l1")[1] == pytest.approx(
+        error.sum() / (classes > 0).sum(), rel=1e-5)
+
+
+def test_mining_over_the_batch_takes_the_worst_of_all_images():
+    """It is the loss of one image that has all their anchors."""
+    scores, offsets, classes, wanted = arrays = batch(6)
+    classes[1][classes[1] > 0] = 0             # one image without objects
+    one = [array.reshape(1, -1, *array.shape[2:]) for array in arrays]
+    got = chosen(arrays, mining="batch")
+    assert got == pytest.approx(plain_softmax_loss(*one), rel=1e-5)
+    assert got[0] != pytest.approx(plain_softmax_loss(*arrays)[0], rel=1e-3)
+    few = chosen(arrays, mining="batch", negative_ratio=1)
+    assert few == pytest.approx(plain_softmax_loss(*one, ratio=1), rel=1e-5)

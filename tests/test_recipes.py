@@ -3,15 +3,19 @@
 import dataclasses
 import doctest
 
+import mxnet as mx
 import numpy as np
 import pytest
 
-from dsod_d2l import (config, models, training, transforms, weights as
-                      weight_files)
+from dsod_d2l import (config, models, open_dataset, training, transforms,
+                      weights as weight_files)
+from dsod_d2l.datasets.loader import BatchMaker
+from dsod_d2l.datasets.wrappers import Subset
 from dsod_d2l.workbench import recipes
 from dsod_d2l.workbench.pretrained import transfer
-from dsod_d2l.workbench.runs import plan
-from dsod_d2l.workbench.runs import precision
+from dsod_d2l.workbench.runs import plan, precision
+from dsod_d2l.workbench.runs.long_run import LongRun, run_training
+from dsod_d2l.workbench.runs.parallel import Devices
 
 
 def test_examples():
@@ -37,6 +41,7 @@ TABLE = {
     "refinedet": (120 * K, [(1e-3, 0, 80), (1e-4, 80, 100),
                             (1e-5, 100, 120)]),
     "dsod_gluon": (180 * K, [(.1, 0, 180)]),
+    "ssd_voc": (60 * K, [(1e-3, 0, 40), (1e-4, 40, 50), (1e-5, 50, 60)]),
 }
 
 
@@ -54,7 +59,8 @@ def test_the_rate_of_the_table_at_the_iteration_of_the_table(name):
 @pytest.mark.parametrize("name, momentum, decay, batch, passes", [
     ("voc0712", .9, 5e-4, 32, 4), ("voc07++12", .9, 5e-4, 32, 4),
     ("coco", .9, 5e-4, 32, 4), ("grp", .9, 5e-4, 48, 3),
-    ("refinedet", .9, 5e-4, 32, 1), ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1)])
+    ("refinedet", .9, 5e-4, 32, 1), ("toy_ssd", 0, 5e-4, 32, 1), ("dsod_gluon", 0, 5e-4, 4, 1),
+    ("ssd_voc", .9, 5e-4, 32, 1)])
 def test_the_rest_of_the_table(name, momentum, decay, batch, passes):
     settings = recipes.get_recipe(name).train
     assert (settings.momentum, settings.weight_decay, settings.batch_size,
@@ -102,6 +108,142 @@ def test_the_small_recipe_warms_up_and_ends_near_nothing():
     assert rate[50 + (settings.steps - 50) // 2] == pytest.approx(.025,
                                                                   rel=.01)
     assert settings.average == .995
+
+
+def test_the_gluon_programs_average_over_all_anchors():
+    for name, box_loss in (("toy_ssd", "smooth_l1"), ("dsod_gluon", "l1")):
+        settings = recipes.get_recipe(name).train
+        assert (settings.classification, settings.normalisation,
+                settings.localisation) == ("even_focal", "per_anchor",
+                                           box_loss)
+
+
+@pytest.mark.parametrize("name", ["ssd_voc", "refinedet"])
+def test_what_starts_from_a_classifier_says_by_which_option(name):
+    assert "--backbone-weights" in recipes.get_recipe(name).note
+
+
+# ------------------------------------------------- every recipe learns
+
+def compact(name):
+    """Return what makes the network of a recipe small, maps and all.
+
+    It keeps what the rate is made for: heads, their normalisation, scales. A
+    VGG16 is normalised here, where no classifier's weights are at hand.
+    """
+    own = config.get(name)
+    dense = dict(stem=8, bottleneck=16, growth=8, layers=(1, 2, 2), second=16,
+                 predictions=(16, 16, 16), anchors=own.anchors[:5])
+    vgg = config.VGG16Config(norm=True, widths=[
+        4, 4, 8, 8, *[16] * 3, *[32] * 6, 32, 32])
+    return {
+        "dsod": dense, "dsod_gluon": dense,
+        "toy_ssd": dict(body=(8, 8, 16), extra=32),
+        "grp_dsod": {**dense, "first_reuse": 16, "pyramid": (16,) * 4},
+        # 20 for 512 channels is as much for each channel as 5 for 32.
+        "ssd": dict(backbone=vgg, l2_scale=5.0, anchors=own.anchors[:5],
+                    extras=((16, 32, "half"),) * 3),
+        "refinedet": dict(backbone=dataclasses.replace(
+            vgg, conv5=True, pool5=2), transfer=16,
+            extras=((16, 32, "half"),))}[own.family]
+
+
+class Begun(training.Run):
+    """The first thirty steps of a run."""
+
+    def stop(self):
+        return self.step == 30
+
+
+# The length of the gradient of the first step; a loss that was added up or
+# divided in another way would have another, and want another rate.
+FIRST_NORMS = {
+    "voc0712": 155.9, "voc07++12": 155.9, "coco": 104.4, "grp": 77.59,
+    "refinedet": 44.19, "ssd_voc": 22.20, "ssd_scratch": 26.37,
+    "toy_ssd": .3170, "dsod_gluon": .3549, "small": 22.41}
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_thirty_steps_of_a_recipe_learn(name, standin):
+    """Sixteen pictures, all of them in each step: nothing but it can fail."""
+    loss, norms = thirty_steps(recipes.get_recipe(name), standin)
+    assert len(loss) == 30 and np.isfinite(loss).all()
+    assert loss[-3:].mean() <= 0.7 * loss[:3].mean()
+    assert norms[0] == pytest.approx(FIRST_NORMS[name], rel=.02)
+
+
+def thirty_steps(recipe, standin, **changes):
+    """Return the losses and the lengths of the gradients."""
+    side = 128 if recipe.model in ("toy_ssd", "dsod_gluon") else 96
+    net = models.build(recipe.model, 1, input_size=(side, side),
+                       **compact(recipe.model))
+    settings = dataclasses.replace(
+        recipe.train, batch_size=16, accumulate=1, augment="none",
+        held_back=0.0, workers=0, **changes)
+    history = training.fit(net, standin, settings, start=Begun).history
+    return [np.array(history.column(key)[1]) for key in ("loss", "gradient")]
+
+
+def test_the_first_gradient_tells_another_normalisation(standin):
+    """Divided by the positives, the toy's is hundreds of times as long."""
+    norms = thirty_steps(recipes.get_recipe("toy_ssd"), standin, steps=1,
+                         classification="focal",
+                         normalisation="per_positive")[1]
+    assert norms[0] > 100 * FIRST_NORMS["toy_ssd"]
+
+
+class Rising(LongRun):
+    """A run whose loss is what a test says."""
+
+    def __init__(self, losses):
+        self.devices = Devices(mx.cpu(), config.TrainConfig())
+        self.history = training.History({"loss": loss} for loss in losses)
+        self.step = len(losses)
+
+
+def test_a_loss_that_has_risen_tenfold_is_told_once(caplog):
+    run = Rising([5.0, 6.0, 4.0, 3.0])
+    with caplog.at_level("WARNING", "dsod_d2l"):
+        for loss in (59.0, 61.0, 900.0):
+            assert run.accepts(np.array([loss - 1, 1.0]), 1.0, [])
+    [line] = caplog.messages
+    assert line.startswith("Step 5: the loss has risen tenfold, from 6 to 61.")
+    for word in ("--learning-rate", "--warmup", "--clip 10"):
+        assert word in line
+    for losses in ([], [0.0, 0.0]):            # nothing to compare with
+        assert Rising(losses).accepts(np.array([9.0, 9.0]), 1.0, [])
+    assert len(caplog.messages) == 1
+    with pytest.raises(FloatingPointError, match="--warmup.*--clip 10"):
+        run.accepts(np.array([np.inf, 0.0]), 1.0, ["a picture"])
+
+
+def test_a_run_per_anchor_has_accuracy_and_mae_in_its_history(standin):
+    """As Gluon's programs print them, of the batch that was trained on."""
+    settings = dataclasses.replace(
+        recipes.get_recipe("toy_ssd").train, steps=2, batch_size=4,
+        augment="none", held_back=0.0, workers=0)
+    net = models.build("toy_ssd", 1, input_size=(128, 128), body=(4, 4, 4),
+                       extra=4)
+    models.initialise(net)
+    maker = BatchMaker(standin, net.config, settings)
+    batch = maker.fill(0, maker.empty()[0])
+    with mx.autograd.train_mode():
+        scores, offsets = (one.asnumpy() for one in training.PixelGraph(net)(
+            mx.nd.array(batch.images, dtype="uint8")))
+    history = run_training(net, standin, settings, progress=False).history
+    assert history[0]["accuracy"] == pytest.approx(
+        (scores.argmax(-1) == batch.classes).mean(), abs=1e-4)
+    error = abs(offsets - batch.offsets) * (batch.classes > 0)[..., None]
+    assert history[0]["MAE"] == pytest.approx(error.mean(), rel=1e-4)
+    assert len(history.column("accuracy")[0]) == 2
+    usual = dataclasses.replace(settings, normalisation="per_positive")
+    assert "MAE" not in run_training(net, standin, usual,
+                                     progress=False).history[0]
+
+
+@pytest.fixture(scope="module")
+def standin():
+    return Subset(open_dataset("standin:train", cache=True), range(16))
 
 
 # ------------------------------------------------------------------ the plan
@@ -169,6 +311,31 @@ def test_the_memory_of_values_grows_with_images_and_pixels():
     assert 3.5 < values(wide, 2) / values(small, 2) < 4.5
     # The first map alone: half of each side, as wide as the stem.
     assert values(small, 1) > 4 * 8 * 40 * 48
+
+
+def test_a_plan_that_does_not_fit_names_a_batch_that_does(monkeypatch):
+    net, settings = tiny(), config.TrainConfig(batch_size=32, accumulate=3)
+    memory = plan.estimate_memory(net, settings)
+    one, rest = memory["values"] // 32, memory["parameters"]
+
+    def told(room, contexts=(mx.gpu(0),)):
+        monkeypatch.setattr(plan, "device_memory", lambda context: room)
+        return plan.plan_run(net, 100, settings, contexts)["warnings"]
+    assert told(rest + 32 * one) == [] == told(0, ())
+    [line] = told(rest + 31 * one)
+    assert "gpu(0) has" in line and "--batch-size 24 --accumulate 4" in line
+    assert "--batch-size 8 --accumulate 12" in told(rest + 11 * one)[0]
+    assert "a smaller --input" in told(rest)[0]
+    # Two GPUs have half of a batch each, two parts of a CPU one memory.
+    two = [mx.gpu(0), mx.gpu(1)]
+    assert told(rest + 16 * one, two) == [] != told(rest + 15 * one, two)
+    assert told(rest + 31 * one, [mx.cpu(0), mx.cpu(1)])
+
+
+def test_the_memory_of_this_machine():
+    [line] = [line for line in open("/proc/meminfo") if "MemTotal" in line]
+    assert plan.device_memory(mx.cpu()) == pytest.approx(
+        1024 * int(line.split()[1]), rel=.02)
 
 
 # -------------------------------------------------------------- fine-tuning

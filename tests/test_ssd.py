@@ -130,6 +130,32 @@ def test_maps_of_all_backbones_are_those_of_the_table():
             *zip(widths, (38, 19)), (512, 10), (256, 5), (256, 3), (256, 1)]
 
 
+# The counts that torchvision states of whole classifiers (their dense layer
+# has 2048 x 1000 weights and 1000 biases), and of the convolutions of VGG11.
+@pytest.mark.parametrize("name, published, less", [
+    ("resnet50", 25_557_032, 2_049_000), ("resnet101", 44_549_160, 2_049_000),
+    ("resnet152", 60_192_808, 2_049_000),
+    ("vgg11", 9_220_480, -(9 * 512 * 1024 + 1024 + 1024 * 1024 + 1024))])
+def test_published_counts_of_deeper_and_shallower_bodies(name, published,
+                                                         less):
+    net = models.build("ssd300_vgg16", backbone=name)
+    assert models.count_parameters(net.backbone) == published - less
+    assert [row[1] for row in models.summarise(net).maps] == [
+        38, 19, 10, 5, 3, 1]
+    assert config.from_dict(net.config.to_dict()) == net.config
+
+
+def test_depths_and_widths_of_a_body_belong_together():
+    for changes, said in [
+            ({"name": "vgg16", "depths": [1] * 4}, "depths of vgg16 needs 5"),
+            ({"name": "vgg16", "depths": [1] * 5}, "widths of vgg16 needs 7"),
+            ({"name": "resnet50", "depths": [1] * 5}, "resnet50 needs 4")]:
+        with pytest.raises(ValueError, match=said):
+            config.get("ssd300_vgg16", backbone=changes)
+    with pytest.raises(ValueError, match="vgg12.*vgg11, resnet101, resnet152"):
+        config.get("ssd300_vgg16", backbone="vgg12")
+
+
 def test_a_width_multiplier_thins_all_but_the_last_layer():
     half = models.build_backbone(config.MobileNetV2Config(width=0.5))
     assert half.widths == [16, 1280]

@@ -19,7 +19,7 @@ from dsod_d2l import config, models, training, transforms, weights
 from dsod_d2l.config import AnchorSpec
 from dsod_d2l.datasets import make_sample
 from dsod_d2l.datasets.loader import BatchMaker
-from dsod_d2l.losses import DetectionLoss
+from dsod_d2l.losses import ChosenLoss, DetectionLoss
 from dsod_d2l.workbench.checking import anchor_fit
 from dsod_d2l.workbench.cli import main
 from dsod_d2l.workbench.pretrained import transfer
@@ -27,6 +27,7 @@ from dsod_d2l.workbench.runs import checkpoints, curves, freezing, long_run, pla
 from dsod_d2l.workbench.runs import run_folder as folders
 from dsod_d2l.workbench.runs.long_run import run_training
 from dsod_d2l.workbench.runs.tuning import Tuning
+from dsod_d2l.training import StepLosses
 from small_runs import SMALL, Squares, ending, network, settings, train
 
 
@@ -184,8 +185,7 @@ def test_the_loss_with_weights_by_hand(kind, hybrid):
     arrays = [mx.nd.array(one) for one in (scores, offsets, classes, wanted)]
 
     def found(weights):
-        loss = weighing.WeightedLoss(plan, np.array(weights, np.float32))
-        loss.initialize()
+        loss = ChosenLoss(plan, np.array(weights, np.float32))
         loss.hybridize(hybrid)
         return [one.asscalar() for one in loss(*arrays)]
     np.testing.assert_allclose(found([1, 3, .5]), by_hand(
@@ -198,11 +198,9 @@ def test_only_the_last_of_several_steps_tells_classes_apart():
     pairs = [[mx.nd.array(rng.normal(size=(2, 9, size))) for size in (wide, 4)] for wide in (2, 3)]
     wanted = [[mx.nd.array(rng.integers(0, top, (2, 9))), mx.nd.array(rng.normal(size=(2, 9, 4)))]
               for top in (2, 3)]
-    loss = weighing.WeightedSteps(plan, np.array([1, 5, 7], np.float32))
-    loss.initialize()
+    loss = StepLosses(plan, np.array([1, 5, 7], np.float32))
     found = [one.asscalar() for one in loss(*pairs[0], *pairs[1], *wanted[0], *wanted[1])]
-    last = weighing.WeightedLoss(plan, np.array([1, 5, 7], np.float32))
-    last.initialize()
+    last = ChosenLoss(plan, np.array([1, 5, 7], np.float32))
     apart = [*DetectionLoss()(*pairs[0], *wanted[0]), *last(*pairs[1], *wanted[1])]
     assert found == [one.asscalar() for one in apart]
 

@@ -2,7 +2,7 @@
 
 A backbone is a frozen dataclass here, which knows how often each of its maps
 is halved, and a block in ``models.backbones``, which computes them. Both are
-entered under one name.
+entered under one name, in ``BACKBONES`` and ``BLOCKS``.
 """
 
 from __future__ import annotations
@@ -12,27 +12,12 @@ from typing import Any, ClassVar, Literal
 
 from .base import COUNTED, Checked, Count, Positive, require, require_fields
 
-BACKBONES: dict[str, type[BackboneConfig]] = {}
-
-
-def register(cls: type[BackboneConfig]) -> type[BackboneConfig]:
-    """Enter a backbone's configuration under its default name.
-
-    Args:
-        cls: a subclass of ``BackboneConfig``.
-
-    Returns:
-        The class, so that this serves as a decorator.
-    """
-    BACKBONES[cls.name] = cls
-    return cls
-
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig(Checked):
     """What all backbones share.
 
-    name: under which it is registered.
+    name: under which it is entered.
     dense_layers: how many of the last convolutions are dense layers in the
         classifier.
     kinds: fields that ``like`` sets.
@@ -56,12 +41,12 @@ class BackboneConfig(Checked):
         return (3, 4)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class VGG16Config(BackboneConfig):
-    """VGG16 with its two dense layers made convolutions.
+    """VGG16, or another VGG, its two dense layers made convolutions.
 
-    widths: channels of the 13 convolutions, and of fc6 and fc7.
+    depths: convolutions of each of the five blocks.
+    widths: channels of these convolutions, 13 in VGG16, and of fc6 and fc7.
     norm: True for batch normalisation behind every convolution.
     conv5: True for three maps, conv4_3, conv5_3 and fc7; else without the
         second.
@@ -75,6 +60,7 @@ class VGG16Config(BackboneConfig):
 
     dense_layers: ClassVar[int] = 2
     name: str = "vgg16"
+    depths: tuple[Count, ...] = (2, 2, 3, 3, 3)
     widths: tuple[Count, ...] = (64, 64, 128, 128, *[256] * 3, *[512] * 6,
                                  1024, 1024)
     norm: bool = False
@@ -84,8 +70,11 @@ class VGG16Config(BackboneConfig):
 
     def check(self) -> None:
         """See ``Checked``."""
-        require(len(self.widths) == 15, "widths of vgg16 needs 15 numbers, "
-                f"found {len(self.widths)}")
+        require(len(self.depths) == 5, "depths of vgg16 needs 5 numbers, "
+                f"found {len(self.depths)}")
+        count = sum(self.depths) + self.dense_layers
+        require(len(self.widths) == count, f"widths of vgg16 needs {count} "
+                f"numbers, found {len(self.widths)}")
 
     @property
     def halvings(self) -> tuple[int, ...]:
@@ -93,14 +82,14 @@ class VGG16Config(BackboneConfig):
         return (3, *[4] * self.conv5, 3 + self.pool5)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class ResNet50Config(BackboneConfig):
-    """ResNet-50 with a last stage that does not halve.
+    """ResNet-50, or a deeper one, with a last stage that does not halve.
 
     stem: channels of the first convolution.
+    depths: blocks of each of the four stages.
     inner: channels of the 1 x 1 and the 3 x 3 convolution that each of the
-        16 blocks begins with.
+        blocks begins with, 16 in ResNet-50; (): as in the paper.
     outputs: channels that each of the four stages ends in.
     stride_at: which convolution halves a map, "3x3" or "1x1". The paper's
         networks, and Gluon's of version 1, have "1x1".
@@ -111,15 +100,21 @@ class ResNet50Config(BackboneConfig):
     kinds: ClassVar[tuple[str, ...]] = ("stride_at",)
     name: str = "resnet50"
     stem: Count = 64
-    inner: tuple = (*[(64, 64)] * 3, *[(128, 128)] * 4, *[(256, 256)] * 6,
-                    *[(512, 512)] * 3)
+    depths: tuple[Count, ...] = (3, 4, 6, 3)
+    inner: tuple = ()
     outputs: tuple[Count, ...] = (256, 512, 1024, 2048)
     stride_at: Literal["3x3", "1x1"] = "3x3"
 
     def check(self) -> None:
         """See ``Checked``."""
-        require([len(pair) for pair in self.inner] == [2] * 16, "inner of "
-                f"resnet50 needs 16 pairs, found {self.inner}")
+        require(len(self.depths) == 4, "depths of resnet50 needs 4 numbers, "
+                f"found {self.depths}")
+        object.__setattr__(self, "inner", self.inner or tuple(
+            (64 * 2 ** stage,) * 2 for stage, depth in enumerate(self.depths)
+            for _ in range(depth)))
+        count = sum(self.depths)
+        require([len(pair) for pair in self.inner] == [2] * count, "inner of "
+                f"resnet50 needs {count} pairs, found {self.inner}")
         require(len(self.outputs) == 4, "outputs of resnet50 needs 4 "
                 f"numbers, found {self.outputs}")
         COUNTED.check("inner", sum(self.inner, ()))
@@ -153,7 +148,6 @@ class MobileNetConfig(BackboneConfig):
         return int(channels * self.width)
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV1Config(MobileNetConfig):
     """MobileNet whose last but one unit does not halve.
@@ -175,7 +169,6 @@ class MobileNetV1Config(MobileNetConfig):
                      in plain[:None if self.last_block else -1])
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV2Config(MobileNetConfig):
     """MobileNetV2 whose stage of 160 channels does not halve.
@@ -200,11 +193,22 @@ class MobileNetV2Config(MobileNetConfig):
                        if shapes else self.expand_first)
 
 
+BACKBONES: dict[str, type[BackboneConfig]] = {
+    cls.name: cls for cls in (VGG16Config, ResNet50Config, MobileNetV1Config,
+                              MobileNetV2Config)}
+# Backbones of another depth, by name: values of the classes above.
+DEEPER = {
+    "vgg11": VGG16Config(depths=(1, 1, 2, 2, 2), widths=(
+        64, 128, 256, 256, *[512] * 4, 1024, 1024)),
+    "resnet101": ResNet50Config(depths=(3, 4, 23, 3)),
+    "resnet152": ResNet50Config(depths=(3, 8, 36, 3))}
+
+
 def make_backbone(value: BackboneConfig | str | dict) -> BackboneConfig:
     """Return a backbone's configuration.
 
     Args:
-        value: one, a registered name, or the dictionary of one.
+        value: one, a known name, or the dictionary of one.
 
     Raises:
         ValueError: the name or a field is not known.
@@ -216,10 +220,12 @@ def make_backbone(value: BackboneConfig | str | dict) -> BackboneConfig:
         return value
     require(isinstance(value, (str, dict)), "backbone must be a name, a "
             f"dictionary or a BackboneConfig, found {value!r}")
+    if isinstance(value, str) and value in DEEPER:
+        return DEEPER[value]
     fields = {"name": value} if isinstance(value, str) else dict(value)
     name: Any = fields.get("name")
     require(name in BACKBONES, f"no backbone is called {name!r}, expected "
-            f"one of {', '.join(BACKBONES)}")
+            f"one of {', '.join([*BACKBONES, *DEEPER])}")
     cls = BACKBONES[name]
     require_fields(cls, fields, name)
     return cls(**fields)

@@ -105,6 +105,9 @@ SSD512_VGG16 = dataclasses.replace(
     SSD300_VGG16, name="ssd512_vgg16", input_size=(512, 512),
     extras=((256, 512, "half"), *[(128, 256, "half")] * 3,
             (128, 256, "even")), anchors=DSOD512.anchors)
+SSD512_VGG16_BN = dataclasses.replace(
+    SSD512_VGG16, name="ssd512_vgg16_bn", backbone=VGG16Config(norm=True),
+    extra_norm=True)
 SSD300_RESNET50, SSD300_MOBILENET_V1, SSD300_MOBILENET_V2 = (
     dataclasses.replace(SSD300_VGG16, name=f"ssd300_{name}", backbone=name)
     for name in ("resnet50", "mobilenet_v1", "mobilenet_v2"))

@@ -50,10 +50,17 @@ class TrainConfig(Checked):
         multiplied by ``decay``.
     decay: factor of the learning rate at each milestone.
     clip: largest norm of the gradient of all weights; None: no limit.
-    classification: "softmax" with hard-negative mining, or "focal".
+    classification: "softmax" with hard-negative mining, "focal", or
+        "even_focal", in which background counts as much as objects.
+    localisation: loss of the offsets, "smooth_l1" or "l1".
+    normalisation: what the losses of a batch are divided by: the number of
+        its positive anchors, or that of all anchors ("per_anchor"; then the
+        history has accuracy and MAE, as Gluon's programs print them).
     match_threshold: least IoU of an anchor with its object.
-    negative_ratio: negatives kept per positive, in each image.
-    localisation_weight: weight of the smooth L1 loss.
+    negative_ratio: negatives kept per positive.
+    mining: where they are chosen: in each "image", or in the whole "batch",
+        of each device.
+    localisation_weight: weight of the loss of the offsets.
     average: decay of the moving average of the weights, which is what is
         evaluated and saved; 0: none, the weights themselves are.
     augment: how pictures are varied, a key of ``transforms.AUGMENTATIONS``;
@@ -85,10 +92,13 @@ class TrainConfig(Checked):
     milestones: tuple[Share, ...] = (0.6, 0.85)
     decay: Positive = 0.1
     clip: Positive | None = 10.0
-    classification: Literal["softmax", "focal"] = "softmax"
+    classification: Literal["softmax", "focal", "even_focal"] = "softmax"
+    localisation: Literal["smooth_l1", "l1"] = "smooth_l1"
+    normalisation: Literal["per_positive", "per_anchor"] = "per_positive"
     match_threshold: Annotated[float, Bounds("a number above 0, at most 1", 0,
                                              1, 0)] = 0.5
     negative_ratio: NotNegative = 3.0
+    mining: Literal["image", "batch"] = "image"
     localisation_weight: NotNegative = 1.0
     average: BelowOne = 0.0
     augment: str = "light"

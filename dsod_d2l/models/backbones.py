@@ -98,9 +98,6 @@ class ReLU6(nn.HybridBlock):
         return F.clip(x, 0, 6)
 
 
-VGG_DEPTHS = (2, 2, 3, 3, 3)      # convolutions of each block
-
-
 class VGG16(Backbone):
     """The maps conv4_3, conv5_3 if asked for, and fc7, each after its ReLU.
 
@@ -122,7 +119,7 @@ class VGG16(Backbone):
         super().__init__()
         unit = partial(conv_unit, norm=config.norm, bias=True)
         width, left = 3, [*config.widths]
-        for k, depth in enumerate(VGG_DEPTHS, 1):
+        for k, depth in enumerate(config.depths, 1):
             layers = [halving_pool()] if k > 1 else []
             for channels in left[:depth]:
                 layers.append(unit(width, channels))
@@ -139,7 +136,6 @@ class VGG16(Backbone):
             width=fc7)
 
 
-RESNET_DEPTHS = (3, 4, 6, 3)         # blocks of each stage
 STRIDES = (1, 2, 2, 1)        # a classifier's last stage halves, too
 
 
@@ -191,7 +187,7 @@ class ResNet50(Backbone):
         inner, width = list(config.inner), config.stem
         self.add_stage("stem", conv_unit(3, width, 7, 2),
                        nn.MaxPool2D(3, 2, 1))
-        for k, (depth, stride) in enumerate(zip(RESNET_DEPTHS, STRIDES)):
+        for k, (depth, stride) in enumerate(zip(config.depths, STRIDES)):
             blocks, channels = [], config.outputs[k]
             for first in [True] + [False] * (depth - 1):
                 blocks.append(Bottleneck(

@@ -70,9 +70,8 @@ def authors_settings(steps: int, drops: range, **changes) -> TrainConfig:
         "checkpoint_every": 2000, **changes})
 
 
-_BN = ("A step is 128 images in 4 passes of 32. The authors' batch "
-       "normalisation saw 4 images at a time (8 GPUs); here it sees the 32 "
-       "of a pass. With --batch-size 4 --accumulate 32 it sees 4 as well.")
+_BN = ("A step is 128 images in 4 passes of 32. The authors normalised 4 at "
+       "a time, as --batch-size 4 --accumulate 32 does.")
 VOC0712 = Recipe(
     name="voc0712", model="dsod300",
     train=authors_settings(100_000, range(20_000, 100_001, 20_000)),
@@ -97,31 +96,47 @@ GRP = Recipe(
     "grp_dsod320_star. A step is 144 images in 3 passes of 48: 128 were "
     "asked for, and 48 does not divide them. Their batch normalisation saw "
     "6 images at a time.")
+_BACKBONE = ("It starts from a classifier's VGG16, for which its rate is "
+             "made: --backbone-weights.")
 REFINEDET = Recipe(
     name="refinedet", model="refinedet320_vgg16",
     train=authors_settings(120_000, range(80_000, 120_001, 20_000),
                            accumulate=1, learning_rate=0.001),
-    note="RefineDet320 on VOC 07+12, the authors' schedule. Theirs starts "
-    "from a classifier's VGG16, for which its rate is made: --weights. The "
-    "last drop falls on the end.")
+    note="RefineDet320 on VOC 07+12, the authors' schedule. " + _BACKBONE +
+    " The last drop falls on the end.")
+SSD_VOC = Recipe(
+    name="ssd_voc", model="ssd300_vgg16",
+    train=authors_settings(60_000, range(40_000, 50_001, 10_000),
+                           accumulate=1, learning_rate=0.001),
+    note="SSD300 on VOC 2007, as its PyTorch program has it. " + _BACKBONE)
+SSD_SCRATCH = Recipe(
+    name="ssd_scratch", model="ssd300_vgg16_bn",
+    train=dataclasses.replace(VOC0712.train, learning_rate=0.05,
+                              warmup=300, clip=10.0),
+    note="SSD300 from scratch on VOC 07+12, which takes batch normalisation. "
+    "No source has it: steps, images and drops are those of voc0712. Its "
+    "heads are not normalised, so the rate is half of that, after a warm-up, "
+    "and the gradient is cut.")
 TOY_RECIPE = Recipe(
     name="toy_ssd", model="toy_ssd", epochs=150,
     train=TrainConfig(
         steps=4219, batch_size=32, learning_rate=0.1, momentum=0.0,
         weight_decay=5e-4, warmup=0, schedule="constant", clip=None,
-        classification="focal", held_back=0.0),
+        classification="even_focal", normalisation="per_anchor",
+        held_back=0.0),
     note="The Gluon tutorial's toy SSD on its 900 Pikachu pictures: plain "
-    "SGD at one rate, focal loss, no mining.")
+    "SGD at one rate, focal loss, no mining. The losses are means over all "
+    "anchors, for which its rate is made.")
 GLUON_RECIPE = Recipe(
     name="dsod_gluon", model="dsod_gluon", epochs=800,
     changes={"input_size": (512, 512)},
     train=dataclasses.replace(
         TOY_RECIPE.train, steps=180_000, batch_size=4, augment="none",
-        localisation_weight=5.0, match_threshold=0.3),
+        localisation="l1", localisation_weight=5.0, match_threshold=0.3),
     note="The Gluon DSOD on 900 Pikachu pictures of 512 pixels: matched at "
-    "an IoU of .3, no augmentation, the boxes' loss times 5. Its program "
-    "stops with an error at epoch 800, before its only change of rate. Its "
-    "loss of boxes is L1, here it is smooth L1.")
+    "an IoU of .3, no augmentation, the boxes' loss, which is L1, times 5. "
+    "Its program stops with an error at epoch 800, before its only change "
+    "of rate.")
 SMALL_RECIPE = Recipe(
     name="small", model="dsod_tiny", epochs=60,
     train=TrainConfig(
@@ -131,8 +146,8 @@ SMALL_RECIPE = Recipe(
     "cosine, and the average of the weights, of which the best on a tenth "
     "held back is kept. Stated are the steps for 900 pictures.")
 RECIPES = {recipe.name: recipe for recipe in
-           (VOC0712, VOC0712_PLUS, COCO, GRP, REFINEDET, TOY_RECIPE,
-            GLUON_RECIPE, SMALL_RECIPE)}
+           (VOC0712, VOC0712_PLUS, COCO, GRP, REFINEDET, SSD_VOC, SSD_SCRATCH,
+            TOY_RECIPE, GLUON_RECIPE, SMALL_RECIPE)}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -86,6 +86,7 @@ def _train(options, team=None):
     from ..runs import curves, weighing
     from ..runs.freezing import tell_frozen
     from ..runs.long_run import run_training, telling
+    from ..runs.plan import check_memory
     require(options.out or options.dry_run, "--out must name the folder for "
             "weights, checkpoints and history")
     recipe = get_recipe(options.recipe) if options.recipe else PLAIN
@@ -101,16 +102,18 @@ def _train(options, team=None):
     weighing.weights_by_class(tuning.class_weights, dataset)
     with telling():
         net, fit = _build(options, recipe, dataset, settings)
+        context, reason = _device(options)
+        contexts = context if options.devices else [context]
         if options.dry_run:
             return _plan(net, dataset, settings, recipe,
-                         tell_frozen(net, tuning.freeze), fit)
-        context, reason = _device(options)
+                         tell_frozen(net, tuning.freeze), fit, contexts)
+        tight = check_memory(net, settings, contexts)
         net, transfer = _start(options, net, dataset.classes, context)
     first = not (team and team.rank)
     if not options.json and first:
         print("\n".join(str(line) for line in (
             reason, fit and anchor_fit.tell_anchors(fit), transfer,
-            tell_frozen(net, tuning.freeze)) if line), flush=True)
+            tell_frozen(net, tuning.freeze), *tight) if line), flush=True)
     callbacks = ([curves.TensorBoard(options.out)]
                  if options.tensorboard and first else [])
     fitted = run_training(
@@ -196,9 +199,9 @@ def _network(options, recipe, classes):
             **input_size(options), "num_classes": classes}
 
 
-def _plan(net, dataset, settings, recipe, frozen, fit):
+def _plan(net, dataset, settings, recipe, frozen, fit, contexts):
     from ..runs.plan import plan_run, plan_text
-    plan = plan_run(net, len(dataset), settings)
+    plan = plan_run(net, len(dataset), settings, contexts)
     value = {"recipe": recipe.name or None, "model": net.config.name,
              **plan, "note": recipe.note or None, "frozen": frozen}
     if fit:

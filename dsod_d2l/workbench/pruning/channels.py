@@ -45,22 +45,32 @@ class Value(NamedTuple):
         return all(side == 1 for side in self.shape[2:])
 
 
-class Tracer:
-    """The state of one walk through the graph.
+class Channels:
+    """The channels of a network, numbered in the order of its graph.
 
     Args:
-        net: a ``Network``.
-        resizable: names of the blocks whose number of filters can be set;
-            other layers keep theirs.
+        net: a ``Network``; ``trace`` walks through its graph.
 
-    Its attributes are those of ``Channels``.
+    layers: name of a layer -> the channels that its filters make.
+    axes: name of a Gluon parameter -> {axis: the channels along it}.
+    filters: (parameter, axis) of all that makes or scales channels, as
+        against what reads them.
+    root: of every channel, one that stands for all those tied to it.
+    fixed: channels that something needs in their number, in the end roots.
+    added: channels that an addition has tied together, in the end roots.
+    gates: layers that only weigh the channels of other ones.
     """
 
-    def __init__(self, net, resizable: set[str]):
+    gates: frozenset[str] = frozenset()
+
+    def __init__(self, net):
         self.parameters = dict(net.collect_params().items())
         named = net._collect_params_with_prefix()    # a shared one: the first
         self.names = {named[name].name: name for name in reversed(named)}
-        self.resizable, self.root = resizable, np.arange(0)
+        # Of other layers the number of filters cannot be set.
+        self.resizable = {name for name, block in named_blocks(net).items()
+                          if isinstance(block, RESIZABLE)}
+        self.root = np.arange(0)
         self.fixed, self.added, self.weighing = set(), set(), set()
         self.layers, self.axes, self.filters = {}, {}, set()
 
@@ -189,28 +199,6 @@ class Tracer:
         return first.ids
 
 
-class Channels(NamedTuple):
-    """The channels of a network, numbered in the order of its graph.
-
-    layers: name of a layer -> the channels that its filters make.
-    axes: name of a Gluon parameter -> {axis: the channels along it}.
-    filters: (parameter, axis) of all that makes or scales channels, as
-        against what reads them.
-    root: of every channel, one that stands for all those tied to it.
-    fixed: roots of channels that something needs in their number.
-    added: roots of channels that an addition has tied together.
-    gates: layers that only weigh the channels of other ones.
-    """
-
-    layers: dict[str, np.ndarray]
-    axes: dict[str, dict[int, np.ndarray]]
-    filters: set[tuple[str, int]]
-    root: np.ndarray
-    fixed: frozenset[int]
-    added: frozenset[int]
-    gates: frozenset[str]
-
-
 def trace(net) -> Channels:
     """Follow every channel through a network.
 
@@ -228,19 +216,16 @@ def trace(net) -> Channels:
     >>> len(found.layers["stem.convolutions.2.0"])
     32
     """
-    resizable = {name for name, block in named_blocks(net).items()
-                 if isinstance(block, RESIZABLE)}
     outputs = list(net(mx.sym.var("data")))
     shapes, nodes = graph_shapes(outputs, (1, 3, *net.config.input_size))
-    tracer, values = Tracer(net, resizable), {}
+    found, values = Channels(net), {}
     for name, node in nodes.items():
-        values[name] = tracer.visit(
+        values[name] = found.visit(
             node, [values[source["name"]] for source in node["from"]],
             output_shape(node, shapes))
-    tracer.fix(*(values[output.name] for output in outputs))
-    gates = (name for name, ids in tracer.layers.items()
-             if tracer.weighing.issuperset(ids))
-    fixed, added = (frozenset(tracer.root[list(ids)])
-                    for ids in (tracer.fixed, tracer.added))
-    return Channels(tracer.layers, tracer.axes, tracer.filters, tracer.root,
-                    fixed, added, frozenset(gates))
+    found.fix(*(values[output.name] for output in outputs))
+    found.gates = frozenset(name for name, ids in found.layers.items()
+                            if found.weighing.issuperset(ids))
+    found.fixed, found.added = (set(found.root[list(ids)].tolist())
+                                for ids in (found.fixed, found.added))
+    return found

@@ -211,6 +211,8 @@ class LongRun(training.Run):
         frozen: names of the arrays that stay as they are.
     """
 
+    risen = False        # whether it was told that the loss has risen
+
     def __init__(self, net, dataset, settings, ctx=None, validation=None,
                  folder: Path | None = None, resume: bool = False,
                  progress: bool = True, team=None,
@@ -252,16 +254,14 @@ class LongRun(training.Run):
         training.place(self.net, self.devices.contexts)
         set_norms(self.net, self.devices.contexts if self.settings.sync_norm
                   else [self.ctx])
-        return self._weighed(training.training_graph(
-            lowered(self.net, self.settings.precision), self.settings))
-
-    def _weighed(self, graph):
-        """Return a graph of the losses, with the weights of the classes."""
-        if not self.tuning.class_weights:
-            return graph
-        return weighing.weigh(
-            graph, self.settings, weighing.weights_by_class(
-                self.tuning.class_weights, self.train), self.devices.contexts)
+        words = self.tuning.class_weights
+        self.weights = weighing.weights_by_class(
+            words, self.train) if words else None
+        return training.training_graph(
+            lowered(self.net, self.settings.precision), self.settings,
+            self.weights, weighing.MeasuringGraph
+            if self.settings.normalisation == "per_anchor"
+            else training.TrainingGraph)
 
     @contextlib.contextmanager
     def batches(self) -> Iterator:
@@ -306,14 +306,24 @@ class LongRun(training.Run):
         return norm
 
     def accepts(self, losses, norm, sources):
-        """Say whether to do the step, which float16 may be too small for."""
+        """Say whether to do the step, which float16 may be too small for.
+
+        A loss that is ten times what it was at first is told, once.
+        """
         scale = self.devices.scale
         if np.isfinite(losses).all() and scale.overflowed(norm):
             _log.warning("Step %d: a gradient is too large for float16. The "
                          "step is left out, and the loss multiplied by %d "
                          "from now on.", self.step + 1, scale.value)
             return False
-        return super().accepts(losses, norm, sources)
+        accepted = super().accepts(losses, norm, sources)
+        first = max((row["loss"] for row in self.history[:3]), default=0)
+        if 0 < 10 * first < losses.sum() and not self.risen:
+            self.risen = True
+            _log.warning("Step %d: the loss has risen tenfold, from %.3g to "
+                         "%.3g. %s.", self.step + 1, first, losses.sum(),
+                         training.REMEDY)
+        return accepted
 
     def judge(self, row: dict) -> None:
         """Evaluate the average of the weights, if there is one."""
@@ -333,8 +343,8 @@ class LongRun(training.Run):
         if self._held_graph is None:
             # Of its own: the last batch may be smaller, which is another
             # shape, and the graph of the training stays as it is.
-            self._held_graph = self._weighed(training.training_graph(
-                self.net, self.settings))
+            self._held_graph = training.training_graph(
+                self.net, self.settings, self.weights)
             self._held_graph.hybridize(static_alloc=False, static_shape=False)
         return weighing.held_loss(self._held_graph, self.net, self.held,
                                  self.classes, self.settings, self.ctx)
@@ -348,6 +358,8 @@ class LongRun(training.Run):
 
     def after_step(self, row: dict) -> None:
         """Save where the settings ask for it."""
+        row.update({name: float(value.asscalar()) for name, value
+                    in getattr(self.graph, "measured", {}).items()})
         every = self.settings.checkpoint_every
         if self.step == self.settings.steps or (
                 every and self.step % every == 0):

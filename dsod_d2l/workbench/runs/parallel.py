@@ -42,7 +42,8 @@ class Devices:
     The batch is the one of ``TrainConfig.batch_size`` however many devices
     there are: each takes as many of its rows. The loss is divided by the
     positive anchors of the whole batch, so a part of the batch weighs as much
-    as the positives it has: the mean over the devices would be another loss.
+    as the positives it has: the mean over the devices would be another loss,
+    but for one that is divided by all anchors.
 
     Args:
         contexts: one MXNet context, or a list of them.
@@ -128,6 +129,8 @@ class Devices:
             counts: (parts, steps) positives of the parts of this process.
         """
         counts = np.array(counts, float)
+        if self.settings.normalisation == "per_anchor":
+            counts[:] = 1
         whole = self.team.total(counts.sum(axis=0))
         return (np.maximum(counts, 1) / np.maximum(whole, 1)).ravel().tolist()
 

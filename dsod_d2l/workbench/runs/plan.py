@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import mxnet as mx
 import numpy as np
 
@@ -10,18 +12,19 @@ from ...models import count_parameters
 from ...models.summary import graph_shapes
 from ...training import learning_rate
 
-FLOAT = 4                      # bytes
+FLOAT, GIB = 4, 2 ** 30        # bytes
 SUITS = (0.05, 16)             # a learning rate of SGD, and images of a step
 MOMENTUM = 0.5                 # of SGD, from which on this holds
 
 
-def plan_run(net, images: int, settings) -> dict:
+def plan_run(net, images: int, settings, contexts=()) -> dict:
     """Say what a run will do.
 
     Args:
         net: a ``models.Network``; it need not be initialised.
         images: of the training set, before anything is held back.
         settings: ``TrainConfig``.
+        contexts: the MXNet contexts it is to run on, if they are known.
 
     Returns:
         JSON-ready dictionary: "steps"; "batch_size", "accumulate" and
@@ -40,7 +43,8 @@ def plan_run(net, images: int, settings) -> dict:
             "epochs": round(seen / max(trained, 1), 2),
             "rates": rate_table(settings),
             "memory": estimate_memory(net, settings), "cache": CACHE_LIMIT,
-            "warnings": warnings_of(settings)}
+            "warnings": warnings_of(settings) + check_memory(
+                net, settings, contexts)}
 
 
 def warnings_of(settings) -> list[str]:
@@ -125,6 +129,43 @@ def estimate_memory(net, settings) -> dict[str, int]:
     values = _values(net) * settings.batch_size
     return {"parameters": FLOAT * numbers, "values": FLOAT * values,
             "total": FLOAT * (numbers + values)}
+
+
+def device_memory(context) -> int:
+    """Return the bytes that are free on a GPU, or that this machine has."""
+    if context.device_type == "gpu":
+        return mx.context.gpu_memory_info(context.device_id)[0]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory(net, settings, contexts) -> list[str]:
+    """Return a sentence if a plan does not fit a device, and what would.
+
+    Args:
+        net: a ``models.Network``.
+        settings: ``TrainConfig``.
+        contexts: the MXNet contexts that share each batch; none: no sentence.
+    """
+    if not contexts:
+        return []
+    plan, batch = estimate_memory(net, settings), settings.batch_size
+    most, share = min(map(device_memory, contexts)), len(contexts)
+    if contexts[0].device_type == "cpu":     # parts of one memory
+        share = 1
+
+    def needed(size):
+        return plan["parameters"] + plan["values"] // batch * size // share
+    if needed(batch) <= most:
+        return []
+    images = batch * settings.accumulate
+    fits = [size for size in range(len(contexts), batch, len(contexts))
+            if images % size == 0 and needed(size) <= most]
+    helps = (f"--batch-size {fits[-1]} --accumulate {images // fits[-1]} takes"
+             f" {needed(fits[-1]) / GIB:.1f}, and as many images a step; batch"
+             f" normalisation sees {fits[-1]} of them at a time then"
+             if fits else "a smaller --input takes less")
+    return [f"memory of about {needed(batch) / GIB:.1f} GiB is planned, where "
+            f"{contexts[0]} has {most / GIB:.1f}: {helps}"]
 
 
 def _values(net):

@@ -14,9 +14,7 @@ from ...config.base import require
 from ...datasets.loader import Batch, BatchMaker
 from ...datasets.wrappers import complete
 from ...evaluation.measure import class_numbers
-from ...losses import (DetectionLoss, cross_entropy, focal_loss,
-                       hard_negatives, smooth_l1)
-from ...training import StepLosses, graph_inputs
+from ...training import TrainingGraph, graph_inputs
 from ...transforms import RESIZINGS
 from .tuning import near
 
@@ -79,72 +77,30 @@ def _weight(word, number):
                      f"0 behind =, found {number!r}")
 
 
-class WeightedLoss(DetectionLoss):
-    """``DetectionLoss`` where the objects of some classes count more.
+class MeasuringGraph(TrainingGraph):
+    """A ``TrainingGraph`` that keeps accuracy and MAE of its last batch.
 
-    An anchor's classification loss is multiplied by the weight of its class.
-    Which negatives are kept, what the sums are divided by, and the loss of
-    the boxes stay what they are.
-
-    Args:
-        settings: ``TrainConfig``.
-        weights: (K + 1,), background first.
+    ``measured`` has the share of all anchors whose class is right, and the
+    mean absolute error of all offsets, 0 where there is no object: what
+    Gluon's programs print. A detector that finds nothing is right for most.
     """
 
-    def __init__(self, settings: Any, weights: np.ndarray):
-        super().__init__(settings.classification, settings.negative_ratio)
-        self.weights = self.params.get_constant("weights", weights)
+    def __call__(self, *arrays: Any) -> Any:
+        """Return the losses."""
+        *losses, accuracy, error = super().__call__(*arrays)
+        self.measured = {"accuracy": accuracy, "MAE": error}
+        return losses
 
-    def hybrid_forward(self, F: Any, scores: Any, offsets: Any, classes: Any,
-                       wanted: Any, weights: Any) -> tuple:
-        """Return the classification and the localisation loss."""
-        positive = classes > 0
-        count = F.maximum(F.sum(positive), 1)
-        if self.classification == "focal":
-            nats = focal_loss(F, scores, classes)
-        else:
-            nats = cross_entropy(F, scores, classes)
-            nats = nats * (positive + hard_negatives(
-                F, F.BlockGrad(nats), classes, positive, self.negative_ratio))
-        nats = nats * F.take(weights, F.relu(classes))
-        boxes = smooth_l1(F, offsets, wanted, positive)
-        return (F.broadcast_div(F.sum(nats), count),
-                F.broadcast_div(F.sum(boxes), count))
-
-
-class WeightedSteps(StepLosses):
-    """``StepLosses`` whose last step tells classes apart, and weighs them."""
-
-    def __init__(self, settings: Any, weights: np.ndarray):
-        super().__init__(settings)
-        self.last = WeightedLoss(settings, weights)
-
-    def hybrid_forward(self, F: Any, first: Any, *rest: Any) -> tuple:
-        """Return both losses of each step, of its outputs and its targets."""
-        arrays = [first, *rest]
-        half = len(arrays) // 2
-        before = super().hybrid_forward(F, *arrays[:half - 2],
-                                        *arrays[half:-2])
-        return *before, *self.last(*arrays[half - 2:half], *arrays[-2:])
-
-
-def weigh(graph: Any, settings: Any, weights: np.ndarray,
-          contexts: list) -> Any:
-    """Return a graph of ``training_graph``, with weights for the classes.
-
-    Args:
-        graph: it is changed.
-        settings: ``TrainConfig``.
-        weights: (K + 1,), background first.
-        contexts: the devices it is to run on.
-    """
-    name, kind = (("losses", WeightedSteps) if hasattr(graph, "losses")
-                  else ("loss", WeightedLoss))
-    loss = kind(settings, weights)
-    loss.initialize(ctx=contexts)
-    loss.hybridize(static_alloc=True, static_shape=True)
-    setattr(graph, name, loss)
-    return graph
+    def hybrid_forward(self, F: Any, images: Any, classes: Any, offsets: Any
+                       ) -> tuple:
+        """Return both losses, accuracy and MAE."""
+        scores, moves = self.outputs(images)
+        classes = F.cast(classes, "float32")
+        right = F.argmax(scores, axis=-1) == classes
+        error = F.broadcast_mul(F.abs(F.BlockGrad(moves) - offsets),
+                                F.expand_dims(classes > 0, -1))
+        return (*self.loss(scores, moves, classes, offsets), F.mean(right),
+                F.mean(error))
 
 
 def held_loss(graph: Any, net: Any, held: Any, classes: Sequence[str],
@@ -152,7 +108,8 @@ def held_loss(graph: Any, net: Any, held: Any, classes: Sequence[str],
     """Return the mean loss on images that are not trained on.
 
     They are brought to the network's size and not varied. As in training,
-    the sums are divided by the number of positive anchors, here of them all.
+    the sums are divided by the number of positive anchors, here of them all,
+    or, per anchor, by the number of images.
 
     Args:
         graph: of ``training_graph``.
@@ -171,6 +128,8 @@ def held_loss(graph: Any, net: Any, held: Any, classes: Sequence[str],
         losses = [one.asscalar() for one in graph(*graph_inputs(batch, ctx))]
         counts = np.array(graph.positives if batch.truths
                           else [(batch.classes > 0).sum()], float)
+        if settings.normalisation == "per_anchor":
+            counts[:] = stop - start
         sums = sums + (np.reshape(losses, (-1, 2)).sum(axis=1)
                        * np.maximum(counts, 1))
         found = found + counts
