@@ -66,6 +66,7 @@ def fault(target, path):
     if not target:
         return "is empty"
     name, _, place = target.partition("#")
+    name = name.replace("../_static/", "assets/")     # where the pages keep what book/assets holds
     there = (path.parent / unquote(name)).resolve() if name else path
     if not there.exists():
         return "leads to no file"
