@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tools import check_skips, make_env, stamp_repository
 
 ROOT = Path(__file__).resolve().parents[1]
-BINARY = {".png", ".jpg", ".jpeg", ".woff", ".rec", ".idx", ".safetensors"}
+BINARY = {".png", ".jpg", ".jpeg", ".woff", ".rec", ".idx", ".safetensors", ".onnx", ".gz"}
 FOREIGN = ("_build", ".venv", ".packages", ".git", ".pytest_cache", "__pycache__", ".ipynb_checkpoints", "runs")
 
 
@@ -30,9 +30,9 @@ def tree():
 
 
 def texts():
-    """Yield (path, text) of the project's text files, the vendored KaTeX and axe aside."""
+    """Yield (path, text) of the project's text files, what is vendored aside."""
     for file in tree():
-        if file.suffix not in BINARY and not {"katex", "axe"} & set(file.parts):
+        if file.suffix not in BINARY and not {"katex", "axe", "ort"} & set(file.parts):
             yield file.relative_to(ROOT), file.read_text(encoding="utf-8")
 
 
