@@ -372,7 +372,7 @@
     brush.addEventListener("change", () => { canvas.style.touchAction = brush.checked ? "none" : ""; });
 
     /* ---- the whole ---- */
-    const file = make("input", { type: "file", accept: "image/*" });
+    const file = make("input", { type: "file", accept: "image/*", style: "max-width: 100%" });
     file.addEventListener("change", () => openFile(file.files[0]));
     ["dragover", "drop"].forEach((kind) => place.addEventListener(kind, (event) => {
       event.preventDefault();
