@@ -44,6 +44,7 @@ test: data  ## run all tests and compare every notebook output (ARGS="-k boxes" 
 test-quick: data  ## run the unit tests, and compare one chapter (for a second Python)
 	$(BIN) -m pytest -rs --nbval tests book/01_anchors.ipynb \
 		--ignore=tests/test_browser.py --ignore=tests/test_interactive.py \
+		--ignore=tests/test_try_it.py --ignore=tests/test_offset_sliders.py \
 		--deselect=tests/test_book.py $(ARGS)
 
 test-outputs: data  ## compare the outputs of all chapters (ARGS="-k targets" narrows it)

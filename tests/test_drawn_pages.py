@@ -41,18 +41,25 @@ def part(kind, *children):
     return made
 
 
-@pytest.mark.parametrize("hidden", [False, True])
-def test_the_first_picture_stands_before_the_set_up(hidden):
-    setup = cell(part("cell_input"))
+def folded(*children):
+    made = cell(*children)
+    made["classes"].append("tag_hide-input")
+    return made
+
+
+@pytest.mark.parametrize("between, places, first", [
+    ([], [0, 2, 1, 3], "cell_output"),
+    ([folded(part("cell_input"))], [0, 2, 1, 4], "cell_output"),          # the helpers of a drawing
+    ([cell(part("cell_input"))], [0, 1, 3, 4], "cell_input"),             # code to be read
+    ([folded(part("cell_input"), part("cell_output"))], [0, 1, 3, 4], "cell_input")])
+def test_the_first_picture_stands_before_what_is_folded(between, places, first):
+    setup = folded(part("cell_input"))
     picture = cell(part("cell_input"), part("cell_output", nodes.image(uri="a.png")))
-    between = [cell(part("cell_input"))] if hidden else []
     question, text = nodes.paragraph("", "Why?"), nodes.paragraph("", "Because.")
     section = nodes.section("", question, setup, *between, picture, text)
     first_picture.put_first(None, nodes.document(None, None, "", section), "page")
-    order = [section.index(one) for one in (question, setup, picture, text)]
-    assert order == ([0, 1, 3, 4] if hidden else [0, 2, 1, 3])
-    kinds = [one["classes"] for one in picture.children]
-    assert kinds == sorted(kinds, reverse=not hidden)
+    assert [section.index(one) for one in (question, setup, picture, text)] == places
+    assert picture.children[0]["classes"] == [first]
 
 
 @pytest.mark.parametrize("number, name", [("04", "network"), ("10", "evaluation"),
