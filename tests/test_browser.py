@@ -47,7 +47,7 @@ FAULTS = r"""
     if (one.scrollWidth > one.clientWidth + 1) found.push(`cut off: ${one.textContent}`);
   }
   for (const one of document.querySelectorAll("[data-interactive]")) {
-    if (!one.matches(".interactive") || !one.querySelector("svg, img")) {
+    if (!one.matches(".interactive") || !one.querySelector("svg, img, canvas")) {
       found.push(`not interactive: ${one.dataset.interactive}`);
     }
   }

@@ -148,7 +148,9 @@ def lightened(html, icons):
     html = html.replace('data-theme="auto"', 'data-theme="light"', 1)    # where no script chooses
     for words in MISNAMED:
         html = html.replace(words, "")
-    html = WIDE.sub('<figure tabindex="0" ', SEARCH.sub(r"\1", html))    # it scrolls, by keyboard too
+    # What scrolls where it is too wide does so by keyboard too.
+    html = WIDE.sub('<figure tabindex="0" ', SEARCH.sub(r"\1", html))
+    html = html.replace('<table class="table">', '<table class="table" tabindex="0">')
     sheets = STYLE.findall(html)
     if sheets:
         to_static = sheets[0].partition("_static/")[0] + "_static/"

@@ -192,6 +192,7 @@
     window.dsodTry.last = () => state.kept;
     window.dsodTry.size = () => `${whole.width} x ${whole.height}`;
     const canvas = make("canvas", { width: 256, height: 256, role: "img", tabindex: "0",
+                                    "aria-label": "The picture; no detector is loaded yet.",
                                     style: "height: auto; width: 100%" });
     const words = make("p", { "aria-live": "polite" });
     const table = make("div", { style: "overflow-x: auto", tabindex: "0", role: "region",
