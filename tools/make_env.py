@@ -88,7 +88,7 @@ def create():
 
 def install():
     """Install both requirement files and write the stamp."""
-    print("Installing the pinned requirements: a minute or two, about 1 GB.")
+    print("Installing the pinned requirements: a minute or two, 1.5 GB on disk.")
     sys.stdout.flush()
     pip = [VENV_PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     for more in (["-r", REQUIREMENTS[0]], ["--no-deps", "-r", REQUIREMENTS[1]]):
