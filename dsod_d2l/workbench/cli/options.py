@@ -230,8 +230,7 @@ def add_detector(parser: ArgumentParser, threshold: float,
     """Add --weights, --device, --tiles, and how detections are chosen."""
     add_fields(parser, weights)
     parser.add_argument("--runtime", choices=RUNTIMES, metavar="NAME", help=
-                        "what runs a file that export has written: "
-                        f"{', '.join(RUNTIMES)} (default {next(iter(RUNTIMES))})")
+                        f"what runs an exported file: {', '.join(RUNTIMES)}")
     add_fields(parser, TileOptions)
     add_fields(parser, DetectConfig, defaults=dataclasses.asdict(
         DetectConfig(score_threshold=threshold)))
