@@ -38,7 +38,7 @@ REQUIRED = {
                    "transforms.cropping": "boxes_in_window crop draw_window"},
     "06_targets": {"targets": "match encode decode label_anchors"},
     "07_losses": {"losses": "cross_entropy focal_loss smooth_l1 hard_negatives DetectionLoss"},
-    "08_training": {"training": "TrainingGraph learning_rate one_step fit"},
+    "08_training": {"training": "TrainingGraph learning_rate one_step fit"}, "08b_full": {},
     "09_detection": {"detection": "softmax nms detections_from_outputs"},
     "10_evaluation": {"evaluation.matching": "precision_recall average_precision match_voc"},
     "11_family": {"models.network": "count_parameters", "models.summary": "multiply_adds",
@@ -59,7 +59,7 @@ REQUIRED = {
     "16_refinedet": {"refinement": "refine easy_negatives second_targets",
                      "models.refinedet": "transfer_unit doubling_unit TransferBlock"},
     "17_pruning": {"workbench.pruning.cycle": "cut masked",
-                   "workbench.pruning.choosing": "round_removed"},
+                   "workbench.pruning.choosing": "round_removed"}, "18_ship_it": {}
 }
 
 
