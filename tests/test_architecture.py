@@ -107,7 +107,7 @@ def test_a_drawing_is_written(name, tmp_path):
     heights = np.flatnonzero(np.diff(orange[:, 379].astype(int)) == 1)
     assert len(heights) == len(models.build(name).config.anchors)
     drawing.save(tmp_path / "one.svg")
-    assert (tmp_path / "one.svg").read_text() == drawing._repr_svg_()
+    assert (tmp_path / "one.svg").read_text() == "<!-- dsod_d2l -->" + drawing._repr_svg_()
     drawing.save(tmp_path / "one.pdf")
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
     with pytest.raises(ValueError, match="ends in .png, .svg, .pdf, found .xyz"):

@@ -127,12 +127,16 @@ def test_a_figure_replaces_no_picture_of_somebody(capsys, tmp_path, words,
 
 
 @pytest.mark.parametrize("suffix", outputs.FIGURE_SUFFIXES)
-def test_a_figure_of_ours_is_replaced(tmp_path, suffix):
+def test_a_figure_of_ours_is_replaced(capsys, tmp_path, suffix):
     from matplotlib.figure import Figure
     path = tmp_path / f"a{suffix}"
     for _ in range(2):
         outputs.check_figure(path)
         Figure().savefig(path)
+    for _ in range(3):
+        code, _, err = call(capsys, "info", "--model", "dsod_tiny",
+                            "--picture", path)
+        assert (code, err) == (0, "")
 
 
 @pytest.mark.parametrize("name", [

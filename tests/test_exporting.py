@@ -685,12 +685,21 @@ def test_a_gpu_that_onnxruntime_lacks(shipped):
 
 def test_wrong_options_of_export(tmp_path, capsys):
     weights = str(WEIGHTS[0])
-    for words, said in ((["--out", "a.pt"], "must end in .onnx"),
+    for words, said in ((["--out", "a.pt"], "a.pt: expected a name that ends in .onnx"),
                         (["--out", str(tmp_path / "a.onnx"), "--batch", "0"], "batch must be"),
                         (["--out", str(tmp_path / "a.onnx"), "--keep", "0"], "keep must be")):
         assert main(["export", "--weights", weights, *words]) == 2
         assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("dsod_d2l.weights.load_model", lambda path: pytest.fail("work was begun"))
+    (tmp_path / "a.onnx").mkdir()
+    (tmp_path / "file").touch()
+    for name, said in (("a.onnx", "is a folder"), ("file/a.onnx", "file")):
+        assert main(["export", "--weights", str(WEIGHTS[0]), "--out", str(tmp_path / name)]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_command_and_the_licence(tmp_path, capsys):

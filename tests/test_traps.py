@@ -33,6 +33,8 @@ SETTINGS = dd.TrainConfig(steps=1, batch_size=2, held_back=0, workers=0)
     (lambda net: dd.fit(net, Small(), {"steps": 6}), "^expected a TrainConfig .* found {'steps': 6}$"),
     (lambda net: dd.evaluate(Small(), net), "a data set, or its address such as voc:FOLDER, found DSOD$"),
     (lambda net: dd.evaluate(7, Small()), NETWORK + "int$"),
+    (lambda net: dd.convert(7, "csv:a.csv"), "a data set, or its address such as voc:FOLDER, found int$"),
+    (lambda net: dd.summarise("dsod_tiny"), "^expected a network, as build makes it, found 'dsod_tiny'$"),
     (lambda net: dd.evaluate("dsod_tiny", Small()),
      r"^dsod_tiny: expected a file that ends in \.safetensors.*; build\('dsod_tiny', classes\) makes"),
     (lambda net: dd.evaluate_dataset(net, Small()),
@@ -59,6 +61,7 @@ def test_addresses_and_samples_are_taken(net, tmp_path):
     address = f"voc:{tmp_path}:val?classes={','.join(map(quote, CLASSES))}"
     opened = dd.open_dataset(address)
     assert repr(dd.evaluate(net, address)) == repr(dd.evaluate(net, opened))     # nan is no nan
+    assert dd.convert(address, f"csv:{tmp_path}/a.csv").objects == sum(len(one.labels) for one in opened)
     detector = dd.Detector(net)
     one, other = detector(opened[0]), detector(opened[0].image)
     np.testing.assert_array_equal(one.boxes, other.boxes)

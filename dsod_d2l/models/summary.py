@@ -13,6 +13,7 @@ from typing import NamedTuple
 import mxnet as mx
 from mxnet.gluon import nn
 
+from ..config.base import require
 from .network import Network, count_parameters
 
 MULTIPLYING = ("Convolution", "Deconvolution", "FullyConnected")
@@ -73,6 +74,8 @@ def summarise(net: Network) -> Summary:
     >>> found.stages[0].name, found.stages[0].shape
     ('stem', (32, 32, 64))
     """
+    require(isinstance(net, Network), "expected a network, as build makes it, "
+            f"found {net!r:.80}")
     called, outputs, maps = trace_stages(net)
     shapes, nodes = graph_shapes(outputs + maps,
                                  (1, 3, *net.config.input_size))

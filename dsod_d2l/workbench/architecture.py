@@ -84,7 +84,7 @@ class Drawing:
         """
         suffix = check_ending(Path(path), FIGURE_SUFFIXES,
                               f"{path}: expected a name")
-        data = io.BytesIO(self._repr_svg_().encode())
+        data = io.BytesIO(f"<!-- dsod_d2l -->{self._repr_svg_()}".encode())
         if suffix != ".svg":
             data = io.BytesIO()
             self._figure().savefig(data, format=suffix[1:])
@@ -230,8 +230,7 @@ def _column(name, rows):
         for source in row.reads:
             from_y, from_half, from_high = places[source]
             if source == k - 1:
-                drawing.arrow((CENTRE, from_y + from_high),
-                              (CENTRE, y - high))
+                drawing.arrow((CENTRE, from_y + from_high), (CENTRE, y - high))
                 continue
             out = CENTRE - BOX / 2 - min(14 + 9 * (k - source), 74)
             drawing.arrow((CENTRE - from_half, from_y), (out, from_y),

@@ -13,7 +13,7 @@ from ..evaluation import Evaluation, evaluate_dataset
 from ..weights import require_network
 from . import machine
 from .exporting.onnx_detector import OnnxDetector
-from .formats.addresses import open_dataset
+from .formats.addresses import take_dataset
 from .formats.choices import matched
 from .suppression import SuppressingDetector
 
@@ -99,17 +99,3 @@ def evaluate(network: Any, dataset: Any, **rules: Any) -> Evaluation:
                                 or dataset.classes)
     return evaluate_dataset(network, matched(dataset, network.classes),
                             **rules)
-
-
-def take_dataset(dataset: Any) -> Any:
-    """Return a data set, opened where its address is given.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(dataset, (str, os.PathLike)):
-        return open_dataset(str(dataset))
-    require(hasattr(dataset, "classes") and hasattr(dataset, "__len__"),
-            "expected a data set, or its address such as voc:FOLDER, found "
-            f"{type(dataset).__name__}")
-    return dataset

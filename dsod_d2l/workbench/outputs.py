@@ -62,13 +62,13 @@ def check_ending(path: Path, suffixes: Iterable[str], start: str) -> str:
 
 
 def check_ours(path: Path, option: str = "--out",
-               mark: bytes = b".*Matplotlib") -> None:
+               mark: bytes = b".*(Matplotlib|dsod_d2l)") -> None:
     """Raise a ValueError if a file is there that was not written here.
 
     Args:
         path: of the file that would be replaced.
         option: that named it, for messages.
-        mark: pattern of what is written here: figures say who draws them.
+        mark: pattern of what is written here: figures say who drew them.
     """
     data = path.read_bytes() if path.is_file() else b""
     require(len(data) < 4 or re.match(mark, data, re.DOTALL), f"{option}: "

@@ -17,6 +17,7 @@ from ...datasets.sample import few
 from ...datasets.wrappers import complete
 from ...files import write_atomically
 from ..detectors import evaluate, matched, open_detector
+from ..outputs import check_target
 from .options import FaultOptions, add_fields, given_fields, open_data, pairs
 
 CALIBRATED = 64          # pictures, from all over a data set
@@ -61,8 +62,7 @@ def run(options: Namespace) -> tuple[Any, str]:
     """Write a network as an ONNX file, from picture to detections."""
     from ...weights import load_model
     from ..exporting.onnx_graph import export_onnx
-    require(Path(options.out).suffix.lower() == ".onnx", "--out must end in "
-            f".onnx, found {options.out}")
+    check_target(options.out, [options.weights], [".onnx"])
     net, metadata = load_model(options.weights)
     settings = DetectConfig(**given_fields(options, DetectConfig))
     write = partial(export_onnx, net=net, classes=metadata["classes"],

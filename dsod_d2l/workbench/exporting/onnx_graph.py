@@ -189,8 +189,7 @@ def nodes_of(text: str) -> list[Any]:
         return names[0]
     for row in ast.parse(text).body:
         target = row.targets[0]
-        value(row.value, [one.id for one in getattr(target, "elts",
-                                                    [target])])
+        value(row.value, [one.id for one in getattr(target, "elts", [target])])
     return made
 
 

@@ -258,6 +258,20 @@ def open_dataset(spec: str, split: str | None = None, **options: Any) -> Any:
     return parts[0] if len(parts) == 1 else Combined(parts)
 
 
+def take_dataset(dataset: Any) -> Any:
+    """Return a data set, opened where its address is given.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(dataset, (str, os.PathLike)):
+        return open_dataset(str(dataset))
+    require(hasattr(dataset, "classes") and hasattr(dataset, "__len__"),
+            "expected a data set, or its address such as voc:FOLDER, found "
+            f"{type(dataset).__name__}")
+    return dataset
+
+
 def add_format(kind: str, opener: Callable, form: str, meaning: str,
                options: Iterable[str] = (), replace: bool = False) -> None:
     """Make a format known to ``open_dataset``, and to the help.

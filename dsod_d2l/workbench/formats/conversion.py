@@ -12,6 +12,7 @@ from ...datasets import pictures
 from ...datasets.sample import Fault, check_policy
 from ...datasets.wrappers import complete
 from . import writers
+from .addresses import take_dataset
 
 TARGETS = {"voc:FOLDER[:SET]": writers.VocWriter,
            "coco:FOLDER[:SPLIT]": writers.CocoWriter,
@@ -38,7 +39,7 @@ def convert(dataset: Any, target: str, bad: str = "error",
     names are kept, and the bytes of the images are copied as they are.
 
     Args:
-        dataset: any data set.
+        dataset: any data set, or its address.
         target: one of ``TARGETS``.
         bad: "error" stops at the first image that the format cannot hold,
             "skip" leaves it out with its reason.
@@ -54,7 +55,7 @@ def convert(dataset: Any, target: str, bad: str = "error",
         FileExistsError: a file is there already; none is ever replaced.
     """
     check_policy(bad)
-    dataset = complete(dataset)
+    dataset = complete(take_dataset(dataset))
     for name in dataset.classes:
         require(name == name.strip() and name.isprintable(),
                 f"the class name {name!r} cannot be written: expected "

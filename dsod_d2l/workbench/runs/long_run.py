@@ -25,7 +25,7 @@ from ... import anchors as anchor_maths, boxes, training, weights
 from ...config import TrainConfig
 from ...config.base import require
 from ...files import one_line
-from ..detectors import take_dataset
+from ..formats.addresses import take_dataset
 from ..formats.choices import matched
 from . import checkpoints, freezing, run_folder, weighing
 from .parallel import Devices, set_norms
@@ -353,8 +353,7 @@ class LongRun(training.Run):
         """Say whether the model that was just judged is the best so far."""
         name, sign = {"loss": ("validation_loss", -1)}.get(
             self.tuning.watch, (self.tuning.watch, 1))
-        return self.best is None or (
-            sign * row[name] > sign * self.best[name])
+        return self.best is None or (sign * row[name] > sign * self.best[name])
 
     def after_step(self, row: dict) -> None:
         """Save where the settings ask for it."""

@@ -73,8 +73,7 @@ class Devices:
         self.scale = LossScale(settings.precision)
         self.plain = self.parts == 1 and not self.scale.active
         share = settings.batch_size // here
-        self.rows = range(self.team.rank * share,
-                          (self.team.rank + 1) * share)
+        self.rows = range(self.team.rank * share, (self.team.rank + 1) * share)
 
     @property
     def store(self):
