@@ -376,7 +376,8 @@ COMMANDS = {"evaluate": [*W, *REC], "detect": ["{}/images", *W],
                              ("--sigma", "0 -1 nan inf"),
                              ("--candidates", "0 -1"), ("--keep", "0"))],
     ("demo", "--frames", "0 -1"),
-    ("train", "--epochs", "0 -1 nan inf"), ("train", "--batch-size", "0 -2"),
+    ("train", "--epochs", "0 -1 nan inf"), ("train", "--drop-epochs", "0 -1 nan"),
+    ("train", "--batch-size", "0 -2"),
     ("train", "--learning-rate", "0 nan inf"), ("train", "--steps", "0"),
     ("train", "--workers", "-1"), ("train", "--input", "0 -1"),
     ("train", "--silence", "0 -1 nan"),
@@ -657,10 +658,15 @@ def test_a_dry_run_prints_the_plan_and_options_go_before_the_recipe(
     assert got["steps"] == 7
     got = value(capsys, *options, "--recipe", "toy_ssd", "--epochs", 8)
     assert got["steps"] == 2
+    got = value(capsys, *options, "--warmup", 0, "--epochs", 40, "--batch-size", 2,
+                "--drop-epochs", 10, 30)      # 7 of 8 images: 3.5 steps an epoch
+    assert got["rates"][:3] == [[0, .05], [35, .005], [105, .0005]] and got["steps"] == 140
     assert value(capsys, *options)["model"] == "dsod_tiny"
     assert "learning rate" in call(capsys, *options, "--recipe", "coco")[1]
     for wrong, words in ((["--epochs", -1], "epochs must be positive"),
-                         (["--epochs", 1, "--steps", 2], "exclude")):
+                         (["--epochs", 1, "--steps", 2], "exclude"),
+                         (["--epochs", 4, "--drop-epochs", 2, 9], "--epochs or --steps make it"),
+                         (["--drop-epochs", 9, 2], "milestones must rise")):
         code, _, err = call(capsys, *options, *wrong)
         assert code == 2 and words in err
     code, _, err = call(capsys, *options[:-1])

@@ -50,6 +50,9 @@ def test_a_line_of_voc_by_hand(tmp_path):
         "comp4_det_val_tv monitor.txt"]
     assert paths[1].read_text() == "a 0.25 1 1 100 120\n"
     assert paths[0].read_text() == ""
+    paths = result_files.write_voc(tmp_path / "new", [one], ["a"], CLASSES, "val", "comp3")
+    assert [path.name for path in paths][0] == "comp3_det_val_cat.txt"
+    assert paths[1].read_text() == "a 0.25 1 1 100 120\n"
 
 
 def test_an_entry_of_coco_by_hand(tmp_path):

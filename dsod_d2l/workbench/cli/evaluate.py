@@ -45,6 +45,8 @@ class EvaluateOptions(DataOptions):
         of the best F1
     save: also write the detections to FOLDER, as result files of VOC or of
         COCO
+    competition: VOC's, in the names of its files: "comp3" for a network
+        trained on its own pictures alone, from scratch, "comp4" for others
     """
 
     results: str | None = None
@@ -55,6 +57,7 @@ class EvaluateOptions(DataOptions):
     out: str | None = None
     at: float | None = None
     save: Literal["voc", "coco"] | None = None
+    competition: Literal["comp3", "comp4"] = "comp4"
 
 
 class JudgedOptions(WeightsOptions):
@@ -207,8 +210,9 @@ def _write(options, dataset, classes, detections, truths, result, value):
 
 def _save(options, dataset, classes, detections):
     if options.save == "voc":
-        return result_files.write_voc(options.out, detections,
-                                      _stems(dataset), classes)
+        return result_files.write_voc(
+            options.out, detections, _stems(dataset), classes,
+            competition=options.competition)
     names = result_files.image_names(dataset)
     ids = getattr(dataset, "image_ids", {})
     theirs = getattr(dataset, "category_ids", range(len(classes)))

@@ -195,7 +195,7 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
 RANGES = {
     "most frames num_classes input train val size multiple servers most_bytes":
         Count,
-    "epochs silence seconds": Positive, "areas loss": NotNegative,
+    "epochs drop_epochs silence seconds": Positive, "areas loss": NotNegative,
     "at ratio": Share,
     "finetune": Annotated[float, Bounds("a number of epochs", 0)],
     "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}

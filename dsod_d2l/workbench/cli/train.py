@@ -42,6 +42,8 @@ class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
     tensorboard: write the history as event files for TensorBoard, too
     dry_run: only print the plan: steps, learning rates, images, memory
     epochs: how often to see every image, instead of --steps
+    drop_epochs: epochs after which the rate falls by --decay, instead of
+        --schedule and --milestones
     devices (LIST): divide each batch among GPUs, such as 0,1 (cpu0,cpu1
         tries it on a CPU)
     silence (SECONDS): how long one of several workers waits for a word of
@@ -59,6 +61,7 @@ class TrainOptions(DeviceOptions, NetworkOptions, DataOptions):
     tensorboard: bool = False
     dry_run: bool = False
     epochs: float | None = None
+    drop_epochs: tuple[float, ...] = ()
     devices: str | None = None
     silence: float = 1800.0
 
@@ -179,11 +182,19 @@ def _settings(options, recipe, images):
     settings = dataclasses.replace(recipe.train, **given)
     require(not options.epochs or "steps" not in given,
             "--steps and --epochs exclude each other")
-    epochs = options.epochs or recipe.epochs
-    if epochs is None or "steps" in given:
+    epochs, seen = options.epochs or recipe.epochs, split_sizes(
+        images, settings)[0]
+    if epochs is not None and "steps" not in given:
+        settings = dataclasses.replace(settings, steps=steps_of(
+            epochs, seen, settings))
+    if not options.drop_epochs:
         return settings
-    return dataclasses.replace(settings, steps=steps_of(
-        epochs, split_sizes(images, settings)[0], settings))
+    drops = [steps_of(drop, seen, settings) for drop in options.drop_epochs]
+    require(max(drops) <= settings.steps, "--drop-epochs "
+            f"{max(options.drop_epochs):g} is step {max(drops)}, behind the "
+            f"last of {settings.steps}: --epochs or --steps make it longer")
+    return dataclasses.replace(settings, schedule="multistep", milestones=[
+        drop / settings.steps for drop in drops])
 
 
 def _network(options, recipe, classes):

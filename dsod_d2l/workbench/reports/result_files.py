@@ -26,14 +26,14 @@ from ...files import write_atomically
 from ..formats.text_files import read_text
 
 _log = logging.getLogger(__name__)
-COMPETITION = "comp4_det"     # VOC: detection, trained on any data
 _FIRST = np.array([1, 1, 0, 0])    # VOC's first pixel is number 1
 Size = tuple[int, int]
 
 
 def write_voc(folder: str | Path, detections: Sequence[Detections],
               names: Sequence[str], classes: Sequence[str],
-              image_set: str = "test") -> list[Path]:
+              image_set: str = "test", competition: str = "comp4"
+              ) -> list[Path]:
     """Write VOC's result files.
 
     Args:
@@ -42,6 +42,8 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
         names: of the images, such as "000001": without blanks.
         classes: names of the classes; each gets a file, maybe an empty one.
         image_set: what was judged, for the names of the files.
+        competition: of VOC, for the same: "comp3", trained on VOC's own
+            pictures alone, or "comp4", on any.
 
     Returns:
         List of the paths.
@@ -58,7 +60,7 @@ def write_voc(folder: str | Path, detections: Sequence[Detections],
             sides = " ".join(f"{side:.9g}" for side in box + _FIRST)
             lines[label].append(f"{name} {score:.9g} {sides}\n")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = _voc_paths(folder, image_set, classes)
+    paths = _voc_paths(folder, image_set, classes, competition)
     for path, rows in zip(paths, lines):
         write_atomically(path, "".join(rows).encode())
     return paths
@@ -113,15 +115,15 @@ def read_voc(folder: str | Path, names: Sequence[str], sizes: Sequence[Size],
     return _collect(rows, sizes, folder)
 
 
-def _voc_paths(folder, image_set, classes):
-    start = f"{COMPETITION}_{image_set}_"
+def _voc_paths(folder, image_set, classes, competition="comp4"):
+    start = f"{competition}_det_{image_set}_"
     if image_set is None:                     # what most of them begin with
         starts = Counter(
             path.name.removesuffix(f"{name}.txt") for name in classes
             for path in Path(folder).glob("*.txt")
             if path.name.endswith(f"{name}.txt"))
         require(starts, f"{folder}: expected result files of VOC, such as "
-                f"{COMPETITION}_test_{classes[0]}.txt, found none")
+                f"comp4_det_test_{classes[0]}.txt, found none")
         start = starts.most_common(1)[0][0]
     return [Path(folder, f"{start}{name}.txt") for name in classes]
 
