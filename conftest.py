@@ -13,7 +13,11 @@ SEVERAL = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1
 
 # The files that take longest, longest first. Several processes begin with them: one that is left
 # for the end keeps a single core busy while the others wait.
-LONGEST = ("08_training.ipynb",)
+LONGEST = ("test_browser.py", "08_training.ipynb", "test_models.py", "test_mutations.py",
+           "test_benchmarks.py", "test_distributed.py", "17_pruning.ipynb", "15_ssd.ipynb",
+           "16_refinedet.ipynb", "test_exporting.py", "test_cli.py", "test_book.py",
+           "test_layouts_voc.py", "test_resuming.py", "test_hostile_files.py", "test_house.py",
+           "13_your_data.ipynb", "14_grp_dsod.ipynb", "18_ship_it.ipynb", "08b_full.ipynb")
 
 # Several processes share the cores; each with as many threads as there are cores is slower.
 if SEVERAL:

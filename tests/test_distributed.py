@@ -28,6 +28,8 @@ from dsod_d2l.workbench.runs import distributed
 from small_runs import Squares
 from test_parallel import Crowded, close, plain, trained
 
+pytestmark = pytest.mark.slow     # kernels, launchers and interpreters of their own
+
 ROOT = Path(__file__).parents[1]
 PLAN = dict(batch_size=16, steps=6, checkpoint_every=2, keep_checkpoints=9,
             optimiser="adam", learning_rate=1e-3, augment="light",
