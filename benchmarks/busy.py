@@ -28,8 +28,7 @@ def steps(job):
     if job["notebook"]:
         import ipykernel  # noqa: F401  (what a notebook has loaded)
     import dsod_d2l  # noqa: F401  (prepares MXNet)
-    from dsod_d2l import config, models, runtime
-    from dsod_d2l.datasets import open_dataset
+    from dsod_d2l import config, models, open_dataset, runtime
     from dsod_d2l.training import fit
 
     data = open_dataset("standin:train", cache=True)

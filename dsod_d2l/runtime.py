@@ -54,9 +54,8 @@ def prepare(before: Callable[[Path], None] | None = None) -> None:
     if "mxnet" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if _THREADS not in os.environ:
-            notebook = "ipykernel" in sys.modules
-            os.environ[_THREADS] = str(free_cores() if notebook
-                                       else usable_cores())
+            count = free_cores if "ipykernel" in sys.modules else usable_cores
+            os.environ[_THREADS] = str(count())
     if not any(isinstance(finder, MXNetFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, MXNetFinder(before))
     if "mxnet" in sys.modules:
@@ -235,15 +234,13 @@ def free_cores() -> int:
     the next has its turn: a step takes ten times as long. Linux tells how
     many threads run now; the least of several looks counts.
     """
-    try:
-        running = []
-        for _ in range(5):
-            words = Path("/proc/loadavg").read_text(encoding="ascii").split()
-            running.append(int(words[3].partition("/")[0]))
-            time.sleep(0.01)
-    except OSError:
+    file, looks = Path("/proc/loadavg"), []
+    if not file.exists():
         return usable_cores()
-    free = (os.cpu_count() or 1) - (min(running) - 1)    # one is this
+    for _ in range(5):
+        looks.append(int(file.read_text().split()[3].partition("/")[0]))
+        time.sleep(0.01)
+    free = (os.cpu_count() or 1) - min(looks) + 1        # one is this process
     return max(1, min(usable_cores(), free))
 
 

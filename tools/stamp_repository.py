@@ -5,8 +5,8 @@
     python tools/stamp_repository.py --new-cell  print the set-up cell for a new chapter
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
-is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line
-and in the links that open each chapter in Colab, and it and CITATION.cff the address of the pages.
+is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line,
+its badges and in the links that open each chapter in Colab, and it and CITATION.cff the address of the pages.
 The links lead to the tag of the release, too, as soon as CHANGELOG.md has a date for it; until then
 there is no such tag, and they lead to the branch.
 """
@@ -24,6 +24,7 @@ LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
 CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
 SITE = re.compile(r"^(url: )\S+", re.M)
 PAGES = re.compile(r"(\[(?:Read the book|Try the detector in your browser)\]\()\S*?(?=(?:book/\w+\.html)?\))")
+BADGES = re.compile(r"^\[!\[(\w+)\]\(.*/workflows/([\w.]+)\)$", re.M)
 CHAPTERS = re.compile(r"(?<=<!-- colab -->\n).*(?=\n<!-- /colab -->)", re.S)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
@@ -132,6 +133,13 @@ def chapter_links(root=ROOT):
     return " ·\n".join(links)
 
 
+def badge(name, workflow, root=ROOT):
+    """Return the picture of a workflow's last result on the branch, with a link to its runs."""
+    address, branch = repository(root)
+    runs = f"{address}/actions/workflows/{workflow}"
+    return f"[![{name}]({runs}/badge.svg?branch={branch})]({runs})"
+
+
 def stamp_notebook(nb, name, root=ROOT):
     """Stamp one notebook, given its path in the repository."""
     link = f"[Open in Colab]({colab_link(name, root)})"
@@ -148,6 +156,7 @@ def stamped(path, root=ROOT):
     if path.suffix != ".ipynb":
         new = CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
         new = CHAPTERS.sub(lambda _: chapter_links(root), new)
+        new = BADGES.sub(lambda match: badge(*match.groups(), root), new)
         new = PAGES.sub(rf"\g<1>{site(root)}", new)
         return text, SITE.sub(rf"\g<1>{site(root)}", new) if path.suffix == ".cff" else new
     nb = nbformat.reads(text, 4)

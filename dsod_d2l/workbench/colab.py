@@ -69,8 +69,8 @@ def _pip(folder, requirements, size=0):
     shutil.rmtree(folder, ignore_errors=True)
     missing = [package for module, package in _MODULES.items()
                if importlib.util.find_spec(module) is None]
-    version = importlib.metadata.version("pip").split(".")
-    raw = size and (int(version[0]), int(version[1])) >= (24, 1)
+    version = importlib.metadata.version("pip").split(".")[:2]
+    raw = size and [*map(int, version)] >= [24, 1]       # tells how far it is
     with subprocess.Popen(
             [sys.executable, "-m", "pip", "install", "--no-deps",
              "--no-cache-dir", "--disable-pip-version-check",
@@ -79,10 +79,9 @@ def _pip(folder, requirements, size=0):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
         last = _follow(pip.stdout, size)
     if pip.returncode:
-        raise RuntimeError(
-            f"MXNet could not be installed into {folder}: see to the network "
-            "and the room on the disk, then run this cell again; pip said: "
-            f"{last}")
+        raise RuntimeError(f"MXNet could not be installed into {folder}: see "
+                           "to the network and the room on the disk, then run "
+                           f"this cell again; pip said: {last}")
 
 
 def _follow(lines, size):
@@ -93,12 +92,11 @@ def _follow(lines, size):
             done, total = map(int, line.split()[1::2])
             fetched[total] = done
             part = min(sum(fetched.values()) / size, 1)
-            print(f"\r[{'#' * int(40 * part):40}] {part * size / 1e9:.1f} of "
-                  f"{size / 1e9:.1f} GB", end="", flush=True)
+            print(f"\r[{'#' * int(40 * part):40}] {part:4.0%}", end="",
+                  flush=True)
         else:
             last = line
-    if fetched:
-        print()
+    print(end="\n" if fetched else "")
     return last
 
 
