@@ -15,7 +15,11 @@ ARGS ?=
 BIN := $(VENV)/bin/python
 HTML := _build/html
 
-.PHONY: help env data book test test-quick test-outputs test-cuda-build test-kill test-hostile serve lab notebooks \
+# Several files at a time, each in one of as many processes as there are cores, at most four: one
+# takes up to 2.5 GiB. ARGS="-n 0" takes a single process, as a debugger needs.
+PYTEST := $(BIN) -m pytest -rs -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help env data book test test-all test-quick test-outputs test-cuda-build test-kill test-hostile serve lab notebooks \
 	lint quick check interface stamp clean distclean
 .DEFAULT_GOAL := help
 
@@ -38,17 +42,20 @@ book: data  ## build the HTML pages from the stored outputs
 	@echo "The book is built: $(CURDIR)/$(HTML)/index.html"
 	@echo "Type \`make serve\` to read it at http://localhost:$(PORT)"
 
-test: data  ## run all tests and compare every notebook output (ARGS="-k boxes" narrows it)
-	$(BIN) -m pytest -rs --doctest-modules --nbval dsod_d2l tests book $(ARGS)
+test: data  ## run the tests and compare every notebook output (ARGS="-k boxes" narrows it)
+	$(PYTEST) -m "not slow" --doctest-modules --nbval dsod_d2l tests book $(ARGS)
+
+test-all: data  ## run the slow tests as well, as CI does
+	$(PYTEST) --doctest-modules --nbval dsod_d2l tests book $(ARGS)
 
 test-quick: data  ## run the unit tests, and compare one chapter (for a second Python)
-	$(BIN) -m pytest -rs --nbval tests book/01_anchors.ipynb \
+	$(PYTEST) --nbval tests book/01_anchors.ipynb \
 		--ignore=tests/test_browser.py --ignore=tests/test_interactive.py \
 		--ignore=tests/test_try_it.py --ignore=tests/test_offset_sliders.py \
 		--deselect=tests/test_book.py $(ARGS)
 
 test-outputs: data  ## compare the outputs of all chapters (ARGS="-k targets" narrows it)
-	$(BIN) -m pytest -rs --nbval book $(ARGS)
+	$(PYTEST) --nbval book $(ARGS)
 
 test-cuda-build: env  ## fetch the GPU build (2.1 GB) and compute with it, on the CPU
 	DSOD_GPU_BUILD=1 $(BIN) -m pytest -rs tests/test_runtime_gpu.py $(ARGS)

@@ -1,4 +1,7 @@
-"""Settings for pytest, so that a plain `pytest --nbval book/` passes from any folder."""
+"""Settings for pytest, so that a plain `pytest --nbval book/` passes from any folder.
+
+The tests run in one process, or in several at a time, a file in each (`make test`).
+"""
 import copy
 import functools
 import os
@@ -6,6 +9,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 CELL_TIMEOUT = 600  # seconds; nbval's own default is 2000
+SEVERAL = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) > 1
+
+# The files that take longest, longest first. Several processes begin with them: one that is left
+# for the end keeps a single core busy while the others wait.
+LONGEST = ("test_browser.py", "08_training.ipynb", "test_models.py", "test_mutations.py",
+           "test_benchmarks.py", "test_distributed.py", "17_pruning.ipynb", "15_ssd.ipynb",
+           "16_refinedet.ipynb", "test_exporting.py", "test_cli.py", "test_book.py",
+           "test_layouts_voc.py", "test_resuming.py", "test_hostile_files.py", "test_house.py",
+           "13_your_data.ipynb", "14_grp_dsod.ipynb", "18_ship_it.ipynb", "08b_full.ipynb")
+
+# Several processes share the cores; each with as many threads as there are cores is slower.
+if SEVERAL:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The kernels of the notebooks find the module without its being installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -14,6 +30,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 def pytest_configure(config):
     """Give nbval its sanitiser, this environment's kernel and a time limit per cell."""
+    config.addinivalue_line("markers", "slow: `make test` leaves it out, `make test-all` runs it")
     option = config.option
     if not (getattr(option, "nbval", False) or getattr(option, "nbval_lax", False)):
         return
@@ -39,3 +56,14 @@ def pytest_sessionstart(session):
             test = agreed_outputs(copy.deepcopy(test), ref)
             return compare(cell, test, ref, skip_compare)
         IPyNbCell.compare_outputs = compare_numbers
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files that take longest first, where several processes share them."""
+    if SEVERAL:
+        items.sort(key=lambda item: rank(item.path.name))
+
+
+def rank(name):
+    """Return the place of a file among the longest, and one behind them for all others."""
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)

@@ -16,6 +16,7 @@ import numbers
 import os
 import struct
 import sys
+import time
 import types
 import warnings
 from collections.abc import Callable
@@ -38,7 +39,10 @@ def prepare(before: Callable[[Path], None] | None = None) -> None:
       in which numbers print (MXNet reads them as text);
     - a small ``distutils.version`` where there is none;
     - the variable OMP_NUM_THREADS, unless it is set or MXNet is loaded:
-      MXNet itself would leave half of the cores idle;
+      MXNet itself would leave half of the cores idle. In a notebook it is
+      the cores that no other process keeps busy; elsewhere all of them, for
+      a run that is resumed needs as many threads to end with the same bits;
+    - OMP_WAIT_POLICY, unless it is set: threads sleep while they wait;
     - the coming import of MXNet: functions that fail here are replaced.
 
     Args:
@@ -47,8 +51,11 @@ def prepare(before: Callable[[Path], None] | None = None) -> None:
     """
     _restore_numpy()
     _restore_distutils()
-    if _THREADS not in os.environ and "mxnet" not in sys.modules:
-        os.environ[_THREADS] = str(usable_cores())
+    if "mxnet" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        if _THREADS not in os.environ:
+            count = free_cores if "ipykernel" in sys.modules else usable_cores
+            os.environ[_THREADS] = str(count())
     if not any(isinstance(finder, MXNetFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, MXNetFinder(before))
     if "mxnet" in sys.modules:
@@ -218,6 +225,23 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_cores() -> int:
+    """Return how many usable cores no other process keeps busy, at least one.
+
+    With more threads than cores one thread spins inside a convolution until
+    the next has its turn: a step takes ten times as long. Linux tells how
+    many threads run now; the least of several looks counts.
+    """
+    file, looks = Path("/proc/loadavg"), []
+    if not file.exists():
+        return usable_cores()
+    for _ in range(5):
+        looks.append(int(file.read_text().split()[3].partition("/")[0]))
+        time.sleep(0.01)
+    free = (os.cpu_count() or 1) - min(looks) + 1        # one is this process
+    return max(1, min(usable_cores(), free))
 
 
 def worker_init(*_: Any) -> None:

@@ -7,6 +7,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
                 None)
+NO_CHROMIUM = "Chromium is not installed"
 
 # Pictures further down load when they come into sight; a test wants them all.
 EAGER = """Promise.all([...document.images].map((one) => {

@@ -1,5 +1,6 @@
 """What the tests share: the built book, its address, a browser; and little memory."""
 import ctypes
+import fcntl
 import gc
 import os
 import resource
@@ -18,10 +19,11 @@ import pytest
 os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "200")
 
 import dsod_d2l  # noqa: F401  (prepares MXNet, in whatever order the tests are read)
-from browsing import CHROMIUM, ROOT, Visit
+from browsing import CHROMIUM, NO_CHROMIUM, ROOT, Visit
 
 MOST_MEMORY = 2.5 * 1024    # MiB
 kept = {"MiB": 0}           # what the process held when memory was last given back
+peaks = {}                  # MiB: the most that each process of the tests has held
 
 # What a shell runs in the background ignores Ctrl-C, and so does all that it starts; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,17 +46,39 @@ def held_memory():
     return pages * resource.getpagesize() / 2**20
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Say how much memory this process took; above the limit is a failure of the whole run."""
-    peak = most_memory()
-    terminalreporter.write_line(f"memory of the main process: {peak / 1024:.2f} GiB at most")
-    if peak > MOST_MEMORY:
-        terminalreporter.write_line(f"that is above {MOST_MEMORY / 1024} GiB", red=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Note how much memory one of several processes took."""
+    peaks[node.gateway.id] = getattr(node, "workeroutput", {}).get("MiB", 0)
 
 
 def pytest_sessionfinish(session):
-    if most_memory() > MOST_MEMORY:
+    """Note the memory of this process; above the limit is a failure of the whole run."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["MiB"] = most_memory()
+        return
+    peaks["main"] = most_memory()
+    if max(peaks.values()) > MOST_MEMORY:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much memory a process took, and what was skipped for want of a browser."""
+    peak = max(peaks.values(), default=0)
+    terminalreporter.write_line(
+        f"memory of the largest process of the tests: {peak / 1024:.2f} GiB at most")
+    if peak > MOST_MEMORY:
+        terminalreporter.write_line(f"that is above {MOST_MEMORY / 1024} GiB", red=True)
+    line = without_browser(terminalreporter.stats.get("skipped", []))
+    if line:
+        terminalreporter.write_line(line, yellow=True)
+
+
+def without_browser(reports):
+    """Return a line about the skipped tests that need Chromium, or None."""
+    count = sum(NO_CHROMIUM in str(report.longrepr) for report in reports)
+    return (f"{count} tests of the pages were skipped: install Chromium to run them "
+            "(the package is called chromium; on macOS, Google Chrome)") if count else None
 
 
 def most_memory():
@@ -65,14 +89,20 @@ def most_memory():
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory):
-    """Build the book away from the tree; return the folder of its pages."""
-    out = tmp_path_factory.mktemp("book")
-    built = subprocess.run(
-        [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", ".",
-         "-n", "-W", "--keep-going", "-q", "--path-output", str(out)],
-        cwd=ROOT, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
-    return out / "_build" / "html"
+    """Build the book away from the tree, once for all processes; return the folder of its pages."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent              # that of the whole run
+    with open(folder / "book.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)    # the others wait for the one that builds
+        if not (folder / "book.built").exists():
+            built = subprocess.run(
+                [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build",
+                 ".", "-n", "-W", "--keep-going", "-q", "--path-output", str(folder / "book")],
+                cwd=ROOT, capture_output=True, text=True)
+            assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
+            (folder / "book.built").touch()
+    return folder / "book" / "_build" / "html"
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +124,7 @@ def address(pages):
 def chromium():
     """Start Chromium without a window; return the browser."""
     if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
+        pytest.skip(NO_CHROMIUM)
     from playwright.sync_api import sync_playwright
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -70,6 +70,7 @@ def test_what_is_kept_is_not_done_again(common, tmp_path):
     assert common.Kept().once("one", lambda: 1) == 1
 
 
+@pytest.mark.slow
 def test_a_result_explains_itself(result):
     facts = json.loads(result[0])
     assert facts["quick"] is True and facts["rounds"] == 1
@@ -202,6 +203,7 @@ def test_multiply_adds_are_counted_by_the_shapes(monkeypatch):
     assert step.multiply_adds(net, (3, 3, 12, 20)) == 3 * (body + one + two)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32(tmp_path):
     done = subprocess.run(
         [sys.executable, "benchmarks/precision.py", "--quick", "--out",

@@ -75,6 +75,7 @@ axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => viol
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size, theme", [("desktop", "light"), ("phone", "dark")])
 @pytest.mark.parametrize("name", [*listed_names(), "search"])
 def test_nobody_is_kept_out(visits, name, size, theme):

@@ -203,6 +203,7 @@ def test_mobilenet_v2_to_its_end(widened, tmp_path):
     close(net.backbone(x)[1], theirs.features[:-1](x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early", [True, False])
 def test_resnet50_to_its_end(early, tmp_path):
     """Gluon's halves in the 1 x 1, and has biases that ours has not."""

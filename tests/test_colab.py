@@ -3,9 +3,12 @@
 git is real, and clones a folder; pip installs a wheel of one line, so that nothing is fetched.
 """
 
+import importlib.metadata
 import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -134,7 +137,9 @@ def test_without_the_tag_the_newest_state_is_fetched(tmp_path, remote):
     here.mkdir()
     found, said = session(here, remote)
     assert Path(found["module"]) == here / "dsod-d2l" / "dsod_d2l" / "__init__.py"
-    assert said == "Installing MXNet for the CPU.\n" and init.is_file()
+    assert said == (f"There is no release {release()} yet: this is the newest state of the book.\n"
+                    "Installing MXNet for the CPU.\n") and init.is_file()
+    assert session(here, remote)[1] == ""        # said once
 
 
 def test_a_module_of_another_release_is_named(tmp_path, remote):
@@ -144,8 +149,9 @@ def test_a_module_of_another_release_is_named(tmp_path, remote):
     init = here / "dsod-d2l" / "dsod_d2l" / "__init__.py"
     init.write_text(init.read_text().replace(f'"{release()[1:]}"', '"0.0.9"'))
     assert session(here, remote)[1].splitlines()[0] == (
-        f"This notebook is of {release()} and the module beside it of 0.0.9: "
-        "fetch both anew if a cell fails.")
+        f"This notebook is of {release()} and the module of 0.0.9 in {init.parent}: if a cell fails, "
+        "take both of one release (in Colab, delete the folder dsod-d2l, restart the session, and run "
+        "this cell again).")
 
 
 def test_a_failed_clone_is_one_sentence_and_can_be_tried_again(tmp_path, remote):
@@ -161,6 +167,88 @@ def test_a_failed_clone_is_one_sentence_and_can_be_tried_again(tmp_path, remote)
     assert session(here, remote)[0]["build"] == "mxnet"
 
 
+def test_a_clone_that_was_cut_off_is_named(tmp_path, remote):
+    here = tmp_path / "content"
+    here.mkdir()
+    subprocess.run(["git", "clone", "-q", "--no-checkout", str(remote), "dsod-d2l"], cwd=here, check=True)
+    failed = run_cell(here, remote)
+    assert failed.returncode == 1 and "delete the folder dsod-d2l if there is one" in failed.stderr
+    shutil.rmtree(here / "dsod-d2l")
+    assert session(here, remote)[0]["build"] == "mxnet"
+
+
+GIT = "#!/bin/sh\necho 'fatal: write error: No space left on device' >&2\nexit 128\n"
+
+
+@pytest.mark.parametrize("git, said", [(None, "No such file or directory: 'git'"),
+                                       (GIT, "No space left on device"),
+                                       ("", "Failed to connect|Could not connect|Connection refused")])
+def test_without_git_room_or_network_it_is_one_sentence(tmp_path, git, said):
+    here = tmp_path / "content"
+    here.mkdir()
+    if git:
+        (here / "git").write_text(git)
+        (here / "git").chmod(0o755)
+    path = os.environ["PATH"] if git == "" else str(here)
+    failed = run_cell(here, "http://127.0.0.1:9/none", PATH=path)      # nothing answers there
+    assert failed.returncode == 1 and len(failed.stderr.strip().splitlines()) < 4
+    assert failed.stderr.startswith("The book could not be fetched (") and re.search(said, failed.stderr)
+    assert failed.stderr.rstrip().endswith("then run this cell again.")
+
+
+def test_what_pip_says_is_one_sentence_and_can_be_tried_again(tmp_path, remote):
+    here = tmp_path / "content"
+    here.mkdir()
+    wheels = sorted(tmp_path.glob("*.whl"))
+    for path in wheels:
+        path.rename(path.with_suffix(".away"))
+    failed = run_cell(here, remote)
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert re.match(r"MXNet could not be installed into .*, then run this cell again; pip said: ERROR: ",
+                    failed.stderr)
+    for path in wheels:
+        path.with_suffix(".away").rename(path)
+    assert session(here, remote)[0]["build"] == "mxnet"
+
+
+def pip(monkeypatch, lines, code=0, version="24.0"):
+    """Put a program that says some lines in the place of pip; return the commands it is given."""
+    commands = []
+
+    class Pip:
+        stdout, returncode = lines, code
+
+        def __init__(self, command, **_options):
+            commands.append(command)
+            Path(command[command.index("--target") + 1]).mkdir(parents=True)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            pass
+    monkeypatch.setattr(subprocess, "Popen", Pip)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    return commands
+
+
+def test_a_bar_shows_what_pip_fetches(monkeypatch, capsys, tmp_path):
+    lines = ["Collecting x", "Progress 0 of 1200000000", "Progress 1200000000 of 1200000000",
+             "Progress 450000000 of 900000000", "Progress 900000000 of 900000000", "Installed"]
+    commands = pip(monkeypatch, lines, version="24.1.2")
+    colab._pip(tmp_path / "x", "requirements-gpu.txt", 2.1e9)
+    assert commands[0][commands[0].index("--progress-bar") + 1] == "raw"
+    assert "--no-cache-dir" in commands[0]
+    bars = capsys.readouterr().out.split("\r")[1:]
+    assert [bar.count("#") for bar in bars] == [0, 22, 31, 40]
+    assert bars[2].endswith("]  79%") and bars[3].endswith("] 100%\n")
+    for size, version in ((0, "25.0"), (2.1e9, "24.0")):      # for the CPU; and by an older pip
+        commands = pip(monkeypatch, ["Collecting x"], version=version)
+        colab._pip(tmp_path / f"{size}", "requirements-gpu.txt", size)
+        assert commands[0][commands[0].index("--progress-bar") + 1] == "off"
+        assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("here, kind, said", [
     ([], "mxnet", "Installing MXNet for the CPU.\n"),
     ([T4], "gpu", "Installing MXNet for the Tesla T4: 2.1 GB, a few minutes.\n"),
@@ -168,15 +256,8 @@ def test_a_failed_clone_is_one_sentence_and_can_be_tried_again(tmp_path, remote)
     ([H100], "mxnet", "Installing MXNet for the CPU: MXNet 1.9.1 has no machine code for the H100 "
      "(compute capability 9.0), only for 5.0 to 8.9, such as a T4, V100, A100 or L4.\n")])
 def test_the_gpu_build_only_where_it_can_be_used(monkeypatch, capsys, tmp_path, here, kind, said):
-    commands = []
-
-    def pip(command, **_options):
-        commands.append(command)
-        Path(command[command.index("--target") + 1]).mkdir(parents=True)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
+    commands = pip(monkeypatch, [])
     monkeypatch.setattr(gpus, "installed", lambda: here)
-    monkeypatch.setattr(subprocess, "run", pip)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     folder = colab.install(tmp_path)
@@ -194,8 +275,7 @@ def test_an_installation_that_broke_off_is_made_anew(monkeypatch, tmp_path):
     monkeypatch.setattr(gpus, "installed", list)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "")
-    failed = subprocess.CompletedProcess([], 1, "", "warning\nERROR: no disk space\n")
-    monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: failed)
+    pip(monkeypatch, ["warning\n", "ERROR: no disk space\n", "\n"], 1)
     before = list(sys.path)
     with pytest.raises(RuntimeError, match="could not be installed .*: ERROR: no disk space$"):
         colab.install(tmp_path)
@@ -203,11 +283,9 @@ def test_an_installation_that_broke_off_is_made_anew(monkeypatch, tmp_path):
 
 
 def test_what_is_missing_is_installed_too(monkeypatch, tmp_path):
-    real, commands = importlib.util.find_spec, []
+    real, commands = importlib.util.find_spec, pip(monkeypatch, [])
     monkeypatch.setattr(importlib.util, "find_spec",
                         lambda name: None if name in ("cv2", "tqdm") else real(name))
-    monkeypatch.setattr(subprocess, "run", lambda command, **_options: commands.append(command)
-                        or subprocess.CompletedProcess(command, 0, "", ""))
     colab._pip(tmp_path / "x", "requirements.txt")
     assert commands[0][-2:] == ["opencv-python-headless<5", "tqdm"]
 

@@ -26,9 +26,11 @@ from dsod_d2l.datasets.records import write_records
 from dsod_d2l.datasets.wrappers import complete
 from dsod_d2l.workbench.runs import distributed
 from small_runs import Squares
-from test_parallel import Crowded, close, plain, trained
+from test_parallel import Crowded, close, plain
 
-ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow     # kernels, launchers and interpreters of their own
+
+ROOT = Path(__file__).resolve().parents[1]
 PLAN = dict(batch_size=16, steps=6, checkpoint_every=2, keep_checkpoints=9,
             optimiser="adam", learning_rate=1e-3, augment="light",
             average=0.9, workers=1, clip=0.5)
@@ -105,9 +107,18 @@ def saved(folder):
 def alone(tmp_path_factory):
     """Train in one process with the whole batch; return folder and order."""
     folder = tmp_path_factory.mktemp("alone")
-    fitted, _ = trained(plain(), None, folder, data=Watched(folder / "seen"),
-                        **PLAN)
+    by_itself(folder, False)
     return folder
+
+
+def by_itself(folder, resume):
+    """Train in one process, of its own: the sums of two threads, wherever the tests run."""
+    code = ("import sys, test_distributed as t, test_parallel; test_parallel.trained(t.plain(), None, "
+            "t.Path(sys.argv[1]), sys.argv[2] == 'True', data=t.Watched(sys.argv[1] + '/seen'), **t.PLAN)")
+    done = subprocess.run([sys.executable, "-c", code, str(folder), str(resume)],
+                          cwd=ROOT / "tests", capture_output=True, text=True, env={
+                              **os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +166,7 @@ def test_one_process_goes_on_where_two_were(alone, together, tmp_path):
         target = tmp_path / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes((together / name).read_bytes())
-    trained(plain(), None, tmp_path, True, data=Watched(), **PLAN)
+    by_itself(tmp_path, True)
     (one, weights), (two, divided) = saved(alone), saved(tmp_path)
     np.testing.assert_allclose(two, one, rtol=1e-5)
     close(weights, divided, 1e-4)

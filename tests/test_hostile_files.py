@@ -376,6 +376,7 @@ def run_hostile(*words):
         capture_output=True, text=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_two_hundred_hostile_files_for_every_reader(tmp_path):
     """The beginning of `make test-hostile`, in one process."""
     text = (ROOT / "benchmarks/hostile_readers.py").read_text()

@@ -7,6 +7,8 @@ import pytest
 
 from tools import trace
 
+pytestmark = pytest.mark.slow     # kernels, launchers and interpreters of their own
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -371,6 +371,7 @@ class Squares:
                                     source=f"squares {index}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, changes", [
     ("grp_dsod_tiny", {}), ("refinedet_dsod_tiny", {}),
     ("refinedet_vgg_tiny", {}),

@@ -20,6 +20,8 @@ from tools import notebook_rules as rules
 from tools import run_notebooks
 from tools.marked_numbers import agreed, agreed_outputs
 
+pytestmark = pytest.mark.slow     # kernels, launchers and interpreters of their own
+
 nbval_plugin = pytest.importorskip("nbval.plugin")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -244,6 +244,32 @@ def test_every_page_has_a_description_and_a_card(pages):
     assert len(about) == len(listed())
 
 
+def test_the_root_leads_to_the_book_and_shows_its_card(pages):
+    site, text = stamp_repository.site(), (pages / "index.html").read_text(encoding="utf-8")
+    head = Head(pages / "index.html")
+    assert f"<title>{CONFIG['title']}</title>" in text
+    assert head.canonical == [site + "book/index.html"] and head.links == ["book/index.html"]
+    assert 'content="0; url=book/index.html"' in text and (pages / "book/index.html").is_file()
+    assert head.meta["og:title"] == CONFIG["title"] and head.meta["twitter:card"] == "summary_large_image"
+    assert (pages / head.meta["og:image"][len(site):]).is_file()
+
+
+def test_the_map_of_the_site_lists_the_pages(pages):
+    from xml.etree import ElementTree
+
+    site = stamp_repository.site()
+    found = [entry.text for entry in ElementTree.parse(pages / "sitemap.xml").iter() if entry.tag.endswith("loc")]
+    assert sorted(found) == sorted(f"{site}{name}.html" for name in listed())
+    assert (pages / "robots.txt").read_text().splitlines() == [
+        "User-agent: *", "Allow: /", f"Sitemap: {site}sitemap.xml"]
+
+
+def test_what_is_not_found_leads_back_from_any_depth(pages):
+    site, links = stamp_repository.site(), Head(pages / "404.html").links
+    assert len(links) == 2 and all(link.startswith(site) for link in links)
+    assert all((pages / link[len(site):]).is_file() for link in links)
+
+
 def test_every_page_lets_the_reader_report_a_mistake(pages):
     for name in listed():
         links = [url for url in Head(pages / f"{name}.html").links if "/issues/new?" in url]

@@ -79,6 +79,7 @@ def killing(monkeypatch):
     return arm
 
 
+@pytest.mark.slow
 def test_killed_at_any_file_operation_a_run_ends_the_same(tmp_path, whole,
                                                           killing):
     """Each operation in turn; resumed once, it ends as if never killed."""
@@ -616,6 +617,7 @@ def test_ctrl_c_before_the_training_is_one_sentence(monkeypatch, capsys):
 
 # ---- random moments -------------------------------------------------------------
 
+@pytest.mark.slow
 def test_runs_killed_at_random_moments_end_the_same(tmp_path):
     """A few of the kills of `make test-kill`."""
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """runtime: what it puts back, in fresh processes, and what it leaves alone."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -218,6 +219,44 @@ def test_threads_are_all_usable_cores_unless_set():
     threads, cores = run(THREADS.format(""), OMP_NUM_THREADS=None)
     assert int(threads) == cores >= 1
     assert run(THREADS.format(""), OMP_NUM_THREADS="3")[0] == "3"
+
+
+@pytest.mark.parametrize("running, cores, usable, free", [
+    ([1], 2, 2, 2), ([2], 2, 2, 1), ([3], 2, 2, 1), ([9], 2, 2, 1), ([3], 8, 8, 6),
+    ([31], 64, 2, 2),                # a container with two cores of a machine that is half busy
+    ([5, 1, 4], 2, 2, 2)])           # what runs for a moment does not count
+def test_free_cores(monkeypatch, running, cores, usable, free):
+    looks = itertools.cycle(running)
+    monkeypatch.setattr(runtime.Path, "read_text",
+                        lambda path, **_: f"9.1 8.2 7.3 {next(looks)}/345 18025\n")
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(runtime, "usable_cores", lambda: usable)
+    assert runtime.free_cores() == free
+
+
+def test_where_nothing_tells_what_runs_all_cores_are_free(monkeypatch):
+    monkeypatch.setattr(runtime.Path, "exists", lambda path: False)
+    assert runtime.free_cores() == runtime.usable_cores()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/loadavg"), reason="this system does not tell what runs")
+def test_a_notebook_leaves_busy_cores_alone():
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    kernel = "import time, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel')\ntime.sleep(1)\n"
+    try:
+        assert run(THREADS.format(kernel), OMP_NUM_THREADS=None)[0] == "1"
+        threads, cores = run(THREADS.format(""), OMP_NUM_THREADS=None)
+        assert int(threads) == cores           # a run on the command line, which may be resumed
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def test_threads_that_wait_sleep_unless_the_reader_says_otherwise():
+    code = "import json, os, sys, dsod_d2l; json.dump([os.environ['OMP_WAIT_POLICY']], sys.stdout)"
+    assert run(code, OMP_NUM_THREADS=None, OMP_WAIT_POLICY=None) == ["PASSIVE"]
+    assert run(code, OMP_NUM_THREADS=None, OMP_WAIT_POLICY="ACTIVE") == ["ACTIVE"]
 
 
 def test_threads_stay_where_mxnet_is_loaded():

@@ -204,14 +204,28 @@ def test_stamping_follows_the_configuration(tmp_path):
 
 def test_every_chapter_opens_in_colab():
     """From its own title and from the README, and each link is that of a file in the tree."""
-    address, branch = stamp_repository.repository()
-    start = address.replace("https://github.com", stamp_repository.COLAB) + f"/blob/{branch}/"
+    address, _ = stamp_repository.repository()
+    start = address.replace("https://github.com", stamp_repository.COLAB) + f"/blob/{stamp_repository.linked()}/"
     found = re.findall(re.escape(start) + r"([^)]*)\)", (ROOT / "README.md").read_text())
     notebooks = sorted(file.relative_to(ROOT).as_posix() for file in tree() if file.suffix == ".ipynb")
     assert found == notebooks and len(found) > 15
     for name in notebooks:
         title = nbformat.read(ROOT / name, 4).cells[0].source
         assert title.count(start + name) == 1 and title.count(stamp_repository.COLAB) == 1
+
+
+@pytest.mark.parametrize("heading, wanted", [
+    ("(2026-12-01)", "v{version}"), ("(not released)", "trunk"), ("", "trunk")])
+def test_links_lead_to_the_release_once_it_has_a_date(tmp_path, heading, wanted):
+    import dsod_d2l
+
+    (tmp_path / "_config.yml").write_text(
+        "repository: {url: 'https://github.com/a/b/', branch: trunk}\n")
+    (tmp_path / "CHANGELOG.md").write_text(
+        f"# Changes\n\n## {dsod_d2l.__version__} {heading}\n\n## 0.0.1 (2025-01-01)\n")
+    wanted = wanted.format(version=dsod_d2l.__version__)
+    assert stamp_repository.linked(tmp_path) == wanted
+    assert stamp_repository.colab_link("book/x.ipynb", tmp_path).endswith(f"/a/b/blob/{wanted}/book/x.ipynb")
 
 
 def test_one_version():

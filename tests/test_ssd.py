@@ -346,6 +346,7 @@ def precision(net):
     return evaluation.evaluate_dataset(detector, Squares(4)).AP50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ssd_vgg_thin", "ssd_mobilenet_v2_tiny"])
 def test_a_compact_network_learns_four_images_by_heart(name):
     mx.random.seed(0)

@@ -5,8 +5,10 @@
     python tools/stamp_repository.py --new-cell  print the set-up cell for a new chapter
 
 A notebook gets it twice: in the "Open in Colab" line below its title (put in where it
-is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line
-and in the links that open each chapter in Colab, and it and CITATION.cff the address of the pages.
+is missing) and in its set-up cell, there with the tag of the release. The README gets it in its `git clone` line,
+its badges and in the links that open each chapter in Colab, and it and CITATION.cff the address of the pages.
+The links lead to the tag of the release, too, as soon as CHANGELOG.md has a date for it; until then
+there is no such tag, and they lead to the branch.
 """
 import argparse
 import re
@@ -22,6 +24,7 @@ LINK = re.compile(r"^\[Open in Colab\]\([^)]*\)$", re.M)
 CLONE = re.compile(r"^(\s*git clone |repository-code: )\S+", re.M)
 SITE = re.compile(r"^(url: )\S+", re.M)
 PAGES = re.compile(r"(\[(?:Read the book|Try the detector in your browser)\]\()\S*?(?=(?:book/\w+\.html)?\))")
+BADGES = re.compile(r"^\[!\[(\w+)\]\(.*/workflows/([\w.]+)\)$", re.M)
 CHAPTERS = re.compile(r"(?<=<!-- colab -->\n).*(?=\n<!-- /colab -->)", re.S)
 IN_CODE = re.compile(r'^(\s*REPOSITORY = )".*"', re.M)
 RELEASE = re.compile(r'^(\s*RELEASE = )".*"', re.M)
@@ -35,18 +38,27 @@ import sys
 
 REPOSITORY = ""
 RELEASE = ""
+FETCHED = "dsod-d2l/dsod_d2l/runtime.py"
 if os.path.isfile("../dsod_d2l/runtime.py"):         # beside this notebook
     sys.path.insert(0, os.path.abspath(".."))
 elif not importlib.util.find_spec("dsod_d2l"):       # nor installed
     for tag in (["-b", RELEASE], []):                # no such tag: the newest
-        if not os.path.isfile("dsod-d2l/dsod_d2l/runtime.py"):
+        if os.path.isfile(FETCHED):
+            break
+        try:
             said = subprocess.run(
                 ["git", "clone", "-q", "--depth", "1", *tag, REPOSITORY,
-                 "dsod-d2l"], capture_output=True, text=True).stderr
-    if not os.path.isfile("dsod-d2l/dsod_d2l/runtime.py"):
+                 "dsod-d2l"], capture_output=True, text=True,
+                env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}).stderr
+        except OSError as error:                     # there is no git
+            said = str(error)
+        if not tag and os.path.isfile(FETCHED):
+            print("There is no release", RELEASE, "yet: this is the newest "
+                  "state of the book.")
+    if not os.path.isfile(FETCHED):
         sys.exit(f"The book could not be fetched ({said.strip()}). See to the "
-                 "network, the room on the disk, and that no other folder is "
-                 "called dsod-d2l; then run this cell again.")
+                 "network and the room on the disk, delete the folder "
+                 "dsod-d2l if there is one; then run this cell again.")
     sys.path.insert(0, os.path.abspath("dsod-d2l"))
 
 import matplotlib.pyplot as plt
@@ -55,10 +67,15 @@ import numpy as np
 import dsod_d2l
 
 if not RELEASE.endswith(dsod_d2l.__version__):
-    print("This notebook is of", RELEASE, "and the module beside it of",
-          dsod_d2l.__version__ + ": fetch both anew if a cell fails.")
+    print("This notebook is of", RELEASE, "and the module of",
+          dsod_d2l.__version__, "in", dsod_d2l.__path__[0] + ": if a cell "
+          "fails, take both of one release (in Colab, delete the folder "
+          "dsod-d2l, restart the session, and run this cell again).")
 if not importlib.util.find_spec("mxnet"):
-    dsod_d2l.install_packages()'''
+    try:
+        dsod_d2l.install_packages()
+    except (OSError, RuntimeError) as error:
+        sys.exit(str(error))'''
 
 
 def repository(root=ROOT):
@@ -78,6 +95,15 @@ def release():
     return "v" + VERSION.search((ROOT / "dsod_d2l/__init__.py").read_text()).group(1)
 
 
+def linked(root=ROOT):
+    """Return what links lead to: the tag of this version, or the branch while it is not released."""
+    log = root / "CHANGELOG.md"
+    heading = re.search(rf"^## {re.escape(release()[1:])} \((.*)\)$",
+                        log.read_text(encoding="utf-8") if log.is_file() else "", re.M)
+    dated = heading and re.fullmatch(r"\d{4}-\d\d-\d\d", heading[1])
+    return release() if dated else repository(root)[1]
+
+
 def setup_cell(root=ROOT):
     """Return the source of the set-up cell, with the address and the tag of the release."""
     cell = IN_CODE.sub(rf'\1"{repository(root)[0]}"', SETUP)
@@ -94,8 +120,8 @@ def stamp_title(source, link):
 
 def colab_link(name, root=ROOT):
     """Return the address that opens a notebook, given its path in the repository, in Colab."""
-    address, branch = repository(root)
-    return f"{COLAB}/{address.partition('github.com/')[2]}/blob/{branch}/{name}"
+    address, _ = repository(root)
+    return f"{COLAB}/{address.partition('github.com/')[2]}/blob/{linked(root)}/{name}"
 
 
 def chapter_links(root=ROOT):
@@ -105,6 +131,13 @@ def chapter_links(root=ROOT):
         title = nbformat.read(path, 4).cells[0].source.partition("\n")[0].lstrip("# ")
         links.append(f"[{title}]({colab_link(path.relative_to(root).as_posix(), root)})")
     return " ·\n".join(links)
+
+
+def badge(name, workflow, root=ROOT):
+    """Return the picture of a workflow's last result on the branch, with a link to its runs."""
+    address, branch = repository(root)
+    runs = f"{address}/actions/workflows/{workflow}"
+    return f"[![{name}]({runs}/badge.svg?branch={branch})]({runs})"
 
 
 def stamp_notebook(nb, name, root=ROOT):
@@ -123,6 +156,7 @@ def stamped(path, root=ROOT):
     if path.suffix != ".ipynb":
         new = CLONE.sub(rf"\g<1>{repository(root)[0]}", text)
         new = CHAPTERS.sub(lambda _: chapter_links(root), new)
+        new = BADGES.sub(lambda match: badge(*match.groups(), root), new)
         new = PAGES.sub(rf"\g<1>{site(root)}", new)
         return text, SITE.sub(rf"\g<1>{site(root)}", new) if path.suffix == ".cff" else new
     nb = nbformat.reads(text, 4)
@@ -139,6 +173,8 @@ def main():
     if args.new_cell:
         print(setup_cell())
         return
+    if linked() != release():
+        print(f"{release()} is not released (CHANGELOG.md): links lead to {linked()}.")
     differ = 0
     for path in [ROOT / "README.md", ROOT / "CITATION.cff", *sorted((ROOT / "book").glob("*.ipynb"))]:
         old, new = stamped(path)

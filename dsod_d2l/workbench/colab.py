@@ -6,6 +6,7 @@ PyTorch stay as they are.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -45,7 +46,7 @@ def install(root: str | Path | None = None) -> Path:
     folder = root / ".packages" / ("gpu" if good else "cpu")
     if not (folder / "complete").exists():
         print(_announcement(found, good))
-        _pip(folder, root / file)
+        _pip(folder, root / file, 2.1e9 if good else 0)
         (folder / "complete").touch()
     _put_first(folder, root)
     return folder
@@ -60,19 +61,43 @@ def _announcement(found, good):
     return "Installing MXNet for the CPU."
 
 
-def _pip(folder, requirements):
-    """Install a requirements file, and what is missing, into a new folder."""
+def _pip(folder, requirements, size=0):
+    """Install a requirements file, and what is missing, into a new folder.
+
+    size: bytes to fetch, for the bar; 0: no bar.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     missing = [package for module, package in _MODULES.items()
                if importlib.util.find_spec(module) is None]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target",
-         str(folder), "-r", str(requirements), *missing],
-        capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip() or "nothing was said").splitlines()[-1]
-        raise RuntimeError(f"MXNet could not be installed into {folder}: "
-                           f"{last}")
+    version = importlib.metadata.version("pip").split(".")[:2]
+    raw = size and [*map(int, version)] >= [24, 1]       # tells how far it is
+    with subprocess.Popen(
+            [sys.executable, "-m", "pip", "install", "--no-deps",
+             "--no-cache-dir", "--disable-pip-version-check",
+             "--progress-bar", "raw" if raw else "off", "--target",
+             str(folder), "-r", str(requirements), *missing], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
+        last = _follow(pip.stdout, size)
+    if pip.returncode:
+        raise RuntimeError(f"MXNet could not be installed into {folder}: see "
+                           "to the network and the room on the disk, then run "
+                           f"this cell again; pip said: {last}")
+
+
+def _follow(lines, size):
+    """Draw a bar of the bytes that pip fetches; return its last line."""
+    fetched, last = {}, "nothing"
+    for line in filter(None, map(str.strip, lines)):
+        if line.startswith("Progress "):             # 512 of 2048
+            done, total = map(int, line.split()[1::2])
+            fetched[total] = done
+            part = min(sum(fetched.values()) / size, 1)
+            print(f"\r[{'#' * int(40 * part):40}] {part:4.0%}", end="",
+                  flush=True)
+        else:
+            last = line
+    print(end="\n" if fetched else "")
+    return last
 
 
 def _put_first(*folders):
