@@ -20,7 +20,7 @@ HTML := _build/html
 PYTEST := $(BIN) -m pytest -rs -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help env data book test test-all test-quick test-outputs test-cuda-build test-kill test-hostile serve lab notebooks \
-	lint quick check interface stamp clean distclean
+	lint quick check interface stamp release clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -104,6 +104,9 @@ interface: env  ## write the page of the interface from the docstrings
 
 stamp: env  ## write the repository's address of _config.yml into notebooks and README
 	$(BIN) tools/stamp_repository.py
+
+release: check  ## check, write version and date, stamp, commit and tag (VERSION=0.2.0); pushes nothing
+	@$(BIN) tools/release.py $(VERSION)
 
 clean:  ## remove what was built; .venv and data stay
 	@rm -rf _build build dist *.egg-info .pytest_cache

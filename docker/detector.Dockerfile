@@ -8,8 +8,9 @@
 FROM python:3.13-slim
 RUN useradd --create-home reader
 WORKDIR /app
-COPY requirements.txt pyproject.toml README.md ./
+COPY requirements.txt pyproject.toml setup.py _config.yml README.md LICENSE* ./
 COPY dsod_d2l dsod_d2l
+COPY data/samples data/samples
 # The pins of the book, of the few packages that a detector needs.
 RUN grep -E '^(numpy|opencv-python-headless|Pillow|matplotlib|safetensors|tqdm|tabulate|packaging|requests|onnx|onnxruntime|fastapi|uvicorn|python-multipart)==' requirements.txt > pins.txt \
     && pip install --no-cache-dir -r pins.txt \

@@ -44,8 +44,8 @@ def faults(flow):
     """Return a sentence for each step of a workflow that could not work, or is not to be trusted."""
     found = []
     for job, step in jobs_and_steps(flow):
-        if "uses" in step and not re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]):
-            found.append(f"{step['uses']} is no official action at a major version")
+        if "uses" in step and not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"]):
+            found.append(f"{step['uses']} is no official action pinned by the hash of a commit")
         command = step.get("run", "").split()
         if command[:1] == ["make"] and command[1] not in targets():
             found.append(f"there is no target {command[1]}")
@@ -64,10 +64,19 @@ def test_a_workflow_uses_official_actions_and_existing_commands(path):
     assert not faults(flow)
     assert flow["permissions"] == {"contents": "read"} and "group" in flow["concurrency"]
     assert jobs_and_steps(flow)[0][1]["uses"].startswith("actions/checkout@")
+    # The version beside the hash is what a reader, and a program that renews both, goes by.
+    pins = re.findall(r"uses: (\S+)(?:  # (v\d+\.\d+\.\d+))?$", path.read_text(), re.M)
+    assert len(pins) == path.read_text().count("uses:") and all(version for _, version in pins)
+
+
+def test_an_action_has_the_same_hash_wherever_it_is_used():
+    pins = {line.split("uses: ")[1] for path in WORKFLOWS for line in path.read_text().splitlines() if "uses: " in line}
+    assert len(pins) == len({pin.partition("@")[0] for pin in pins}) == 6
 
 
 @pytest.mark.parametrize("step, said", [
     ({"uses": "someone/deploy@v1"}, "no official action"),
+    ({"uses": "actions/checkout@v6"}, "pinned by the hash"),
     ({"uses": "actions/checkout@main"}, "no official action"),
     ({"run": "make pages"}, "no target pages"), ({"run": "bash no/such"}, "no program no/such"),
     ({"run": "pip install x"}, "neither make nor"),
@@ -104,7 +113,7 @@ def test_the_tests_run_on_the_oldest_and_the_newest_python():
 
 REFERENCE = {"type", "title", "authors", "collection-title", "conference", "year", "identifiers"}
 CITATION = {"cff-version", "message", "title", "abstract", "type", "authors", "version", "license",
-            "repository-code", "url", "keywords", "references"}
+            "repository-code", "url", "keywords", "references", "preferred-citation"}
 
 
 def test_the_citation_has_the_keys_of_its_format():

@@ -4,6 +4,7 @@
 
 A skip is excused when its reason names something that is absent here.
 """
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -20,6 +21,7 @@ EXCUSES = (
     (re.compile(r"gluoncv"), "gluoncv"),
     (re.compile(r"openvino", re.I), "openvino"),
     (re.compile(r"no bfloat16"), "bfloat16"),
+    (re.compile(r"setuptools is older"), "setuptools"),
     (re.compile(r"not a (git )?repository|git history", re.I), "git"),
 )
 
@@ -33,7 +35,9 @@ def what_is_here():
             "openvino": importlib.util.find_spec("openvino") is not None,
             "bfloat16": _says("/proc/cpuinfo", r"\b(avx512_bf16|amx_bf16|bf16)\b"),
             "gpu": False,  # the pinned MXNet is the one for the CPU
-            "git": Path(".git").exists()}
+            "setuptools": importlib.util.find_spec("setuptools") is not None and int(
+                importlib.metadata.version("setuptools").partition(".")[0]) >= 77,
+            "git": Path(".git").exists() and bool(shutil.which("git"))}
 
 
 def _says(path, pattern):

@@ -365,11 +365,14 @@ def share_cache(dataset: Any, sharers: float) -> None:
         dataset._room = int(dataset._room / sharers)
 
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "samples"
+# An installed package has them inside, a checkout beside it.
+EXAMPLES = Path(__file__).resolve().parents[1] / "samples"
+if not EXAMPLES.is_dir():
+    EXAMPLES = EXAMPLES.parents[1] / "data" / "samples"
 
 
 def example(name: str) -> Sample:
-    """Return one of the committed pictures of the stand-in.
+    """Return one of the pictures of the stand-in that come with the module.
 
     Args:
         name: "field", "street", "interior" (one object each), "none",
@@ -380,16 +383,10 @@ def example(name: str) -> Sample:
 
     Raises:
         ValueError: no picture has that name.
-        FileNotFoundError: the module lies outside its repository.
     """
-    if not (EXAMPLES / "labels.json").is_file():
-        raise FileNotFoundError("the example pictures come with the "
-                                f"repository only: there is no {EXAMPLES}")
     rows = json.loads((EXAMPLES / "labels.json").read_text())["images"]
     by_name = {Path(row["file"]).stem: row for row in rows}
-    if name not in by_name:
-        raise ValueError(f"no example is called {name!r}, expected one of "
-                         f"{', '.join(by_name)}")
+    one_of("the example", name, by_name)
     row = by_name[name]
     return make_sample(pictures.read_image(EXAMPLES / row["file"]),
                        row["boxes"], row["labels"], source=row["file"])

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ... import __version__
 from ...datasets.sample import Faulty
 from . import (data, demo, detect, evaluate, export, info, launch, prune,
                serve, train)
@@ -50,6 +51,8 @@ def build_parser() -> Parser:
     """Return the parser of all commands."""
     parser = Parser(prog="python -m dsod_d2l", description="Build, train and "
                     "use DSOD, an object detector trained from scratch.")
+    parser.add_argument("--version", action="version",
+                        version=f"dsod_d2l {__version__}")
     # launch hands words on.
     parser.set_defaults(parse=parser.parse_args, json=False)
     add_commands(parser, "command", COMMANDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import Any, Literal
@@ -11,9 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ...config import get
+from ...datasets.sample import EXAMPLES
 from .. import downloads
 from ..formats import addresses, conversion
-from ..outputs import check_figure
+from ..outputs import check_figure, check_folder
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
@@ -42,6 +44,15 @@ def _adding(kind, explain=False, **places):
 def _explain_data_sets(parser):
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = addresses.describe_addresses()
+
+
+def _samples(chosen):
+    """Copy the example pictures, and a detector of what is in them."""
+    check_folder(chosen.folder, "--folder")
+    shutil.copytree(EXAMPLES, chosen.folder, dirs_exist_ok=True)
+    return {"folder": chosen.folder}, (
+        "Now try: python -m dsod_d2l detect {0}/three.jpg --weights "
+        "{0}/detector.onnx --out found.png").format(chosen.folder)
 
 
 def _standin(chosen):
@@ -146,12 +157,18 @@ class StandinOptions:
 
 
 class FetchOptions:
-    """Where the Pikachu set goes.
+    """Where a set goes.
 
     folder: where to
     """
 
     folder: str = "data/pikachu"
+
+
+class SampleOptions(FetchOptions):
+    """Where the examples go."""
+
+    folder: str = "samples"
 
 
 class DownloadOptions:
@@ -184,6 +201,7 @@ ARCHIVE_NAMES = [*downloads.ARCHIVE_GROUPS, *downloads.ARCHIVES]
 _SPEC = {"help": "a data set, see below"}
 # name: function, and what adds its options.
 DATA_COMMANDS = {
+    "samples": (_samples, _adding(SampleOptions)),
     "standin": (_standin, _adding(StandinOptions)),
     "pikachu": (_pikachu, _adding(FetchOptions)),
     "download": (_download, _adding(DownloadOptions, name={

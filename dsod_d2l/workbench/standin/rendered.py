@@ -114,7 +114,7 @@ def default_root() -> Path:
     """Return the data folder: $DSOD_DATA, the checkout's, or the user's."""
     if said := os.environ.get("DSOD_DATA"):
         return Path(said)
-    return (EXAMPLES.parent if EXAMPLES.is_dir() else
+    return (EXAMPLES.parent if EXAMPLES.parent.name == "data" else
             Path.home() / ".cache" / "dsod_d2l")
 
 
