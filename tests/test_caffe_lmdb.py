@@ -196,10 +196,10 @@ def test_values_damaged_at_random_never_make_more_than_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("make, said", [
-    (lambda folder: None, "there is no such database, expected a folder with data.mdb"),
-    (lambda folder: folder.mkdir(), "there is no such database"),
-    (lambda folder: (folder.mkdir(), (folder / "data.mdb").write_bytes(b"")), "no database that LMDB can read"),
-    (lambda folder: (folder.mkdir(), (folder / "data.mdb").write_bytes(b"no" * 9000)), "no database that LMDB can"),
+    (lambda folder: None, "is no folder with a database (data.mdb) that LMDB can read"),
+    (lambda folder: folder.mkdir(), "is no folder with a database (data.mdb) that LMDB can read"),
+    (lambda folder: (folder.mkdir(), (folder / "data.mdb").write_bytes(b"")), "that LMDB can read"),
+    (lambda folder: (folder.mkdir(), (folder / "data.mdb").write_bytes(b"no" * 9000)), "that LMDB can read"),
     (lambda folder: write(folder, []), "at least one sound image")])
 def test_what_is_no_database(make, said, tmp_path, capsys):
     make(tmp_path / "a")

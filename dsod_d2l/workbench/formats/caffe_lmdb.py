@@ -50,8 +50,8 @@ class CaffeLmdb(FileDataset):
         options: ``bad``, ``cache`` and ``exif``, as of ``FileDataset``.
 
     Raises:
-        FileNotFoundError, ValueError: it is not there, no such database, or
-            it is not said how its classes are called.
+        ValueError: it is no such database, or it is not said how its
+            classes are called.
 
     Paper: SSD's data/VOC0712/create_data.sh (arXiv:1512.02325).
     """
@@ -96,9 +96,6 @@ def _reading(path):
     """Open a database for as long as it is read from."""
     lmdb = require_package("lmdb", "reading a database of Caffe")
     file = path / "data.mdb" if path.is_dir() else path
-    if not file.is_file():
-        raise FileNotFoundError(f"{path}: there is no such database, expected "
-                                "a folder with data.mdb")
     try:
         with _OPENING, lmdb.open(str(file), subdir=False, readonly=True,
                                  lock=False) as database:
@@ -110,8 +107,8 @@ def _reading(path):
             with database.begin() as view:
                 yield view
     except lmdb.Error as error:
-        raise ValueError(f"{path} is no database that LMDB can read: {error}"
-                         ) from error
+        raise ValueError(f"{path} is no folder with a database (data.mdb) "
+                         f"that LMDB can read: {error}") from error
 
 
 def read_labelmap(path: str | Path) -> dict[int, str]:
