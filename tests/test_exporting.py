@@ -166,14 +166,12 @@ def test_blood_cells_are_found_and_judged_the_same(shipped, tmp_path):
         image = data[row].image
         mine, other = ours(image), theirs(image)
         assert same(mine, other), (row, unpaired(mine, other)[:3])
-        if row % 3:
-            continue
         labels, scores, boxes = (one[0] for one in session.run(
             ["labels", "scores", "boxes"], {"images": image[None]}))
         rows.append((mine, Detections(labels[labels >= 0], scores[labels >= 0], boxes[labels >= 0])))
         for label, score, box in mine[mine.scores > 0.1]:
             assert iou(box[None], boxes[labels == label]).max() >= 0.98
-    truths = [Truth.of(data[row]) for row in range(0, len(data), 3)]
+    truths = [Truth.of(data[row]) for row in range(len(data))]
     before, after = (evaluate_detections(list(found), truths, 3).AP for found in zip(*rows))
     assert before > 0.5 and abs(before - after) <= 0.002
 

@@ -20,6 +20,7 @@ EXCUSES = (
     (re.compile(r"\bGPU\b"), "gpu"),
     (re.compile(r"gluoncv"), "gluoncv"),
     (re.compile(r"openvino", re.I), "openvino"),
+    (re.compile(r"torchvision"), "torchvision"),
     (re.compile(r"no bfloat16"), "bfloat16"),
     (re.compile(r"setuptools is older"), "setuptools"),
     (re.compile(r"not a (git )?repository|git history", re.I), "git"),
@@ -33,6 +34,7 @@ def what_is_here():
             "chromium": any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
             "gluoncv": importlib.util.find_spec("gluoncv") is not None,
             "openvino": importlib.util.find_spec("openvino") is not None,
+            "torchvision": importlib.util.find_spec("torchvision") is not None,
             "bfloat16": _says("/proc/cpuinfo", r"\b(avx512_bf16|amx_bf16|bf16)\b"),
             "gpu": False,  # the pinned MXNet is the one for the CPU
             "setuptools": importlib.util.find_spec("setuptools") is not None and int(

@@ -39,6 +39,8 @@ ADDRESS_FORMS = {
     "the place of FOLDER also its data.yaml or obj.data, or a list of images",
     "list:FILE": "a line for each image: its name and that of a VOC file, "
     "relative to the list or to root=",
+    "lmdb:FOLDER": "a database that Caffe trains on, as create_data.sh of SSD "
+    "writes it",
 }
 ADDRESS_OPTIONS = {
     "classes=A,B": "every class name that may occur, in this order",
@@ -61,17 +63,19 @@ ADDRESS_OPTIONS = {
     "the text files, are",
     "negatives=keep": "voc: take images without an XML file for images without"
     " objects, not leave them out",
+    "labelmap=FILE": "lmdb: the .prototxt with the names of its classes; "
+    "origin=1 if it was made of XML files of VOC",
     "root=FOLDER": "list: what its names are relative to; in names and paths "
     "%26 is &, %2C a comma, %2B a + and %3F a question mark",
 }
 _LISTS = ("classes", "only", "columns")
-_PATHS = ("images", "annotations", "labels", "root")
+_PATHS = ("images", "annotations", "labels", "labelmap", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
 # Which kinds the suffix of a file speaks for; of a folder: one of its files.
 _LIKELY = {".xml": ["voc"], ".json": ["coco"], ".csv": ["csv"],
            ".rec": ["rec"], ".yaml": ["yolo"], ".yml": ["yolo"],
-           ".data": ["yolo"], ".txt": ["yolo", "list"]}
+           ".data": ["yolo"], ".txt": ["yolo", "list"], ".mdb": ["lmdb"]}
 _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
                 "negatives"},
         "list": {"classes", "origin", "outside", "root"},
@@ -79,6 +83,7 @@ _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
         "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
         "yolo": {"classes", "outside", "images", "labels"},
         "rec": {"classes", "outside"},
+        "lmdb": {"classes", "outside", "labelmap", "origin"},
         "pikachu": set(), "standin": set()}
 
 
@@ -226,9 +231,15 @@ def _yolo(rest, split, options):
     return yolo.open_yolo(path, part, split, **options)
 
 
+def _lmdb(rest, split, options):
+    from .caffe_lmdb import CaffeLmdb
+    return CaffeLmdb(rest, **options)
+
+
 _FILES = {"standin": _standin, "pikachu": _pikachu, "voc": _voc, "yolo": _yolo,
           "coco": functools.partial(_single, coco.Coco),
           "csv": functools.partial(_single, csv_table.CsvTable),
+          "lmdb": _lmdb,
           "list": lambda rest, split, options: voc.PairList(rest, **options),
           "rec": lambda rest, split, options: record_files.FittedRecords(
               rest, **options)}
