@@ -13,12 +13,14 @@ from tqdm import tqdm
 from ...config import get
 from .. import downloads
 from ..formats import addresses, conversion
-from ..outputs import check_figure
+from ..outputs import FIGURE_SUFFIXES, check_folder, check_target
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
 def run(chosen: Namespace) -> tuple[Any, ...]:
     """Make, download, convert or check a data set."""
+    if getattr(chosen, "folder", None):
+        check_folder(chosen.folder, "--folder")
     return DATA_COMMANDS[chosen.set][0](chosen)
 
 
@@ -103,7 +105,7 @@ def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
     if chosen.out:
-        check_figure(chosen.out)
+        check_target(chosen.out, suffixes=FIGURE_SUFFIXES)
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
                               np.random.default_rng(0), bad=chosen.bad)
     value = report.to_dict()
