@@ -131,8 +131,8 @@ def test_a_figure_of_ours_is_replaced(capsys, tmp_path, suffix):
     from matplotlib.figure import Figure
     path = tmp_path / f"a{suffix}"
     for _ in range(2):
-        outputs.check_figure(path)
-        Figure().savefig(path)
+        outputs.check_target(path, suffixes=outputs.FIGURE_SUFFIXES)
+        outputs.save_figure(path, Figure())
     for _ in range(3):
         code, _, err = call(capsys, "info", "--model", "dsod_tiny",
                             "--picture", path)

@@ -17,7 +17,7 @@ from PIL import Image
 from dsod_d2l.datasets import pictures
 from dsod_d2l.detection import Detections, Detector
 from dsod_d2l.files import replacing
-from dsod_d2l.workbench import drawing, found_files, outputs
+from dsod_d2l.workbench import drawing, found_files, outputs, video
 from dsod_d2l.workbench.formats.addresses import open_dataset
 from test_cli import call, here, picture, value  # noqa: F401  (a fixture)
 
@@ -370,3 +370,103 @@ def test_a_gpu_that_is_not_there_is_an_error(capsys, here, words):  # noqa: F811
     assert code == 2 and not printed and err.count("\n") == 1
     assert "--device gpu: there is none to be used, this MXNet is built without" in err
     assert not (here / "x").exists()
+
+
+# ------------------------------------------------------------- what others have written
+
+@pytest.mark.parametrize("suffix", outputs.DRAWN_SUFFIXES)
+def test_a_drawing_is_marked_and_read(tmp_path, suffix):
+    """Ours may be replaced, in every format; the mark is no part of the picture."""
+    path, image = tmp_path / f"a{suffix}", picture(0, (40, 60))
+    outputs.save_picture(path, Image.fromarray(image))
+    outputs.check_target(path)
+    seen = pictures.read_image(path)
+    assert seen.shape == image.shape
+    assert np.abs(seen.astype(int) - image).mean() < 12
+    Image.fromarray(image).save(path)                  # somebody else's, same pixels
+    with pytest.raises(ValueError, match="written by something else"):
+        outputs.check_target(path)
+
+
+@pytest.mark.parametrize("out", ["mine.jpg", "mine.png", "mine.bmp", "mine.json",
+                                 "mine.jsonl", "d/a.jpg"])
+def test_nothing_of_others_is_replaced(capsys, here, photos, tmp_path, out):  # noqa: F811
+    (tmp_path / "d").mkdir()
+    path = tmp_path / out
+    if path.suffix.startswith(".json"):                # CreateML's labels begin so
+        path.write_text('[{"image": "a.jpg", "annotations": []}]')
+    else:
+        cv2.imwrite(str(path), picture(5))
+    before = path.read_bytes()
+    source, target = (photos, "d") if "/" in out else (photos / "a.jpg", out)
+    words = detect(here, source, "--out", tmp_path / target)
+    code, printed, err = call(capsys, *words)
+    assert code == 2 and not printed and "written by something else" in err
+    assert err.count("\n") == 1 and path.read_bytes() == before
+    path.unlink()
+    for _ in range(2):                                 # what is ours is
+        assert call(capsys, *words)[0] == 0
+    assert path.exists()
+
+
+@pytest.mark.parametrize("suffix", video.VIDEO_CODECS)
+def test_a_film_of_others_is_not_replaced(capsys, here, tmp_path, suffix):  # noqa: F811
+    film, out = tmp_path / "film.avi", tmp_path / f"out{suffix}"
+    with video.VideoWriter(film, 10, (60, 90)) as writer:
+        for _ in range(4):
+            writer.write(picture())
+    out.write_bytes(b"somebody's film")
+    words = detect(here, film, "--out", out)
+    code, _, err = call(capsys, *words)
+    assert code == 2 and "written by something else" in err
+    assert out.read_bytes() == b"somebody's film"
+    out.unlink()
+    for _ in range(2):
+        assert value(capsys, *words)["frames"] == 4
+    with video.VideoReader(out) as reader:             # the mark is no frame
+        assert len(list(reader)) == 4
+
+
+def test_crops_of_others_are_not_replaced(capsys, here, photos, tmp_path):  # noqa: F811
+    path = tmp_path / "c/square/a.jpg-1.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"somebody's picture")
+    words = detect(here, photos / "a.jpg", "--crops", tmp_path / "c")
+    code, printed, err = call(capsys, *words)
+    assert code == 2 and not printed and "--crops: " in err and "another folder" in err
+    assert path.read_bytes() == b"somebody's picture"
+    path.unlink()
+    for _ in range(2):
+        assert call(capsys, *words)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["comp4_det_test_square.txt", "detections.json",
+                                  "evaluation.json", "curves.png"])
+def test_a_report_replaces_nothing_of_others(capsys, here, tmp_path, name):  # noqa: F811
+    path = tmp_path / name
+    path.write_text("somebody's")
+    code, printed, err = call(
+        capsys, "evaluate", "--data", f"rec:{here}/squares.rec", "--weights",
+        here / "w.safetensors", "--out", tmp_path, "--save",
+        "voc" if name.startswith("comp4") else "coco")
+    assert code == 2 and not printed and name in err
+    assert path.read_text() == "somebody's"
+
+
+@pytest.mark.parametrize("name, more", [
+    ("model.safetensors", ["--ratio", .3]), ("sensitivity.json", ["--scan", .3]),
+    ("sensitivity.png", ["--scan", .3])])
+def test_pruning_replaces_nothing(capsys, here, tmp_path, name, more):  # noqa: F811
+    path = tmp_path / name
+    path.write_text("somebody's")
+    code, printed, err = call(
+        capsys, "prune", "--data", f"rec:{here}/squares.rec", "--weights",
+        here / "w.safetensors", "--out", tmp_path, *more)
+    assert code == 2 and not printed and name in err and "would be lost" in err
+    assert path.read_text() == "somebody's"
+
+
+def test_a_folder_that_is_none_is_said(capsys, photos):
+    for words in (["standin", "--train", 1, "--val", 1], ["pikachu"], ["download", "voc2007"]):
+        code, _, err = call(capsys, "data", *words, "--folder", photos / "a.jpg")
+        assert code == 2 and "a.jpg is a file, expected a folder" in err

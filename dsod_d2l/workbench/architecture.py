@@ -7,7 +7,6 @@ shows without shrinking; its text is text, its lines take the page's colour.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from html import escape
@@ -26,7 +25,7 @@ from ..models.network import Network
 from ..models.refinedet import Refinement
 from ..models.summary import graph_shapes, output_shape, trace_stages
 from ..visualisation import PALETTE, text_colour
-from .outputs import FIGURE_SUFFIXES, check_ending
+from .outputs import FIGURE_SUFFIXES, MARK, check_ending, save_figure
 
 ACROSS = 360                     # units, and pixels of a telephone
 LETTERS, SMALL_LETTERS = 14, 12.5          # sizes of letters, in units
@@ -84,11 +83,11 @@ class Drawing:
         """
         suffix = check_ending(Path(path), FIGURE_SUFFIXES,
                               f"{path}: expected a name")
-        data = io.BytesIO(f"<!-- dsod_d2l -->{self._repr_svg_()}".encode())
         if suffix != ".svg":
-            data = io.BytesIO()
-            self._figure().savefig(data, format=suffix[1:])
-        write_atomically(path, data.getvalue())
+            save_figure(path, self._figure(), 150)
+            return
+        write_atomically(path, b"<!-- %s -->%s" % (
+            MARK, self._repr_svg_().encode()))
 
     def _figure(self):
         """Return the drawing as a figure: a unit is a point, ink is dark."""

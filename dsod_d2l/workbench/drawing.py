@@ -14,10 +14,9 @@ from PIL import Image, ImageDraw
 
 from ..config.schedules import DRAWN
 from ..detection import Detections
-from ..files import write_atomically
 from ..visualisation import class_colour, draw_detections, text_colour
 from . import fonts
-from .outputs import DRAWN_SUFFIXES, check_ending
+from .outputs import DRAWN_SUFFIXES, check_ending, save_picture
 
 SAVED_WIDTH = 6       # inches that the longer side of a saved image stands for
 
@@ -35,9 +34,8 @@ def save_detections(path: str | Path, found: Any,
     Raises:
         ValueError: the ending is none of these.
     """
-    page, data = io.BytesIO(), io.BytesIO()
-    suffix = check_ending(Path(path), DRAWN_SUFFIXES,
-                          f"{path}: expected a name")
+    page = io.BytesIO()
+    check_ending(Path(path), DRAWN_SUFFIXES, f"{path}: expected a name")
     found = found[found.scores >= least]
     if fonts.is_shaped(found.classes):
         Image.fromarray(paint_detections(found)).save(page, "PNG")
@@ -48,10 +46,7 @@ def save_detections(path: str | Path, found: Any,
         with fonts.fonts_of(found.classes):
             draw_detections(figure.add_axes((0, 0, 1, 1)), found)
             figure.savefig(page, dpi="figure")
-    kind = Image.registered_extensions()[suffix]
-    more = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
-    Image.open(page).convert("RGB").save(data, kind, **more)
-    write_atomically(path, data.getvalue())
+    save_picture(Path(path), Image.open(page).convert("RGB"))
 
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX

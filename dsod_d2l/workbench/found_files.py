@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..config.base import require
-from ..datasets.pictures import encode_image
 from ..datasets.sample import FLAGS, Dataset, Entry
 from ..detection import Detections
-from ..files import write_atomically
 from .formats.conversion import convert
+from .outputs import check_ours, save_picture
 
 # What --labels may say: where in the folder such a data set is written.
 LABEL_TARGETS = {"yolo": "yolo:{}", "voc": "voc:{}", "coco": "coco:{}",
@@ -96,12 +96,16 @@ def save_labels(folder: str | Path, kind: str,
 
 def check_crops(folder: str | Path, classes: Sequence[str],
                 sources: Iterable[Path]) -> None:
-    """Raise a ValueError if crops would lie among the pictures."""
+    """Raise a ValueError if crops would lie among the pictures, or replace
+    what something else has written.
+    """
     known = {one.resolve() for source in sources for one in source.parents}
     for label in range(len(classes)):
         path = Path(folder, class_folder(classes, label))
         require(path.resolve() not in known, f"--crops would cut out into "
                 f"{path}, where the pictures are: give another folder")
+        for one in path.rglob("*-[0-9]*.png"):
+            check_ours(one, "--crops", "folder")
 
 
 def save_crops(folder: str | Path, name: str, found: Detections,
@@ -123,7 +127,7 @@ def save_crops(folder: str | Path, name: str, found: Detections,
         right, bottom = np.ceil(box[2:]).astype(int)
         path = Path(folder, class_folder(found.classes, label),
                     f"{name}-{number}.png")
-        write_atomically(path, encode_image(image[
+        save_picture(path, Image.fromarray(image[
             top:max(bottom, top + 1), left:max(right, left + 1)]))
         paths.append(path)
     return paths

@@ -1,16 +1,19 @@
-"""Where results go, checked before the work."""
+"""Where results go, checked before the work, and marked as ours."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from ..config.base import require
 from ..datasets.pictures import SUFFIXES
+from ..files import replacing, write_atomically
 
 Image.init()
 # Endings of the pictures that are read, as far as they can be written.
@@ -18,6 +21,8 @@ DRAWN_SUFFIXES = tuple(
     one for one in SUFFIXES
     if Image.registered_extensions().get(one) in Image.SAVE)
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")       # of what Matplotlib draws
+MARK = b"dsod_d2l"        # in every file that a result is written to
+_SOFTWARE = 0x0131        # the EXIF tag for the program that made a picture
 
 
 def is_folder(name: str | Path) -> bool:
@@ -38,12 +43,12 @@ def check_target(path: str | Path, sources: Iterable[str | Path] = (),
     path = Path(path)
     if suffixes:
         check_ending(path, suffixes, f"{option} {path}: expected a name")
-    check_targets([path], sources, option, "name, such as "
-                  f"{path.with_name(f'{path.stem}-new{path.suffix}')}")
     require(not path.is_dir(), f"{option} {path} is a folder, expected the "
             "name of a file")
     require(not path.exists() or os.access(path, os.W_OK),
             f"{option} {path} is there and cannot be written")
+    check_targets([path], sources, option, "name, such as "
+                  f"{path.with_name(f'{path.stem}-new{path.suffix}')}")
     check_folder(path.parent, option)
 
 
@@ -61,25 +66,55 @@ def check_ending(path: Path, suffixes: Iterable[str], start: str) -> str:
     return suffix
 
 
+# JSON has no place for it: what detect, evaluate and prune --scan write.
+_JSON = re.compile(rb'\[?{"(image|frame)": .{,400}?"detections": |'
+                   rb'\[{"image_id"|\{.*"(mistakes|filters)": ', re.DOTALL)
+
+
 def check_ours(path: Path, option: str = "--out",
-               mark: bytes = b".*(Matplotlib|dsod_d2l)") -> None:
+               instead: str = "name") -> None:
     """Raise a ValueError if a file is there that was not written here.
 
     Args:
         path: of the file that would be replaced.
         option: that named it, for messages.
-        mark: pattern of what is written here: figures say who drew them.
+        instead: what to give, for messages.
     """
     data = path.read_bytes() if path.is_file() else b""
-    require(len(data) < 4 or re.match(mark, data, re.DOTALL), f"{option}: "
-            f"{path} is there, was written by something else, and would be "
-            "lost: give another name")
+    require(len(data) < 4 or MARK in data or path.suffix.lower() in (
+        ".json", ".jsonl") and _JSON.match(data), f"{option}: {path} is "
+        "there, was written by something else, and would be lost: give "
+        f"another {instead}")
 
 
-def check_figure(path: str | Path, option: str = "--out") -> None:
-    """Raise a ValueError unless a figure can be written, before the work."""
-    check_target(path, suffixes=FIGURE_SUFFIXES, option=option)
-    check_ours(Path(path), option)
+def save_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture in the format of its ending, marked as ours.
+
+    Args:
+        path: its ending is one of ``DRAWN_SUFFIXES``; its folder is made.
+        picture: of Pillow, RGB.
+    """
+    kind, data = Image.registered_extensions()[path.suffix.lower()], BytesIO()
+    more = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
+    exif = Image.Exif()
+    exif[_SOFTWARE] = MARK.decode()
+    picture.save(data, kind, exif=exif, comment=MARK, **more)
+    # BMP has no place for it, and what is behind its pixels is not read.
+    write_atomically(path, data.getvalue() + MARK * (kind in ("BMP", "DIB")))
+
+
+def save_figure(path: str | Path, figure: Any, dpi: int = 100) -> None:
+    """Write a figure of Matplotlib, marked as ours.
+
+    Args:
+        path: its ending is one of ``FIGURE_SUFFIXES``; its folder is made.
+        figure: of Matplotlib.
+        dpi: pixels of an inch.
+    """
+    kind = Path(path).suffix[1:].lower()
+    with replacing(path) as file:
+        figure.savefig(file, format=kind, dpi=dpi, metadata={
+            "Software" if kind == "png" else "Creator": MARK.decode()})
 
 
 def check_folder(path: str | Path, option: str = "--out") -> None:
@@ -99,7 +134,8 @@ def check_folder(path: str | Path, option: str = "--out") -> None:
 def check_targets(targets: Iterable[Path], sources: Iterable[str | Path],
                   option: str = "--out", instead: str = "folder, such as "
                   "drawn/") -> None:
-    """Raise a ValueError if one of many files would replace a source.
+    """Raise a ValueError if one of many files would replace a source, or
+    what something else has written.
 
     Args:
         targets, sources: the files; a target may not be there yet.
@@ -107,10 +143,12 @@ def check_targets(targets: Iterable[Path], sources: Iterable[str | Path],
         instead: what to give, for messages.
     """
     known = {_file(source): source for source in sources}
-    for target in targets:
+    for target in (targets := [*targets]):
         source = known.get(_file(target))
         require(source is None, f"{option} {target} is the input {source} "
                 f"itself, which would be lost: give another {instead}")
+    for target in targets:
+        check_ours(Path(target), option, instead)
 
 
 def _file(path):

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.base import require
 from ..detection import Detections
-from .outputs import check_ending
+from .outputs import MARK, check_ending
 
 VIDEO_CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".m4v": "mp4v",
                 ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80"}
@@ -26,6 +26,10 @@ VIDEO_SUFFIXES = (*VIDEO_CODECS, *(f".{name}" for name in (
     "mxf ogv ts vob wmv y4m").split()))
 # Files that state how many frames they have; others only how long they are.
 COUNTING = (".avi", ".mp4", ".m4v", ".mov", ".3gp", ".3g2")
+# Behind a video, what its format has for bytes that mean nothing.
+_ATOM = b"\0\0\0\x10free" + MARK
+_MARKS = {".avi": b"JUNK\x08\0\0\0" + MARK,
+          **dict.fromkeys((".mkv", ".webm"), b"\xec\x88" + MARK)}
 ANY_FPS = 25.0            # of a source that does not tell its own
 LONGEST = 1e6             # seconds between two frames that are believed
 
@@ -218,6 +222,8 @@ class VideoWriter(_Video):
         """Put the video in its place: what was done before an error, too."""
         super().__exit__()
         if self.count:
+            with open(self._partial, "ab") as file:
+                file.write(_MARKS.get(self.path.suffix.lower(), _ATOM))
             os.replace(self._partial, self.path)
         self._partial.unlink(missing_ok=True)
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ...config.base import require
-from ...files import replacing
 from ...visualisation import PALETTE, TEXT_SIZE
+from ..outputs import save_figure
 from .anchor_fit import recall
 from .contents import Report, count_parts
 
@@ -42,8 +42,7 @@ def save_report(path: str | Path, report: Report) -> None:
         for draw, ax in zip(parts, figure.subplots(2, 2).flat):
             draw(ax, report)
     figure.suptitle(count_parts(report), fontsize=TEXT_SIZE + 2)
-    with replacing(path) as file:
-        figure.savefig(file, format=Path(path).suffix[1:], dpi=100)
+    save_figure(path, figure)
 
 
 def _classes(ax, report):

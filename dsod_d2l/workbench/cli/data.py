@@ -15,12 +15,14 @@ from ...config import get
 from ...datasets.sample import EXAMPLES
 from .. import downloads
 from ..formats import addresses, conversion
-from ..outputs import check_figure, check_folder
+from ..outputs import FIGURE_SUFFIXES, check_folder, check_target
 from .options import FaultOptions, add_commands, add_fields, pairs
 
 
 def run(chosen: Namespace) -> tuple[Any, ...]:
     """Make, download, convert or check a data set."""
+    if getattr(chosen, "folder", None):
+        check_folder(chosen.folder, "--folder")
     return DATA_COMMANDS[chosen.set][0](chosen)
 
 
@@ -114,7 +116,7 @@ def _check(chosen):
     """Report on a data set: counts, faults, sizes, and how anchors fit."""
     from ..checking import contents
     if chosen.out:
-        check_figure(chosen.out)
+        check_target(chosen.out, suffixes=FIGURE_SUFFIXES)
     report = contents.inspect(chosen.spec, get(chosen.model), chosen.model,
                               np.random.default_rng(0), bad=chosen.bad)
     value = report.to_dict()

@@ -110,12 +110,16 @@ def _check(options):
         from ..reports.evaluation_report import FIGURE_NAMES, WORST
         check_folder(options.out)
         folder = Path(options.out)
-        for path in (*(folder / name for name in FIGURE_NAMES),
+        names = (*FIGURE_NAMES, "evaluation.json", *(
+            ["detections.json"] if options.save == "coco" else []))
+        for path in (*(folder / name for name in names),
                      *folder.glob(WORST)):
             check_ours(path)
-        check_ours(folder / "evaluation.json", mark=b'.*"mistakes"')
-        if options.save == "coco":
-            check_ours(folder / "detections.json", mark=rb'\[{"image_id"')
+        there = [*folder.glob(f"{result_files.COMPETITION}_test_*.txt")]
+        require(options.save != "voc" or not there
+                or (folder / "evaluation.json").exists(), f"--save voc would "
+                f"write beside {there[:1]}, which is no report of ours: "
+                "choose another --out")
         source = options.results and Path(options.results).resolve()
         require(not (source and options.save) or folder.resolve() not in (
             source, source.parent), f"--save would write beside {source}, "

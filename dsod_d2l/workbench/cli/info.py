@@ -10,7 +10,7 @@ from tabulate import tabulate
 from ...config import NAMED
 from ...config.base import require
 from .. import machine
-from ..outputs import check_figure
+from ..outputs import FIGURE_SUFFIXES, check_target
 from ..recipes import RECIPES
 from .options import NetworkOptions, add_fields, figures, input_size, pairs
 
@@ -40,7 +40,8 @@ def describe_network(options: Namespace) -> tuple[dict[str, Any], str]:
     """Return a network as a JSON-ready value and as tables to read."""
     from ... import models
     if options.picture:
-        check_figure(options.picture, "--picture")
+        check_target(options.picture, suffixes=FIGURE_SUFFIXES,
+                     option="--picture")
     net = models.build(options.model, options.num_classes,
                        authors=options.authors, **input_size(options))
     config, summary = net.config, models.summarise(net)

@@ -22,7 +22,8 @@ from typing import Annotated, Any, Literal
 from tabulate import tabulate
 
 from ...config import NAMED, DetectConfig, TrainConfig
-from ...config.base import Bounds, Count, NotNegative, Positive, Share, require
+from ...config.base import (Bounds, Count, NotNegative, Positive, Share, Whole,
+                            require)
 from ...datasets.pictures import size_lies
 from ...datasets.sample import Dataset, Fault, Faulty
 from ...files import one_line
@@ -195,9 +196,8 @@ def given_fields(options: Namespace, kind: type) -> dict[str, Any]:
 RANGES = {
     "most frames num_classes input train val size multiple servers most_bytes":
         Count,
-    "epochs drop_epochs silence seconds": Positive, "areas loss": NotNegative,
-    "at ratio": Share,
-    "finetune": Annotated[float, Bounds("a number of epochs", 0)],
+    "epochs drop_epochs silence seconds": Positive,
+    "areas loss finetune": NotNegative, "from_step": Whole, "at ratio": Share,
     "iou": Annotated[float, Bounds("a number above 0, at most 1", 0, 1, 0)]}
 
 

@@ -92,9 +92,13 @@ def run(options: Namespace) -> tuple[Any, ...]:
     options.out = options.out or "{}-{}".format(
         Path(options.weights).with_suffix(""), "scan" if scan else "pruned")
     outputs.check_folder(options.out)
-    for name in ("model.safetensors", "sensitivity.png"):
-        outputs.check_target(Path(options.out, name), [options.weights])
-    outputs.check_ours(Path(options.out, "sensitivity.png"))
+    for name in ("sensitivity.png", "sensitivity.json") if scan else (
+            "model.safetensors", "step-1.safetensors"):
+        path = Path(options.out, name)
+        require(scan or not path.exists() or path.samefile(options.weights),
+                f"--out: {path} is there, and would be lost: give another "
+                "folder")
+        outputs.check_target(path, [options.weights])
     context, _ = machine.device(options.device)
     net, metadata = weights.load_model(options.weights, context)
     settings = _settings(options, net)

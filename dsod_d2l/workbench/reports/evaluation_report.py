@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from ... import evaluation
 from ...detection import Detections
-from ...files import replacing, write_atomically
+from ...files import write_atomically
 from ...visualisation import (LINE_STYLES, PALETTE, TEXT_SIZE, draw_boxes,
                               draw_image, finish_axes, line_colour,
                               plot_precision_recall)
+from ..outputs import save_figure
 from . import mistakes as faults
 
 
@@ -190,8 +191,7 @@ def written_axes(path: Path, width: float, height: float,
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots(1, columns)
-    with replacing(path) as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=100)
+    save_figure(path, figure)
 
 
 def _curves(path, names, mistakes, result):

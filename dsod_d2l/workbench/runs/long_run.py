@@ -183,6 +183,10 @@ def run_training(net, dataset, settings, folder: str | Path | None = None,
     dataset = take_dataset(dataset)
     first = team is None or team.rank == 0
     tuning, resume = tuning or Tuning(), resume or from_step is not None
+    require(isinstance(tuning, Tuning), "expected a Tuning as tuning, found "
+            f"{tuning!r:.80}")
+    require(not callable(callbacks), "callbacks must be a list of functions, "
+            f"found {callbacks!r:.80}")
     folder, callbacks = folder if first else None, list(callbacks)
     if validation is not None:
         validation = matched(take_dataset(validation), dataset.classes,

@@ -63,7 +63,10 @@ class Devices:
             contexts, (list, tuple)) else [contexts]
         self.settings, self.team = settings, team or Alone()
         each, here = len(self.contexts), self.team.workers
-        require(each, "there must be a device to train on, found none")
+        require(each and all(isinstance(one, mx.Context)
+                             for one in self.contexts),
+                "there must be a device to train on, such as mx.cpu() or "
+                f"device()[0], or a list of them, found {contexts!r:.80}")
         self.parts = each * here
         where = f" ({here} of the processes, {each} in each)" * (here > 1)
         require(settings.batch_size % self.parts == 0, "a batch of "

@@ -86,8 +86,11 @@ def _lock(folder, handle):
 def refuse_earlier(folder: Path) -> None:
     """Raise ValueError if a new run would overwrite an earlier one."""
     found = checkpoints.list_checkpoints(folder / "checkpoints")[-1:] + [
-        folder / name for name in ("model.safetensors", "best.safetensors")
-        if (folder / name).exists()]
+        folder / name for name in (
+            "model.safetensors", "best.safetensors", "history.csv",
+            "history.json", "history.png") if (folder / name).exists()]
+    found += [folder / "run.json"] if (folder / "run.json").exists(
+        ) and "starts" not in read_description(folder) else []
     if found:
         raise ValueError(
             f"{folder} holds a run already ({found[0].relative_to(folder)}): "
