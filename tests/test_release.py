@@ -197,6 +197,16 @@ def test_the_wheel_brings_examples_a_detector_and_whole_metadata(archives):
     assert minors == [f"3.{minor}" for minor in range(make_env.OLDEST[1], make_env.NEWEST[1] + 1)]
 
 
+def test_uv_is_told_of_an_mxnet_that_the_newest_python_can_have():
+    """Its own metadata ask for numpy below 2, which has no wheel there."""
+    text = (ROOT / "pyproject.toml").read_text()
+    told = re.search(r'^\[\[tool\.uv\.dependency-metadata\]\]\nname = "mxnet"\nversion = "(.*)"\n'
+                     r"requires-dist = \[(.*)\]$", text, re.M)
+    needs = {need.name: need.specifier for need in map(Requirement, re.findall('"(.*?)"', told[2]))}
+    pinned = re.search('^numpy==(.*) ; python_version >= "3.12"$', (ROOT / "requirements.txt").read_text(), re.M)[1]
+    assert told[1] == "1.9.1" and needs["numpy"].contains(pinned) and "graphviz" in needs
+
+
 def test_data_samples_copies_what_leads_to_a_first_detection(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "samples"]) == 0
