@@ -65,9 +65,17 @@ def test_the_names_that_must_be_claimed_stand_in_one_place():
         assert value
 
 
+def test_the_entry_for_a_bibliography_says_what_the_citation_says():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["preferred-citation"]
+    text = (ROOT / "book" / "references.md").read_text()
+    entry = dict(re.findall(r"^  (\w+) += \{+(.*?)\}+,?$", text, re.M))
+    assert entry == {"title": cited["title"], "author": cited["authors"][0]["name"], "year": str(cited["year"])}
+    assert re.search(r"^@book\{dsod_d2l,$", text, re.M)
+
+
 # ---- make release ----------------------------------------------------------------------------
 
-FILES = ("_config.yml", "README.md", "CITATION.cff", "CHANGELOG.md", "dsod_d2l/__init__.py", "book/errata.md",
+FILES = ("_config.yml", "README.md", "CITATION.cff", "CHANGELOG.md", "dsod_d2l/__init__.py", "book/errata.md", "book/references.md",
          "book/01_anchors.ipynb", "tools/__init__.py", "tools/release.py", "tools/stamp_repository.py")
 
 
@@ -104,6 +112,7 @@ def test_a_release_is_dated_stamped_committed_and_tagged(copy):
     cited = yaml.safe_load(read["CITATION.cff"])
     assert cited["version"] == "9.8.7" and str(cited["date-released"]) == day
     assert cited["preferred-citation"]["year"] == int(day[:4])
+    assert f"{{{day[:4]}}}" in read["book/references.md"]
     assert "No version has been released" not in read["book/errata.md"]
     assert 'RELEASE = \\"v9.8.7\\"' in read["book/01_anchors.ipynb"]
     assert copy("git", "status", "--porcelain").stdout == ""
@@ -266,6 +275,15 @@ def test_the_container_of_a_detector_has_the_pins_of_what_the_package_needs():
     copied = re.search(r"^COPY (requirements.txt .*) \./$", text, re.M)[1].split()
     assert {"pyproject.toml", "setup.py", "_config.yml", "README.md"} <= set(copied)
     assert "COPY data/samples data/samples" in text
+
+
+def test_make_lab_starts_for_root_too():
+    """Jupyter refuses root without a word of permission; a container often has nobody else."""
+    rule = subprocess.run(["make", "-n", "-o", "data", "lab"], cwd=ROOT, capture_output=True, text=True).stdout
+    option = re.search(r"\$\(.*--allow-root\)", rule)[0]
+    for user, said in (("0", "--allow-root"), ("1000", "")):
+        done = subprocess.run(["sh", "-c", f"id() {{ echo {user}; }}; echo {option}"], capture_output=True, text=True)
+        assert done.stdout.strip() == said
 
 
 def test_the_forms_for_reports_are_yaml_with_what_github_asks_for():
