@@ -72,7 +72,8 @@ serve:  ## show the built book in a browser (PORT=8000)
 	@$(BIN) -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
 lab: data  ## open the notebooks in JupyterLab
-	@PYTHONPATH="$(CURDIR)" $(BIN) -m jupyterlab --notebook-dir=book
+	@PYTHONPATH="$(CURDIR)" $(BIN) -m jupyterlab --notebook-dir=book \
+		$$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 notebooks: data  ## write the library cells, run every notebook anew and store its outputs
 	$(BIN) tools/write_library_cells.py --all

@@ -15,18 +15,35 @@ from tools import check_skips, make_env, stamp_repository
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARY = {".png", ".jpg", ".jpeg", ".woff", ".rec", ".idx", ".safetensors", ".onnx", ".gz"}
-FOREIGN = ("_build", ".venv", ".packages", ".git", ".pytest_cache", "__pycache__", ".ipynb_checkpoints", "runs")
+FOREIGN = ("_build", "build", "dist", ".packages", ".git", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis",
+           "__pycache__", ".ipynb_checkpoints", "runs")
+MADE = ("data/standin/", "data/pikachu/", ".ci/out/", ".venv")
 
 
 def tree():
     """Return the project's files: what git tracks, or all that it would not ignore."""
-    asked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT,
-                           capture_output=True, text=True)
-    if asked.returncode == 0 and asked.stdout:
-        files = [ROOT / name for name in asked.stdout.splitlines()]
-    else:
-        files = [file for file in ROOT.rglob("*") if not set(FOREIGN) & set(file.parts)]
+    said = ""
+    if shutil.which("git"):
+        said = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT,
+                              capture_output=True, text=True).stdout
+    files = [ROOT / name for name in said.splitlines()] or files_without_git(ROOT)
     return [file for file in files if file.is_file()]
+
+
+def files_without_git(root):
+    """Return what lies below a folder, but for what is made or fetched there: of an unpacked archive."""
+    names = [path.relative_to(root) for path in root.rglob("*")]
+    return [root / name for name in names if not set(FOREIGN) & set(name.parts)
+            and not name.as_posix().startswith(MADE) and not name.parts[0].endswith((".egg-info", "PKG-INFO"))]
+
+
+def test_an_unpacked_archive_is_known_without_git(tmp_path):
+    for name in ("dsod_d2l/workbench/standin/a.py", "data/standin/v2/train.rec", "runs/a/b.txt", ".venv-3.13/lib/c.py",
+                 "README.md", "PKG-INFO", "x.egg-info/PKG-INFO"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = {file.relative_to(tmp_path).as_posix() for file in files_without_git(tmp_path) if file.is_file()}
+    assert found == {"README.md", "dsod_d2l/workbench/standin/a.py"}
 
 
 def texts():

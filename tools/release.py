@@ -83,6 +83,7 @@ def write(version, day):
     dated = r"^version: .*$" + (r"\ndate-released: .*$" if "date-released:" in cited else "")
     change("CITATION.cff", (dated, f"version: {version}\ndate-released: {day}"),
            (r"^(preferred-citation:\n(?:  .*\n)*  year: )\d+$", rf"\g<1>{day[:4]}"))
+    change("book/references.md", (r"^  year   = \{\d+\}$", f"  year   = {{{day[:4]}}}"))
     errata = ROOT / "book" / "errata.md"
     errata.write_text(NONE_YET.sub(LISTED, errata.read_text(encoding="utf-8")), encoding="utf-8")
 
