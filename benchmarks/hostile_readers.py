@@ -340,7 +340,33 @@ def voc_results(folder):
                                                 classes))
 
 
+def caffe_value(folder):
+    """One value of a database of Caffe; LMDB itself trusts its pages."""
+    import lmdb
+    from test_caffe_lmdb import ROWS
+    value = folder / "value.bin"
+
+    def read():
+        place = folder / "lmdb"
+        place.mkdir(exist_ok=True)
+        (place / "data.mdb").unlink(missing_ok=True)
+        with lmdb.open(str(place), map_size=1 << 22, sync=False) as database:
+            with database.begin(write=True) as view:
+                view.put(b"00000000_a.png", value.read_bytes())
+        _read_all(f"lmdb:{place}?classes=cat,dog")
+    return Target(value, [row for _, row in ROWS], read)
+
+
+def labelmap(folder):
+    """The names of a database of Caffe."""
+    from dsod_d2l.workbench.formats.caffe_lmdb import read_labelmap
+    from test_caffe_lmdb import LABELMAP
+    path = folder / "labelmap_voc.prototxt"
+    return Target(path, [LABELMAP.encode()], lambda: read_labelmap(path))
+
+
 READERS = {function.__name__: function for function in (
     weights, start, checkpoint, params, run_json, record, index, record_list,
     jpeg, png, other_images, voc_xml, image_set, coco_json, csv, yolo_text,
-    yolo_flags, yolo_yaml, class_names, pair_list, coco_results, voc_results)}
+    yolo_flags, yolo_yaml, class_names, pair_list, coco_results, voc_results,
+    caffe_value, labelmap)}

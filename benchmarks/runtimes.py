@@ -4,15 +4,17 @@ Each runtime is measured in a process of its own, in rounds, and gets the same
 weights and the same batch, already normalised: the bare network, as `export
 --raw` writes it. "whole" is one file from the picture to the detections, with
 decoding and suppression; it is asked for the same by `detect`. int8 is
-calibrated on noise here, which changes no time; what it costs in AP, `export
---precision int8` says. Others than MXNet and onnxruntime are measured where
+calibrated on noise here, which changes no time; what it costs in AP,
+export_accuracy.py says. Others than MXNet and onnxruntime are measured where
 they are installed (requirements-runtimes.txt); the networks that PyTorch runs
-are the same files, read by onnx2torch.
+are the same files, read by onnx2torch, and compiled is dsod_tiny alone, since
+PyTorch compiles the large ones for minutes.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ import common
 SEED = 0
 MODELS = ("dsod_tiny", "dsod_tiny_half", "dsod300", "ssd300_vgg16")
 BATCHES = (1, 4)
+SECONDS = 0.8               # of measuring, for each runtime, batch and round
 # runtime: the package it needs, and the precision of the file that it reads.
 RUNTIMES = {"ours": ("mxnet", None), "ours, fused": ("mxnet", None),
             "onnxruntime float32": ("onnxruntime", "float32"),
@@ -31,9 +34,12 @@ RUNTIMES = {"ours": ("mxnet", None), "ours, fused": ("mxnet", None),
             "openvino int8": ("openvino", "int8"),
             "pytorch channels last": ("onnx2torch", "float32"),
             "pytorch compiled": ("onnx2torch", "float32"),
+            "whole, ours": ("mxnet", None),
             "whole, onnxruntime": ("onnxruntime", "whole"),
+            "whole, onnxruntime int8": ("onnxruntime", "whole int8"),
             "whole, openvino": ("openvino", "whole"),
-            "whole, openvino-bfloat16": ("openvino", "whole")}
+            "whole, openvino-bfloat16": ("openvino", "whole"),
+            "whole, openvino int8": ("openvino", "whole int8")}
 
 
 def built(model):
@@ -67,10 +73,10 @@ def export(job):
 
     net, sizes = built(job["model"]), {}
     names = [f"class {k}" for k in range(net.config.num_classes)]
-    for kind in ("float32", "int8", "whole"):
+    for kind in ("float32", "int8", "whole", "whole int8"):
         path = Path(job["folder"], f"{job['model']} {kind}.onnx")
-        export_onnx(path, net, names, raw=kind != "whole",
-                    precision="int8" if kind == "int8" else "float32",
+        export_onnx(path, net, names, raw="whole" not in kind,
+                    precision="int8" if "int8" in kind else "float32",
                     calibration=(images(net.config.input_size, 1)
                                  for _ in range(4)))
         sizes[kind] = path.stat().st_size
@@ -133,26 +139,47 @@ def with_pytorch(job, batch):
 
 def whole(job, batch):
     """Return a function that goes from pictures to detections."""
-    from dsod_d2l.workbench.exporting.onnx_detector import OnnxDetector
+    if RUNTIMES[job["runtime"]][0] == "mxnet":
+        from dsod_d2l.detection import Detector
 
-    detector = OnnxDetector(job["path"], device="cpu",
-                            runtime=job["runtime"].removeprefix("whole, "))
-    pixels = np.clip(batch * 60 + 120, 0, 255)
-    return lambda: detector.detect_batch(pixels)
+        net = built(job["model"])
+        names = [f"class {k}" for k in range(net.config.num_classes)]
+        detector = Detector(net, names)
+    else:
+        from dsod_d2l.workbench.exporting.onnx_detector import OnnxDetector
+
+        words = job["runtime"].removeprefix("whole, ").removesuffix(" int8")
+        detector = OnnxDetector(job["path"], device="cpu", runtime=words)
+        batch = np.clip(batch * 60 + 120, 0, 255)
+    return lambda: detector.detect_batch(batch)
 
 
 def timed(job):
-    """Time one runtime; return seconds, and what it has answered."""
-    batch = images(job["size"], job["batch"])
+    """Time one runtime; return, by batch, seconds and what it has answered."""
     start = (whole if job["runtime"].startswith("whole") else
              {"mxnet": ours, "onnxruntime": with_onnxruntime,
               "openvino": with_openvino, "onnx2torch": with_pytorch}
              [RUNTIMES[job["runtime"]][0]])
-    run = start(job, batch)
-    answer = run()
-    return {"seconds": common.clock(run, job["times"], warm=3),
+    told = {}
+    for count in job["batches"]:
+        run = start(job, images(job["size"], count))
+        answer = run()
+        begin = time.perf_counter()
+        run()
+        times = SECONDS / (time.perf_counter() - begin)
+        told[count] = {
+            "seconds": common.clock(run, job["times"] or int(np.clip(
+                times, 4, 40)), warm=2),
             "mean": None if start is whole else [
                 float(np.abs(one).mean()) for one in answer]}
+    return told
+
+
+def here(model):
+    """Return the runtimes that are measured on a model."""
+    return [name for name, (package, _) in RUNTIMES.items()
+            if importlib.util.find_spec(package)
+            and (name != "pytorch compiled" or model == MODELS[0])]
 
 
 def measure(options):
@@ -162,29 +189,29 @@ def measure(options):
     for model in MODELS[:1] if options.quick else MODELS:
         files = common.child("export", {"model": model,
                                         "folder": options.folder})
-        for batch in BATCHES[:1] if options.quick else BATCHES:
-            def one(name):
-                kind = RUNTIMES[name][1]
-                return common.child("timed", {
-                    "runtime": name, "model": model, "batch": batch,
-                    "size": files["size"], "threads": threads,
-                    "times": 3 if options.quick else 30,
-                    "path": str(Path(options.folder, f"{model} {kind}.onnx"))
-                }, threads=threads)
-            here = [name for name, (package, _) in RUNTIMES.items()
-                    if importlib.util.find_spec(package)]
-            answers = common.rounds({name: lambda name=name: one(name)
-                                     for name in here}, options.rounds)
-            middle = {name: [float(np.median(each["seconds"])) for each in row]
+
+        def one(name):
+            kind = RUNTIMES[name][1]
+            return common.child("timed", {
+                "runtime": name, "model": model, "size": files["size"],
+                "batches": BATCHES[:1] if options.quick else BATCHES,
+                "threads": threads, "times": 3 if options.quick else None,
+                "path": str(Path(options.folder, f"{model} {kind}.onnx"))
+            }, threads=threads)
+        answers = common.rounds({name: lambda name=name: one(name)
+                                 for name in here(model)}, options.rounds)
+        for batch in answers["ours"][0]:
+            middle = {name: [float(np.median(each[batch]["seconds"]))
+                             for each in row]
                       for name, row in answers.items()}
             for name, seconds in middle.items():
                 told = {"milliseconds": common.spread(1e3 * np.array(seconds)),
                         "gain": common.ratio(middle["ours"], seconds)}
-                if answers[name][0]["mean"]:
+                mean = answers[name][0][batch]["mean"]
+                if mean:
                     told["difference"] = common.agree(
-                        f"{model}, {name}", answers["ours"][0]["mean"],
-                        answers[name][0]["mean"],
-                        1e-3 if "float32" in name or "ours" in name else 0.3)
+                        f"{model}, {name}", answers["ours"][0][batch]["mean"],
+                        mean, 0.3 if "int8" in name or "bfloat16" in name else 1e-3)
                 kind = RUNTIMES[name][1]
                 told["bytes"] = files["bytes"].get(kind) if kind else None
                 found[f"{model}, batch {batch}, {name}"] = told
