@@ -344,7 +344,9 @@ def test_tables_are_readable(capsys, here):
       "conv*"], "no layer 'conv*'"),
     (["prune", "--weights", "{}/w.safetensors", "--data",
       "rec:{}/squares.rec", "--ratio", "0.3", "--out", "{}/p", "--finetune",
-      "-1"], "finetune must be a number of epochs"),
+      "-1"], "finetune must be a number of at least 0"),
+    (["train", "--data", "standin", "--out", "x", "--from-step", "-1"],
+     "from-step must be a whole number of at least 0"),
     *[(["prune", "--weights", "{}/w.safetensors", "--data",
         "rec:{}/squares.rec", "--scan", "0.5", *option],
        f"{option[0]} goes with --ratio") for option in (

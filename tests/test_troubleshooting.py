@@ -179,6 +179,11 @@ def other_size(folder):
     addresses.open_dataset(f"voc:{folder}")[1]
 
 
+def somebodys(folder):
+    (folder / "a.png").write_bytes(b"somebody's")
+    outputs.check_target(folder / "a.png")
+
+
 def doctype(folder):
     convert(Small(), f"voc:{folder}")
     path = folder / "Annotations/b.xml"
@@ -236,6 +241,8 @@ SAID = {
     "it declares a document type, which may hide entities and is not read":
         doctype,
     "camera ... does not answer": lambda folder: VideoReader(99),
+    "is there, was written by something else, and would be lost: give another name":
+        somebodys,
     "expected a video that OpenCV can read":
         written("a.avi", b"RIFF", VideoReader),
     "is the input ... itself, which would be lost":

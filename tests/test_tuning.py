@@ -664,3 +664,14 @@ def models_drawn():
     net = models.build("dsod_tiny", 1)
     models.initialise(net)
     return net
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"ctx": "cpu"}, r"such as mx.cpu\(\) or .*found 'cpu'"),
+    ({"callbacks": print}, "callbacks must be a list of functions"),
+    ({"tuning": {"freeze": "stem"}}, "expected a Tuning as tuning, found {'freeze'")])
+def test_what_is_given_in_another_form_is_said(given, words):
+    from dsod_d2l.workbench.runs.long_run import run_training
+    from small_runs import Squares, network, settings
+    with pytest.raises(ValueError, match=words):
+        run_training(network(), Squares(), settings(), progress=False, **given)

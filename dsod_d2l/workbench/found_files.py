@@ -96,9 +96,7 @@ def save_labels(folder: str | Path, kind: str,
 
 def check_crops(folder: str | Path, classes: Sequence[str],
                 sources: Iterable[Path]) -> None:
-    """Raise a ValueError if crops would lie among the pictures, or replace
-    what something else has written.
-    """
+    """Raise a ValueError if crops would harm pictures, or files of others."""
     known = {one.resolve() for source in sources for one in source.parents}
     for label in range(len(classes)):
         path = Path(folder, class_folder(classes, label))

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from ..config.base import require
-from ..datasets.pictures import SUFFIXES
+from ..datasets.pictures import FORMATS, SUFFIXES
 from ..files import replacing, write_atomically
 
 Image.init()
@@ -94,13 +94,14 @@ def save_picture(path: Path, picture: Image.Image) -> None:
         path: its ending is one of ``DRAWN_SUFFIXES``; its folder is made.
         picture: of Pillow, RGB.
     """
-    kind, data = Image.registered_extensions()[path.suffix.lower()], BytesIO()
+    kind, data = next(kind for kind, ends in FORMATS.items()
+                      if path.suffix.lower() in ends), BytesIO()
     more = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
     exif = Image.Exif()
     exif[_SOFTWARE] = MARK.decode()
     picture.save(data, kind, exif=exif, comment=MARK, **more)
     # BMP has no place for it, and what is behind its pixels is not read.
-    write_atomically(path, data.getvalue() + MARK * (kind in ("BMP", "DIB")))
+    write_atomically(path, data.getvalue() + MARK * (kind == "BMP"))
 
 
 def save_figure(path: str | Path, figure: Any, dpi: int = 100) -> None:
@@ -134,8 +135,7 @@ def check_folder(path: str | Path, option: str = "--out") -> None:
 def check_targets(targets: Iterable[Path], sources: Iterable[str | Path],
                   option: str = "--out", instead: str = "folder, such as "
                   "drawn/") -> None:
-    """Raise a ValueError if one of many files would replace a source, or
-    what something else has written.
+    """Raise a ValueError if a target is a source, or is there and not ours.
 
     Args:
         targets, sources: the files; a target may not be there yet.

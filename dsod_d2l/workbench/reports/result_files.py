@@ -297,7 +297,7 @@ def _own(path, table, names, sizes, classes, others):
         require(all(isinstance(row, dict) and "image" in row
                     and "detections" in row for row in table),
                 f"{path}: expected COCO's result file, or {{image: "
-                "detections}} as detect prints it of a folder, found a list "
+                "detections} as detect prints it of a folder, found a list "
                 "of something else")
         table = {row["image"]: row["detections"] for row in table}
     require(isinstance(table, dict), f"{path}: expected {{image: "
