@@ -210,6 +210,14 @@ def _size(picture, turn=True):
 
 def _orientation(picture):
     """Return the EXIF orientation, 1 to 8; 5 to 8 exchange the sides."""
+    file = picture.fp
+    if picture.format == "PNG" and file:    # Pillow decodes it to look
+        place = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(place)
+        if b"eXIf" not in data and b"Raw profile type exif" not in data:
+            return 1
     value = picture.getexif().get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
 
