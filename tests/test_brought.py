@@ -16,7 +16,7 @@ from PIL import Image
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
 from dsod_d2l.datasets import pictures
-from dsod_d2l.workbench.formats import addresses
+from dsod_d2l.workbench.formats import addresses, image_folder
 from small_sets import encoded, in_pixels
 
 SIZES = {"a": (40, 60), "b.v2": (30, 50), "c": (64, 48)}       # height, width
@@ -232,3 +232,36 @@ def test_the_size_of_a_png_is_read_from_its_head(tmp_path, monkeypatch, tag, las
     assert bool(loads) == last         # a tag behind the pixels is found there
     assert pictures.orientation(png(tag, last)) == (tag or 1)
     assert pictures.read_image(tmp_path / "a.png").shape[:2] == upright
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("more", [{}, {"progressive": True}, {"dpi": (72, 72)}, {
+    "comment": "x" * 3000}, {"comment": "x" * 9000}, {"icc_profile": b"x" * 200}, {
+    "exif": b""}], ids=str)
+def test_the_size_of_a_jpeg_is_read_from_its_head(tmp_path, mode, more):
+    for high, wide, tag in (1, 1, 1), (40, 61, 1), (300, 17, 6), (9, 3, 3):
+        exif = Image.Exif()
+        exif[0x112] = tag
+        Image.new(mode, (wide, high)).save(tmp_path / "a.jpg", "JPEG", **{
+            **({"exif": exif} if tag > 1 else {}), **more})
+        found = image_folder._jpeg_size(tmp_path / "a.jpg")
+        assert found in (None, (high, wide))
+        assert (found is None) == (tag > 1 and "exif" not in more
+                                   or len(more.get("comment", "")) > 4096)
+        (tmp_path / "x.csv").write_text("image,xmin,ymin,xmax,ymax,class\n"
+                                        "a.jpg,0,0,1,1,cat\n")
+        data = addresses.open_dataset(f"csv:{tmp_path}/x.csv?unit=pixels")
+        assert data.size(0) == data[0].image.shape[:2] == pictures.read_size(
+            tmp_path / "a.jpg")
+
+
+def test_a_jpeg_that_is_cut_short_or_none_has_no_size(tmp_path):
+    data, path = encoded("x.jpg", 40, 60), tmp_path / "a.jpg"
+    frame = data.index(b"\xff\xc0")
+    for length in range(frame + 9):
+        path.write_bytes(data[:length])
+        assert image_folder._jpeg_size(path) is None
+    for size in (0, 60), (40, 0), (65535, 65535):
+        path.write_bytes(data[:frame + 5] + struct.pack(">HH", *size) + data[frame + 9:])
+        assert image_folder._jpeg_size(path) is None
+    assert image_folder._jpeg_size(tmp_path / "none.jpg") is None

@@ -211,9 +211,10 @@ def _size(picture, turn=True):
 def _orientation(picture):
     """Return the EXIF orientation, 1 to 8; 5 to 8 exchange the sides."""
     file = picture.fp
-    if picture.format == "PNG" and file:    # Pillow decodes it to look
-        place = file.tell()
-        file.seek(0)
+    if picture.format == "PNG" and file and not any(
+            "exif" in str(key) for key in picture.info):
+        place = file.tell()     # Pillow would decode it to look behind it
+        file.seek(max(0, file.seek(0, 2) - (1 << 17)))
         data = file.read()
         file.seek(place)
         if b"eXIf" not in data and b"Raw profile type exif" not in data:

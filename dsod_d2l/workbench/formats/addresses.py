@@ -32,7 +32,7 @@ ADDRESS_FORMS = {
     "Label Studio and Roboflow lay it out",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
     "row for each object; pixels or fractions; the tables of TensorFlow, "
-    "VoTT, VIA, makesense, RetinaNet, Open Images as well; "
+    "VoTT, VIA, makesense, RetinaNet, Open Images, Keras as well; "
     "csv:FOLDER[:SPLIT] finds the file",
     "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
     "val, test, all, or a folder, default train where there are several. In "

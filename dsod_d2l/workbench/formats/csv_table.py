@@ -6,11 +6,13 @@ flags ``difficult truncated occluded crowd``. xmin to ymax are edges: in
 pixels counted from 0, or in fractions of the image. An image without objects
 has one row that is empty but for its name. The tables of other programs are
 read as well, which call their columns otherwise, do not name them, or give a
-corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which.
+corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which. So are
+lists whose lines have boxes ``x1,y1,x2,y2,number`` behind the image.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -27,8 +29,7 @@ from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, ImageFolder, entry_makers, fault_at
 from .locating import annotation_file, picture_folder
-from .text_files import (filled_lines, names_in, number, read_names,
-                         read_text)
+from .text_files import filled_lines, names_in, number, read_names, read_text
 
 NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
@@ -71,7 +72,8 @@ class CsvTable(ImageFolder):
             is above 1, else pixels; boxes of another unit are then faults.
         classes: every name that may occur, in the order of their indices.
             Default: ``labels.json`` or ``classes.txt`` beside the file, else
-            the names in it, sorted.
+            the names in it, sorted. A single one is that of all objects
+            where no column has it.
         outside: "error" or "clip", see ``EntryMaker``.
         origin: the number of the first pixel; 1 also means that xmax and
             ymax are the last pixels inside, as in the numbers of VOC.
@@ -335,7 +337,7 @@ def _with_edges(row, remarks):
         corner = re.split(r"[\s,;]+", row["bbox"].strip("[]() "))
         corner = corner if len(corner) == 4 else [row["bbox"]] * 4
     if row.get("shape"):
-        shape = _json(row["shape"], dict)
+        shape = _json(row["shape"])
         if shape and "all_points_x" in shape:
             remarks["objects without a box: that of their outline was "
                     "taken"] += 1
@@ -377,18 +379,16 @@ def _shape_edges(shape):
     return [str(kind)] * 4                   # a point: it has no edges
 
 
-def _json(text, kind):
-    """Return the value of a cell that holds JSON, None for another kind."""
-    try:
+def _json(text):
+    """Return the dictionary of a cell that holds JSON, or None."""
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, kind) else None
+        return value if isinstance(value, dict) else None
 
 
 def _tell_classes(rows, key, classes, path):
     """Fill in the classes that regions of VIA are told to have."""
-    told = [_json(row["told"], dict) or {} for _, row in rows]
+    told = [_json(row["told"]) or {} for _, row in rows]
     keys = list(dict.fromkeys(name for one in told for name in one))
     if key is None and len(keys) > 1:
         known = [name for name in keys if name.lower() in _CLASS_KEYS]
