@@ -12,6 +12,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import dsod_d2l  # noqa: F401  (prepares MXNet)
@@ -203,6 +205,39 @@ def test_what_is_refused_or_remarked(tmp_path, case):
     except (ValueError, OSError) as error:
         said = str(error)
     assert words.replace("{}", root) in said
+
+
+stems = st.text("aü. _-,0", max_size=6).map(lambda text: f"p{text}q")
+boxes = st.lists(st.tuples(*[st.integers(0, 39)] * 2, *[st.integers(1, 20)] * 2,
+                           st.integers(0, 1)), max_size=3)
+
+
+@settings(max_examples=40, deadline=None, database=None, derandomize=True,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(stems, boxes, min_size=1, max_size=3), st.booleans(),
+       st.sampled_from(["", "./", "/srv/me/", "C:\\x\\"]), st.sampled_from([" ", "  ", "\t"]),
+       st.sampled_from(["\n", "\r\n", "\n\n"]))
+def test_made_up_lists_of_boxes(tmp_path_factory, sets, fraction, lead, space, end):
+    folder, text, wanted = tmp_path_factory.mktemp("k"), "", {}
+    for stem, rows in {stem.casefold(): (stem, rows) for stem, rows in sets.items()}.values():
+        (folder / f"{stem}.jpg").write_bytes(encoded("x.jpg", 60, 60))
+        rows = [(x, y, x + wide + fraction / 2, y + high, kind)
+                for x, y, wide, high, kind in rows]
+        text += space.join([f"{lead}{stem}.jpg", *(",".join(map(str, row)) for row
+                                                   in rows)]) + end
+        wanted[f"{stem}.jpg"] = [(kind, edges) for *edges, kind in rows]
+    (folder / "_annotations.txt").write_bytes(text.encode())
+    (folder / "_classes.txt").write_text("cat\ndog\n")
+    if not any(wanted.values()):
+        return                              # then it lists no box
+    data = addresses.open_dataset(f"yolo:{folder}")
+    assert data.classes == ("cat", "dog") and len(data) == len(wanted)
+    for row in range(len(data)):
+        entry = data.entry(row)
+        theirs = wanted[entry.name]
+        assert entry.labels.tolist() == [kind for kind, _ in theirs]
+        np.testing.assert_allclose(in_pixels(data, row), np.reshape(
+            [box for _, box in theirs], (-1, 4)), atol=1e-9)
 
 
 def png(tag=None, last=False):

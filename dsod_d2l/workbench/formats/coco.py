@@ -32,7 +32,7 @@ from .text_files import number, read_text, whole_size
 FLAG_KEYS = (*FLAGS[:3], "iscrowd")
 # What tells the files of programs that have a JSON of their own.
 TOOLS = {'"shapes"': "LabelMe", '"region_attributes"': "VIA",
-         '"assets"': "VoTT", '"annotations":[{"result"': "Label Studio"}
+         '"assets"': "VoTT"}
 IDS = {int, str, float}               # the types of an id; 3.0 and "3" are 3
 
 
@@ -120,21 +120,17 @@ def _load(path, remarks):
         raise ValueError(f"{path}: expected JSON, but {error}.") from error
     for key in ("images", "annotations", "categories"):
         value = table.get(key) if isinstance(table, dict) else table
-        require(isinstance(table, dict) and (isinstance(value, list) or (
-            value is None and key == "annotations")), f"{path}: expected the "
-            "lists images, annotations and categories, found no list "
-            f"{key!r}{_whose(text)}.")
+        if not isinstance(table, dict) or not isinstance(value, list) and (
+                value is not None or key != "annotations"):
+            tool = next((f"; it is a file of {tool}, which exports COCO's JSON"
+                         " as well" for sign, tool in TOOLS.items()
+                         if sign in text), "")
+            raise ValueError(f"{path}: expected the lists images, annotations "
+                             f"and categories, found no list {key!r}{tool}.")
         if set(map(type, value or ())) - {dict}:
             table[key] = [one if isinstance(one, dict) else {}
                           for one in value]
     return table
-
-
-def _whose(text):
-    """Return the clause that says which program's own file a text is."""
-    tool = next((tool for key, tool in TOOLS.items() if key in text), None)
-    return tool and (f"; it is a file of {tool}, which exports COCO's JSON or "
-                     "VOC's XML as well") or ""
 
 
 def _annotations(table, remarks):

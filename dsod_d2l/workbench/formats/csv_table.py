@@ -100,14 +100,14 @@ class CsvTable(ImageFolder):
         remarks: Counter = Counter()
         self.path = annotation_file(Path(path), split, (".csv", LISTED),
                                     remarks)
-        rows, faults = (_listed if self.path.suffix == ".txt" and not columns
-                        and lists_boxes(self.path) else _read)(
+        listed = not columns and lists_boxes(self.path)
+        rows, faults = (_listed if listed else _read)(
             self.path, columns, classes, remarks)
         sides = np.array([[number(row[side]) for side in SIDES]
                           for _, row in rows]).reshape(-1, 4)
         greatest = sides[np.isfinite(sides)].max(initial=-np.inf)
         self.unit = unit or ("fractions" if -np.inf < greatest <= 1 + 1e-6
-                             else "pixels")
+                             and not listed else "pixels")
         finder, places = picture_folder(self.path, dict.fromkeys(
             row["image"] for _, row in rows), remarks, images)
         classes = tuple(classes or _names_beside(self.path, remarks) or sorted(
