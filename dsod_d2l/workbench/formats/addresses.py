@@ -154,7 +154,7 @@ def _other_kind(kind, rest):
     """Return the sentence that says what else lies there, where it does."""
     path = split_path(rest)[0]
     likely = _likely(path)
-    if kind in likely or rest in ("", *SPLITS):
+    if kind in likely or not any(kind in one for one in _LIKELY.values()):
         return ""
     names = [path] if Path(path).is_file() else sorted(listing(path))
     told = next((f" {name}: {text}." for name in names for end, text
