@@ -340,7 +340,7 @@ def put(kind, row, **values):
 COCO_FAULTS = [
     (put("annotations", 0, bbox=[10, 5, 0, 20]), "xmin 10 is not below xmax 10"),
     (put("annotations", 0, bbox=[10, 5, 51, 20]), "it leaves the image"),
-    (put("annotations", 0, bbox=[10, 5, "20", 20]), "expected a bbox of four"),
+    (put("annotations", 0, bbox=[10, 5, "wide", 20]), "expected a bbox of four"),
     (put("annotations", 0, bbox=[10, 5, 20]), "expected a bbox of four"),
     (put("annotations", 0, bbox=None), "expected a bbox of four"),
     (put("annotations", 0, bbox=[1e999, 5, 20, 20]), "not a finite number"),

@@ -210,6 +210,15 @@ def _size(picture, turn=True):
 
 def _orientation(picture):
     """Return the EXIF orientation, 1 to 8; 5 to 8 exchange the sides."""
+    file = picture.fp
+    if picture.format == "PNG" and file and not any(
+            "exif" in str(key) for key in picture.info):
+        place = file.tell()     # Pillow would decode it to look behind it
+        file.seek(max(0, file.seek(0, 2) - (1 << 17)))
+        data = file.read()
+        file.seek(place)
+        if b"eXIf" not in data and b"Raw profile type exif" not in data:
+            return 1
     value = picture.getexif().get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
 

@@ -32,7 +32,7 @@ ADDRESS_FORMS = {
     "Label Studio and Roboflow lay it out",
     "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
     "row for each object; pixels or fractions; the tables of TensorFlow, "
-    "VoTT, VIA, makesense, RetinaNet, Open Images as well; "
+    "VoTT, VIA, makesense, RetinaNet, Open Images, Keras as well; "
     "csv:FOLDER[:SPLIT] finds the file",
     "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
     "val, test, all, or a folder, default train where there are several. In "
@@ -76,6 +76,11 @@ _COMMON = ("bad", "exif")       # of all that lies in files
 _LIKELY = {".xml": ["voc"], ".json": ["coco"], ".csv": ["csv"],
            ".rec": ["rec"], ".yaml": ["yolo"], ".yml": ["yolo"],
            ".data": ["yolo"], ".txt": ["yolo", "list"], ".mdb": ["lmdb"]}
+# What is not read, and what to do with it.
+FOREIGN = {".tfrecord": "a tfrecord of TensorFlow is not read; export COCO's "
+           "JSON or VOC's XML", ".xlsx": "save it as CSV",
+           **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"),
+                           "unpack it first")}
 _OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
                 "negatives"},
         "list": {"classes", "origin", "outside", "root"},
@@ -150,6 +155,19 @@ def _likely(text):
                          for kind in kinds if kind != "list" or path.is_file())
 
 
+def _other_kind(kind, rest):
+    """Return the sentence that says what else lies there, where it does."""
+    path = split_path(rest)[0]
+    likely = _likely(path)
+    if kind in likely or not any(kind in one for one in _LIKELY.values()):
+        return ""
+    names = [path] if Path(path).is_file() else sorted(listing(path))
+    told = next((f" {name}: {text}." for name in names for end, text
+                 in FOREIGN.items() if name.lower().endswith(end)), "")
+    fitting = " or ".join(f"{one}:{path}" for one in likely)
+    return f" What lies there looks like {fitting}." if fitting else told
+
+
 def _path(text):
     """Return a path as meant, with its home folder and signs such as %2B."""
     if "%" in text and not Path(split_path(text)[0]).exists():
@@ -192,7 +210,11 @@ def open_one(text: str, split: str | None, options: dict[str, Any]) -> Any:
     kind, rest, own = parse_address(text)
     chosen = {name: own.pop(name) for name in _CHOICES if name in own}
     nearer = {name: own[name] for name in _COMMON if name in own}
-    dataset = _FILES[kind](rest, split, {**own, **options, **nearer})
+    try:
+        dataset = _FILES[kind](rest, split, {**own, **options, **nearer})
+    except (ValueError, OSError) as error:
+        error.args = f"{error}{_other_kind(kind, rest)}",
+        raise
     return choices.Selected(dataset, **chosen) if chosen else dataset
 
 
@@ -228,6 +250,8 @@ def _single(make, rest, split, options):
 
 def _yolo(rest, split, options):
     path, part = split_path(rest)
+    if csv_table.lists_boxes(Path(path)):
+        return _single(csv_table.CsvTable, rest, split, options)
     return yolo.open_yolo(path, part, split, **options)
 
 

@@ -30,6 +30,9 @@ from .locating import annotation_file, picture_folder
 from .text_files import number, read_text, whole_size
 
 FLAG_KEYS = (*FLAGS[:3], "iscrowd")
+# What tells the files of programs that have a JSON of their own.
+TOOLS = {'"shapes"': "LabelMe", '"region_attributes"': "VIA",
+         '"assets"': "VoTT"}
 IDS = {int, str, float}               # the types of an id; 3.0 and "3" are 3
 
 
@@ -64,7 +67,7 @@ class Coco(ImageFolder):
                  split: str | None = None, classes: list | tuple | None = None,
                  outside: str = "error", **options: Any):
         remarks: Counter = Counter()
-        self.path = annotation_file(Path(path), split, ".json", remarks)
+        self.path = annotation_file(Path(path), split, (".json",), remarks)
         with _without_collecting():
             entries, faults, folder = self._read(images, classes, remarks,
                                                  outside, options)
@@ -117,10 +120,13 @@ def _load(path, remarks):
         raise ValueError(f"{path}: expected JSON, but {error}.") from error
     for key in ("images", "annotations", "categories"):
         value = table.get(key) if isinstance(table, dict) else table
-        require(isinstance(table, dict) and (isinstance(value, list) or (
-            value is None and key == "annotations")), f"{path}: expected the "
-            "lists images, annotations and categories, found no list "
-            f"{key!r}.")
+        if not isinstance(table, dict) or not isinstance(value, list) and (
+                value is not None or key != "annotations"):
+            tool = next((f"; it is a file of {tool}, which exports COCO's JSON"
+                         " as well" for sign, tool in TOOLS.items()
+                         if sign in text), "")
+            raise ValueError(f"{path}: expected the lists images, annotations "
+                             f"and categories, found no list {key!r}{tool}.")
         if set(map(type, value or ())) - {dict}:
             table[key] = [one if isinstance(one, dict) else {}
                           for one in value]
@@ -254,6 +260,12 @@ class _Reading:
         self.image = _numbers(self._column("image_id"), numbers)
         self.label = _numbers(self._column("category_id"), labels)
         self.sides = _sides(self._column("bbox"))
+        ends = (self.sides[:, :2] + self.sides[:, 2:]).ravel()
+        if 0 < ends[np.isfinite(ends)].max(initial=0) <= 1 and (
+                self.sides % 1).any():
+            self.maker.remarks["file of boxes that all end in the first "
+                               "pixel: COCO has pixels, and these look like "
+                               "fractions"] += 1
         self.flags = self._flags([self._column(key) for key in FLAG_KEYS])
         self.areas = self._areas(self._column("area"))
 
@@ -342,8 +354,9 @@ class _Reading:
         where = f"annotation {row} (id {note.get('id')!r:.40})"
         category, box = note.get("category_id"), note.get("bbox")
         name = self.names.get(_spelt(category))
-        if _is_box(box) and (any(box) or not note.get("segmentation")):
-            x, y, width, height = map(number, box)
+        sides = list(map(number, box)) if _is_box(box) else []
+        if sides and (any(sides) or not note.get("segmentation")):
+            x, y, width, height = sides
             edges = x, y, x + width, y + height
         else:
             edges = _outline_box(note.get("segmentation"))
@@ -375,7 +388,8 @@ def _sides(boxes):
 def _is_box(box):
     """Return whether a bbox holds four numbers."""
     return isinstance(box, list) and len(box) == 4 and all(
-        isinstance(side, (int, float)) for side in box)
+        isinstance(side, float) or number(side) == number(side)
+        for side in box)
 
 
 def _outline_box(shape):

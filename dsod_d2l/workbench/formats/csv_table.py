@@ -6,11 +6,13 @@ flags ``difficult truncated occluded crowd``. xmin to ymax are edges: in
 pixels counted from 0, or in fractions of the image. An image without objects
 has one row that is empty but for its name. The tables of other programs are
 read as well, which call their columns otherwise, do not name them, or give a
-corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which.
+corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which. So are
+lists whose lines have boxes ``x1,y1,x2,y2,number`` behind the image.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -27,7 +29,7 @@ from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, ImageFolder, entry_makers, fault_at
 from .locating import annotation_file, picture_folder
-from .text_files import number, read_names, read_text
+from .text_files import filled_lines, names_in, number, read_names, read_text
 
 NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
@@ -41,7 +43,7 @@ KNOWN_COLUMNS = {
     "xmax": ("xmax", "x2", "x_max", "right"),
     "ymax": ("ymax", "y2", "y_max", "bottom"),
     "class": ("class", "label", "class_name", "labelname", "label_name",
-              "category", "name"),
+              "category", "name", "class_id", "category_id"),
     "width": ("width", "image_width", "img_width"),
     "height": ("height", "image_height", "img_height"),
     "difficult": ("difficult",), "truncated": ("truncated", "istruncated"),
@@ -54,6 +56,7 @@ KNOWN_COLUMNS = {
 # Tables that do not name their columns: RetinaNet's, makesense's.
 UNNAMED = (NEEDED, ("class", *CORNER, "image", "width", "height"))
 UNITS = ("pixels", "fractions")
+LISTED = "_annotations.txt"       # Roboflow's, for YOLO in Keras
 _CLASS_KEYS = (*KNOWN_COLUMNS["class"], "type", "object")    # of VIA
 
 
@@ -69,7 +72,8 @@ class CsvTable(ImageFolder):
             is above 1, else pixels; boxes of another unit are then faults.
         classes: every name that may occur, in the order of their indices.
             Default: ``labels.json`` or ``classes.txt`` beside the file, else
-            the names in it, sorted.
+            the names in it, sorted. A single one is that of all objects
+            where no column has it.
         outside: "error" or "clip", see ``EntryMaker``.
         origin: the number of the first pixel; 1 also means that xmax and
             ymax are the last pixels inside, as in the numbers of VOC.
@@ -94,13 +98,16 @@ class CsvTable(ImageFolder):
             one_of("unit", unit, UNITS)
         require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
         remarks: Counter = Counter()
-        self.path = annotation_file(Path(path), split, ".csv", remarks)
-        rows, faults = _read(self.path, columns, classes, remarks)
+        self.path = annotation_file(Path(path), split, (".csv", LISTED),
+                                    remarks)
+        listed = not columns and lists_boxes(self.path)
+        rows, faults = (_listed if listed else _read)(
+            self.path, columns, classes, remarks)
         sides = np.array([[number(row[side]) for side in SIDES]
                           for _, row in rows]).reshape(-1, 4)
         greatest = sides[np.isfinite(sides)].max(initial=-np.inf)
         self.unit = unit or ("fractions" if -np.inf < greatest <= 1 + 1e-6
-                             else "pixels")
+                             and not listed else "pixels")
         finder, places = picture_folder(self.path, dict.fromkeys(
             row["image"] for _, row in rows), remarks, images)
         classes = tuple(classes or _names_beside(self.path, remarks) or sorted(
@@ -160,6 +167,34 @@ class CsvTable(ImageFolder):
                       self._origin, pixels=self.unit == "pixels")
 
 
+def lists_boxes(path: Path) -> bool:
+    """Return whether a list, or one in a folder, has boxes behind names."""
+    if path.is_dir():
+        return any(map(lists_boxes, (*path.glob(LISTED),
+                                     *path.glob(f"*/{LISTED}"))))
+    return path.suffix == ".txt" and path.is_file() and any(
+        re.search(_BOXES, line) for _, _, line
+        in filled_lines(path, Counter()))
+
+
+_BOXES = r"((?:\s+-?[\d.]+(?:,-?[\d.]+){3},\d+)+)$"
+
+
+def _listed(path, _, classes, remarks):
+    """Read lines of a name and boxes as x1,y1,x2,y2,number; see ``_read``."""
+    names = classes or _names_beside(path, remarks) or ()
+    rows = []
+    for line, _, text in filled_lines(path, remarks):
+        name, boxes, _ = [*re.split(_BOXES, text), "", ""][:3]
+        for box in boxes.split() or [""]:
+            cells = box.split(",") if box else [""] * 5
+            if box and int(cells[4]) < len(names):
+                cells[4] = names[int(cells[4])]
+            rows.append((line, dict.fromkeys(COLUMNS, "") | dict(zip(
+                NEEDED, (name, *cells)))))
+    return rows, []
+
+
 def _read(path, columns, classes, remarks):
     """Return [(line, {column: value})], and the faults of lines."""
     lines = read_cells(path, remarks)
@@ -167,7 +202,7 @@ def _read(path, columns, classes, remarks):
             f"{', '.join(NEEDED)}, found an empty file.")
     (first, head), faults, rows = lines[0], [], []
     source = f"{path}, line {first}"
-    places, named, told = _columns(head, columns, source)
+    places, named, told = _columns(head, columns, source, classes)
     blank = dict.fromkeys((*COLUMNS, *places), "")
     for line, cells in lines[named:]:
         if len(cells) != len(head) or not cells[places["image"]]:
@@ -176,7 +211,10 @@ def _read(path, columns, classes, remarks):
                 f"name of an image, found {','.join(cells)[:80]!r}"))
         else:
             row = blank | {name: cells[at] for name, at in places.items()}
-            rows.append((line, _with_edges(row, remarks)))
+            row = _with_edges(row, remarks)
+            if not {"class", "told"} & {*places} and row["xmin"] != "":
+                row["class"] = classes[0]
+            rows.append((line, row))
     if "told" in places:
         _tell_classes(rows, told, classes, path)
     _spell_out(rows, path.parent, remarks)
@@ -195,8 +233,12 @@ def read_cells(path: Path, remarks: Counter | None = None
     """
     # Python 3.10 refuses a zero byte, later ones read it as a character.
     text = read_text(path, remarks).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    # Excel's sep=; and remarks may stand before the names of columns.
+    text = re.sub(r"\A(\s*(sep=.|#[^,;\t|\n]*)\n)+", lambda found: "\n" *
+                  found[0].count("\n"), text)
     line = next((one for one in text.splitlines() if one.strip()), "")
     comma = max(",;\t|", key=lambda one: line.count(one))
+    comma = comma if comma in line else " "
     reader, found = csv.reader(io.StringIO(text, newline=""), strict=True,
                                delimiter=comma, skipinitialspace=True), []
     try:
@@ -225,7 +267,7 @@ def _plain(text):
     return re.sub(r"[ -]", "_", text.strip("# ").lower())
 
 
-def _columns(head, columns, source):
+def _columns(head, columns, source, classes):
     """Return where each column is, how many lines name them, a VIA key."""
     told = None
     if columns and ":" in "".join(columns):
@@ -250,11 +292,13 @@ def _columns(head, columns, source):
             if len(head) == len(names) and _holds_values(head, other) and (
                     head[other["image"]].strip("0123456789.")):
                 places, named = other, 0
+    one = len(classes or ()) == 1
     most = max(places.values(), default=0) if columns else 0
-    require(_whole(places) and most < len(head), f"{source}: expected one "
-            f"column each of {', '.join(NEEDED)}, found "
+    require(_whole(places, one) and most < len(head), f"{source}: expected "
+            f"one column each of {', '.join(NEEDED)}, found "
             f"{', '.join(head)[:120]}; columns= names them in their order, or "
-            "as image:photo,class:kind.")
+            "as image:photo,class:kind"
+            f"{'' if 'class' in places else ', or classes=NAME, for all'}.")
     return places, named, told
 
 
@@ -270,10 +314,10 @@ def _found(head):
     return places
 
 
-def _whole(places):
-    """Return whether the columns say all that is needed."""
+def _whole(places, one=False):
+    """Return whether the columns say all, or all but the only class."""
     there = {*places}
-    return "image" in there and bool(there & {"class", "told"}) and any(
+    return "image" in there and bool(one or there & {"class", "told"}) and any(
         {*some} <= there for some in (SIDES, CORNER, ["bbox"], ["shape"]))
 
 
@@ -290,10 +334,10 @@ def _with_edges(row, remarks):
     """Return a row whose box, however it is given, has four edges."""
     corner = [row.get(name, "") for name in CORNER]
     if row.get("bbox"):
-        corner = _json(row["bbox"], list) or []
+        corner = re.split(r"[\s,;]+", row["bbox"].strip("[]() "))
         corner = corner if len(corner) == 4 else [row["bbox"]] * 4
     if row.get("shape"):
-        shape = _json(row["shape"], dict)
+        shape = _json(row["shape"])
         if shape and "all_points_x" in shape:
             remarks["objects without a box: that of their outline was "
                     "taken"] += 1
@@ -335,18 +379,16 @@ def _shape_edges(shape):
     return [str(kind)] * 4                   # a point: it has no edges
 
 
-def _json(text, kind):
-    """Return the value of a cell that holds JSON, None for another kind."""
-    try:
+def _json(text):
+    """Return the dictionary of a cell that holds JSON, or None."""
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, kind) else None
+        return value if isinstance(value, dict) else None
 
 
 def _tell_classes(rows, key, classes, path):
     """Fill in the classes that regions of VIA are told to have."""
-    told = [_json(row["told"], dict) or {} for _, row in rows]
+    told = [_json(row["told"]) or {} for _, row in rows]
     keys = list(dict.fromkeys(name for one in told for name in one))
     if key is None and len(keys) > 1:
         known = [name for name in keys if name.lower() in _CLASS_KEYS]
@@ -384,10 +426,13 @@ def _spell_out(rows, folder, remarks):
 
 def _names_beside(path, remarks):
     """Return the class names that a file beside the table lists, or None."""
-    table = path.parent / "classes.csv"           # RetinaNet's: name, number
+    beside = {one.name: one for one in path.parent.glob("*classes.*")}
     names = read_names(path.parent, remarks)
-    if names or not table.is_file():
-        return names
+    if not names and "_classes.txt" in beside:
+        return names_in(beside["_classes.txt"], remarks)
+    table = beside.get("classes.csv", beside.get("_classes.csv"))
+    if names or not table:
+        return names            # of the table each has a name and a number
     rows = [cells for _, cells in read_cells(table, remarks)]
     require(all(len(row) == 2 and row[1].isdecimal() for row in rows),
             f"{table}: expected a class and its number a line.")

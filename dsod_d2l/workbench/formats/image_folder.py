@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import struct
 from collections import Counter
@@ -248,14 +249,33 @@ class ImageFolder(FileDataset):
 
     def size(self, index: int) -> tuple:
         """Return (height, width) of one image as its file says."""
-        return pictures.read_size(self.folder / self._entries[index].name,
-                                  self.turn)
+        path = self.folder / self._entries[index].name
+        return _jpeg_size(path) or pictures.read_size(path, self.turn)
 
     def _decode(self, entry):
         image = pictures.read_image(self.folder / entry.name, self.turn)
         if entry.size and tuple(entry.size) != image.shape[:2]:
             raise ValueError(pictures.size_lies(entry, image.shape))
         return image
+
+
+def _jpeg_size(path):
+    """Return (height, width) of a JPEG without EXIF, None for all others.
+
+    What Pillow reads besides takes most of the time of 100,000 pictures.
+    """
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        data, at = file.read(4096), 2
+        while data[:2] == b"\xff\xd8" and data[at:at + 1] == b"\xff":
+            mark = data[at + 1:at + 2]
+            if mark in b"\xc0\xc1\xc2":            # the kinds of a frame
+                high, wide = struct.unpack_from(">HH", data + bytes(9), at + 5)
+                sound = 0 < high * wide <= pictures.MOST_PIXELS
+                return (high, wide) if sound and at + 9 <= len(data) else None
+            if mark == b"\xe1":
+                return None
+            at += 2 + int.from_bytes(data[at + 2:at + 4], "big")
+    return None
 
 
 def _as_stored(data):

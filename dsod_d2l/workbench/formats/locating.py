@@ -25,7 +25,7 @@ _SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?(20\d\d)?")
 # Files of these formats that list no boxes.
 _OTHERS = re.compile(
     r"(captions|person_keypoints|panoptic|stuff)_|class-descriptions|"
-    r"(classes|labels|flags|notes)\.", re.I)
+    r"_?(classes|labels|flags|notes)\.", re.I)
 
 
 def split_of(name: object) -> str:
@@ -48,14 +48,14 @@ def same_split(name: str) -> str:
     return "val" if name == "dev" else split_of(name) or name
 
 
-def annotation_file(path: Path, split: str | None, suffix: str,
+def annotation_file(path: Path, split: str | None, suffixes: tuple[str, ...],
                     remarks: Counter) -> Path:
     """Return the annotation file that a path means.
 
     Args:
         path: the file; or a folder that has it, or has a folder that does.
         split: the one wanted of a folder; None: the only one, else train.
-        suffix: of the file.
+        suffixes: how the names of such files end.
         remarks: the splits that are left are noted here.
 
     Raises:
@@ -64,9 +64,10 @@ def annotation_file(path: Path, split: str | None, suffix: str,
     if not path.is_dir() and split is None:
         return path
     found = [one for pattern in ("*", "*/*") for one in sorted(
-        path.glob(pattern)) if one.suffix.lower() == suffix and one.is_file()
-        and not any(map(is_hidden, one.relative_to(path).parts))
-        and not _OTHERS.match(one.name)]
+        path.glob(pattern)) if one.name.lower().endswith(suffixes)
+        and one.is_file() and not any(map(is_hidden,
+                                          one.relative_to(path).parts))]
+    found = [one for one in found if not _OTHERS.match(one.name)] or found
     chosen, wanted = found, split or "train"
     if split or len(found) > 1:
         chosen = [one for one in found if wanted in _names(one)] or [
@@ -75,7 +76,7 @@ def annotation_file(path: Path, split: str | None, suffix: str,
     names = [str(one.relative_to(path)) for one in found]
     if len(chosen) != 1:
         raise FileNotFoundError(
-            f"{path}: expected one {suffix} file"
+            f"{path}: expected one {suffixes[0]} file"
             f"{f' of the split {split!r}' if split else ''} in it or in one "
             f"of its folders, found {few(names) or 'none'}; a split is named "
             "behind a colon, and the path of the file itself will do, too.")

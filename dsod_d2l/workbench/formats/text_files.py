@@ -79,6 +79,8 @@ def decode_text(data: bytes, source: str | Path, remarks: Any = None,
     Raises:
         ValueError: none of them fits.
     """
+    if data[:1].isalnum() and data[1:2] == b"\0":       # without a mark
+        stated = "utf-16-le"
     told = _MARKS.get(data[:2], stated)
     older = () if remarks is None or b"\0" in data else ("cp1252", "latin-1")
     found = "another one"

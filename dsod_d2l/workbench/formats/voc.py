@@ -60,7 +60,10 @@ class _Handler:
         self.text.clear()
         if self.path[0].lower() != "annotation":
             raise ValueError("expected <annotation> as its root, found "
-                             f"<{self.path[0][:40]}>")
+                             f"<{self.path[0][:40]}>" + (
+                                 ", as CVAT's own files have it: export VOC "
+                                 "or COCO there" if name == "annotations"
+                                 else ""))
         if len(self.path) > DEEPEST:
             raise ValueError(f"its elements are nested deeper than {DEEPEST}")
         if len(self.path) == 2 and name == "object":

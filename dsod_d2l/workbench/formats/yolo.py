@@ -189,8 +189,10 @@ def open_yolo(path: str | Path, split: str | None = None,
     """
     layout = Layout(path)
     if images or labels:
-        place = Place(*(stated_folder(layout.root, one or ".")
-                        for one in (images, labels or images)))
+        shown = stated_folder(layout.root, images or ".")
+        found = next(iter(layout.places.values()), [place_of(shown)])[0]
+        place = Place(shown, stated_folder(layout.root, labels) if labels else
+                      shown if listing(shown, ".txt") else found.labels)
         if Path(path).suffix.lower() == ".txt":
             place = listed_place(Path(path), place.images)._replace(
                 labels=place.labels)
@@ -211,6 +213,11 @@ def open_yolo(path: str | Path, split: str | None = None,
     for file, others in lists.items():
         if len(others) < len(names):
             remarks[f"class list is shorter than the others: {file}"] = 1
+    said = number(layout.table.get("nc", layout.table.get("classes")))
+    if not classes and said == said != len(names):
+        remarks[f"class list disagrees: {layout.setup.name} states {said:g} "
+                f"classes, and {len(names)} have a name, which were taken; "
+                "?classes= says which"] = 1
     parts = [Yolo(place, names, layout.root, title, points,
                   remarks={} if row else remarks, **options)
              for row, place in enumerate(places)]
@@ -242,6 +249,10 @@ def _chosen(layout, path, split, default):
             f"{layout.setup} states {lost[:80]!r} for the split "
             f"{default or 'train'}: there is nothing of that name in "
             f"{layout.root}; found {', '.join(keys) or 'no other'}.")
+    if not keys:
+        raise FileNotFoundError(f"{layout.setup} states no folder or list of "
+                                "images under train, val or test that is "
+                                "there.")
     if name is None:
         raise ValueError(f"{path} holds the splits {', '.join(keys)}, and no "
                          "train: expected one of them behind a colon, as in "

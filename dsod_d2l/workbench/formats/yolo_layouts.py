@@ -215,8 +215,11 @@ def _pair(root):
             return pictured[0], written[0]
     if images is None:
         return None, None
-    texts = any(name.endswith(".txt") for name in listing(images))
-    return images, labels or (images if texts else root)
+    written = [one for one in (images, *inner) if listing(one, ".txt")]
+    loose = {path.name for path in root.glob("*.txt")} - {*NAME_FILES}
+    if labels or images in written:
+        return images, labels or images
+    return images, written[0] if len(written) == 1 and not loose else root
 
 
 def place_of(folder):
