@@ -5,8 +5,6 @@ that ``import dsod_d2l`` is quick and quiet, and MXNet stays away until a
 network is built.
 """
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Anchors: the boxes a detector starts from, laid over each feature map."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Every block is told its input channels, so a network has all its parameters
 before it has seen an image. Maps are (B, channels, rows, columns).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from mxnet import init

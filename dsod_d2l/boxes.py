@@ -6,8 +6,6 @@ the right, y grows downwards, and a box that fills the image is
 here adds a pixel to a width, and nothing changes an argument in place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Files that are whole, and what they name: written in one go, checked."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

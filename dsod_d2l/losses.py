@@ -6,8 +6,6 @@ counts for nothing; an image without objects gives a finite loss and a
 finite gradient.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from mxnet.gluon import HybridBlock

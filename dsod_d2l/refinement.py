@@ -1,7 +1,5 @@
 """Two steps: anchors are refined first, and classified and moved again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import log
 

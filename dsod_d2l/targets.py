@@ -1,7 +1,5 @@
 """Targets: which anchor answers for which object, and what it should say."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Training: the rate, the graph of network and loss, the step, the loop."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

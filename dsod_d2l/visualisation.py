@@ -1,7 +1,5 @@
 """Visualisation: images, boxes, anchors, matches, curves, and numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

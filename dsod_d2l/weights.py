@@ -7,8 +7,6 @@ in its own place: it notices a change of the header, of the facts and of the
 numbers alike. Files of format 1 have none.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

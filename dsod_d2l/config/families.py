@@ -1,7 +1,5 @@
 """The configuration of each family, and the way back from a dictionary."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf
 from typing import Annotated, Any, ClassVar, Literal

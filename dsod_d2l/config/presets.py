@@ -1,7 +1,5 @@
 """The presets: configurations with a name, as values, and their forms."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from itertools import repeat

@@ -1,7 +1,5 @@
 """What describes a run: how to train, how to detect."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

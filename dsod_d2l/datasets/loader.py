@@ -5,8 +5,6 @@ memory that both sides share, so the training process only copies. What a
 batch holds depends on the seed and its number alone, not on the workers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import mmap
 import multiprocessing

@@ -10,8 +10,6 @@ format must be one of a few (Pillow knows others, and starts another program
 for some), and a few bytes may not ask for gigabytes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from importlib.util import find_spec

@@ -7,8 +7,6 @@ holds ``MAGIC`` itself, at a multiple of four, is cut there into parts; the
 reader puts the number back. An `.idx` file lists ``key<TAB>offset``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import struct

@@ -1,7 +1,5 @@
 """A data set in a RecordIO file, as MXNet's tools write them."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Data sets made of others: a part of one, several as one."""
 
-from __future__ import annotations
-
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence

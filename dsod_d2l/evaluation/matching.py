@@ -1,7 +1,5 @@
 """Matching in one image, the precision-recall curve, the area under it."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

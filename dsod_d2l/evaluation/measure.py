@@ -1,7 +1,5 @@
 """From detections and objects to average precision."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -5,8 +5,6 @@ A network takes images (B, 3, H, W), normalised, and returns class scores
 Anchors, targets, losses and detection stay outside.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

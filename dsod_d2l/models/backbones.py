@@ -1,7 +1,5 @@
 """Backbones: from an image to the maps of a classifier."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """DSOD (arXiv:1708.01241), and its Gluon reproduction."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

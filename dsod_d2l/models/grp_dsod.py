@@ -1,8 +1,6 @@
 """GRP-DSOD (arXiv:1712.00886): its units, up-sampling and gates, its network.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from mxnet import init

@@ -1,7 +1,5 @@
 """What all networks share: maps in, scores and offsets of all anchors out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Its transfer connection lends coarse maps' views to finer ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

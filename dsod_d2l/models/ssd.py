@@ -1,7 +1,5 @@
 """SSD on any backbone (arXiv:1512.02325), and the toy SSD of chapter 3."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Nothing is computed but shapes: a symbol goes through the network, and hooks
 note what each stage makes of it.
 """
 
-from __future__ import annotations
-
 import json
 from math import prod
 from typing import NamedTuple

@@ -4,8 +4,6 @@ A layer is told how many filters it has. What reads its map follows: MXNet
 infers all other shapes.
 """
 
-from __future__ import annotations
-
 import re
 from ast import literal_eval
 from typing import Any

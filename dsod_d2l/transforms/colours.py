@@ -1,7 +1,5 @@
 """Changes of colour: mild ones in one matrix, and those of SSD and DSOD."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import cv2

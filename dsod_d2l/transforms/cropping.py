@@ -3,8 +3,6 @@
 Crops, letter-boxes, expansion and SSD's patches.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

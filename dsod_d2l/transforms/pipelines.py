@@ -1,7 +1,5 @@
 """What happens to a picture before a network learns from it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Bring a picture to another size; the boxes, as fractions, stay."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

@@ -5,8 +5,6 @@ and how large each map is. A drawing is SVG, 360 units wide, which a telephone
 shows without shrinking; its text is text, its lines take the page's colour.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from html import escape

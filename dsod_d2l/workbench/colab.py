@@ -4,8 +4,6 @@ Nothing there is replaced, so the session need not be restarted, and numpy and
 PyTorch stay as they are.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import importlib.util
 import os

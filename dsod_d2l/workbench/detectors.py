@@ -1,7 +1,5 @@
 """Networks, files and detectors: whichever one has, the face takes it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Download data sets: checked, resumed where cut, never half in place."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

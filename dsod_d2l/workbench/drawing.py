@@ -1,7 +1,5 @@
 """Detections as pictures."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Matplotlib brings DejaVu, which has Latin, Greek, Cyrillic, Arabic and more;
 the fonts of the machine are looked through for what it lacks.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import logging

@@ -1,8 +1,6 @@
 """What was found, as a data set to be corrected or trained on, and as crops.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

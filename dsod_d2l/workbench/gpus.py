@@ -1,7 +1,5 @@
 """Which GPUs are here, which MXNet can use, and the libraries they need."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys

@@ -1,7 +1,5 @@
 """A page that shows pictures as they come, for a browser on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What this machine has, and how its devices are named."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """Where results go, checked before the work, and marked as ours."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ A recipe names a network, says what of it is changed, and holds a
 what they come to on the data of that author; ``steps_of`` counts anew.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, field
 

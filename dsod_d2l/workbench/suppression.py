@@ -6,8 +6,6 @@ only, and one that lowers scores instead of dropping boxes, for objects that
 hide each other.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 

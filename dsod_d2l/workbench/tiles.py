@@ -1,7 +1,5 @@
 """Large pictures in tiles: small objects keep the pixels they have."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Videos and cameras: frames in, detections out, frames written."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

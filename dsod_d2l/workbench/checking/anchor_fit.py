@@ -13,8 +13,6 @@ It looks at real anchors, not at shapes alone: a small size on a coarse map
 leaves gaps between the cells.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """The report over a data set: what is in it, what is wrong, as text too."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence

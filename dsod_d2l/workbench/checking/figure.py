@@ -1,7 +1,5 @@
 """The report over a data set, as a picture."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

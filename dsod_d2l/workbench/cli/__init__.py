@@ -5,8 +5,6 @@ Wrong use ends with one sentence on the error stream and exit code 2; the code
 is 1 where something was left out, which that stream says, too.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

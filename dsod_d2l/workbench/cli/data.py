@@ -1,7 +1,5 @@
 """The command ``data``: make, download, convert and check data sets."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import warnings

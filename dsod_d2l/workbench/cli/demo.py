@@ -1,7 +1,5 @@
 """The command demo: a camera or a video, live, with the frames per second."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

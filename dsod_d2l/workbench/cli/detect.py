@@ -1,7 +1,5 @@
 """The command detect: pictures, folders of them, videos, cameras."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

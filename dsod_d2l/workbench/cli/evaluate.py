@@ -1,7 +1,5 @@
 """The command evaluate."""
 
-from __future__ import annotations
-
 import logging
 from argparse import ArgumentParser, Namespace
 from functools import partial

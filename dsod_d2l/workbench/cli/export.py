@@ -1,7 +1,5 @@
 """The command export: a network leaves MXNet, as an ONNX file."""
 
-from __future__ import annotations
-
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from functools import partial

@@ -1,7 +1,5 @@
 """The command info: a network in words, or this machine."""
 
-from __future__ import annotations
-
 from argparse import ArgumentParser, Namespace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The command launch: several processes of training on one machine."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

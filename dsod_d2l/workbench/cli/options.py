@@ -6,8 +6,6 @@ behind the name. ``TrainConfig`` and ``DetectConfig`` are read so, too. One
 that has no value must be given.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import re

@@ -1,7 +1,5 @@
 """The command prune."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from argparse import ArgumentParser, Namespace

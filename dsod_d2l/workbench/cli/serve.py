@@ -1,7 +1,5 @@
 """The command serve: detections over HTTP, for programs on this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

@@ -1,7 +1,5 @@
 """The command train."""
 
-from __future__ import annotations
-
 import dataclasses
 from argparse import ArgumentParser, Namespace
 from pathlib import Path

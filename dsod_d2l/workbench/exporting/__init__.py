@@ -4,8 +4,6 @@ Here is what such a file says of itself: it is read and judged before any of
 it is run, so that a damaged or hostile one makes no more than a sentence.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import json

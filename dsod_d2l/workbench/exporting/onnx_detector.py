@@ -1,7 +1,5 @@
 """A detector that runs an ONNX file, without MXNet."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 from collections.abc import Callable

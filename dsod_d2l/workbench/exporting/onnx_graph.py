@@ -5,8 +5,6 @@ it here, in NumPy, is written as formulas: bringing to size and normalisation
 before it, behind it the decoding with its anchors, and the suppression.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Data sets by name: the short texts that commands and functions take."""
 
-from __future__ import annotations
-
 import functools
 import os
 import textwrap

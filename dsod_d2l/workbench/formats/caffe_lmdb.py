@@ -6,8 +6,6 @@ message of Protocol Buffers: pairs of a number, which says what comes, and a
 value, which may be a message again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import threading

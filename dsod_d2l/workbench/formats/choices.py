@@ -1,7 +1,5 @@
 """A data set of which classes and objects are chosen, or matched by name."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections import Counter

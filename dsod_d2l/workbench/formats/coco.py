@@ -9,8 +9,6 @@ All boxes are checked at once, as one array; only an image in which something
 is out of the ordinary is put together object by object.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json

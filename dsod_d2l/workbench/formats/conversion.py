@@ -1,7 +1,5 @@
 """Convert a data set to another format, nothing lost."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath

@@ -10,8 +10,6 @@ corner and two sides: ``KNOWN_COLUMNS`` and ``UNNAMED`` say which. So are
 lists whose lines have boxes ``x1,y1,x2,y2,number`` behind the image.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

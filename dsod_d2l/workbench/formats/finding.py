@@ -6,8 +6,6 @@ taking it as it stands is counted. What is found never lies outside the
 folder, and hidden files are never found.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import os

@@ -6,8 +6,6 @@ Programs that export COCO's JSON or a table put them in a dozen layouts:
 told apart by the names of files and folders, and what is left is said.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable

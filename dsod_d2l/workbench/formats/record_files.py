@@ -1,8 +1,6 @@
 """RecordIO files of other programs, whose boxes may leave the image a little.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

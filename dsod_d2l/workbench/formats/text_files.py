@@ -1,7 +1,5 @@
 """Read text, names, numbers and lists of files, with clear errors."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -1,7 +1,5 @@
 """PASCAL VOC: a folder of images with an XML file each, or a list of both."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """Where a folder keeps its XML files and images, whatever they are called."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple

@@ -6,8 +6,6 @@ in single precision: all tell thousandths of a pixel apart in images of up to
 bytes of the images are copied as they are.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

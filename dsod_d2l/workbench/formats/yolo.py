@@ -8,8 +8,6 @@ format has no flags: those of a converted set are kept beside it, in
 ``flags.csv``.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath

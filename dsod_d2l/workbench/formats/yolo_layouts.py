@@ -6,8 +6,6 @@ layout each. What a file states (``data.yaml``, ``obj.data``) goes before what
 the names of folders say.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

@@ -7,8 +7,6 @@ every shape is compared. Nothing is taken over by half: what does not fit is
 an error.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Sequence

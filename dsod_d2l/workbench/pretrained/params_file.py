@@ -16,8 +16,6 @@ Weights of this module are safetensors, which state what network they belong
 to; this reader is for files that others have made.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import struct

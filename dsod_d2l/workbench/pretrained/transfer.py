@@ -1,7 +1,5 @@
 """Start a network from the weights of another one: fine-tuning."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -7,8 +7,6 @@ to another channel. ``trace`` follows all of them through the symbol of a
 network, whatever its family.
 """
 
-from __future__ import annotations
-
 from ast import literal_eval
 from typing import NamedTuple
 

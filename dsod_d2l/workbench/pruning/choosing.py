@@ -4,8 +4,6 @@ the whole network.
 Paper: Pruning Filters for Efficient ConvNets (arXiv:1608.08710).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from numbers import Real

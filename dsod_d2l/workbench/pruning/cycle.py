@@ -1,7 +1,5 @@
 """Cut filters out, see which layers need theirs, and train on what is left."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The report of an evaluation: a folder of pictures, and the numbers."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence

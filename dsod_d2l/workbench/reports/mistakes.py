@@ -18,8 +18,6 @@ for, and a detection that has one, or lies half in a crowd, is not looked at.
 Paper: TIDE (arXiv:2008.08115), with the duplicate before the others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple

@@ -7,8 +7,6 @@ width and height in pixels. Enough digits are written for nothing to be lost.
 Our own are what ``detect`` prints and writes.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections import Counter

@@ -1,8 +1,6 @@
 """Training states on disk: the weights, the optimiser and the facts of a run.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run watched while it lasts: callbacks for notebooks and TensorBoard."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

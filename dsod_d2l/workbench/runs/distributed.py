@@ -9,8 +9,6 @@ of workers. (Servers that did the step would hold that state themselves.)
 The environment says who is who: MXNet reads DMLC_ROLE and its companions.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

@@ -1,7 +1,5 @@
 """Weights that stay as they are while the others learn."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase

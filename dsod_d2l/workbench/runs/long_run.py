@@ -5,8 +5,6 @@ the average of the weights; a signal that ends it cleanly; a progress bar; and
 what to say of a failure. All of it hangs on the hooks of ``training.Run``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

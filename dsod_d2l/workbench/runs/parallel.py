@@ -1,7 +1,5 @@
 """Each batch divided among devices, as if one device had seen it whole."""
 
-from __future__ import annotations
-
 import os
 
 import mxnet as mx

@@ -1,7 +1,5 @@
 """The plan of a run, before it is run: steps, rates, images, memory."""
 
-from __future__ import annotations
-
 import os
 
 import mxnet as mx

@@ -1,7 +1,5 @@
 """Numbers in training: half the bits, scaled losses, averaged weights."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The folder of a run: held by one process, saved to, gone on from."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import datetime

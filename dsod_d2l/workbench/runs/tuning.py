@@ -3,8 +3,6 @@
 None of it costs anything where it is not asked for.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The loss of a run: classes that count more, and what is not trained on."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Sequence

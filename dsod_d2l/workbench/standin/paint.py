@@ -3,8 +3,6 @@
 Pictures are float32 (rows, cols, 3), RGB 0..255, and are painted in place.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

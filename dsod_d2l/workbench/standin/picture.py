@@ -1,7 +1,5 @@
 """One picture of the rendered set: a scene, its creatures, exact boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

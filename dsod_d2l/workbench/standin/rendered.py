@@ -5,8 +5,6 @@ somewhere in a painted scene. Every picture follows from (seed, split, index)
 alone; the set is rendered once, in parallel, and kept as RecordIO.
 """
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import functools

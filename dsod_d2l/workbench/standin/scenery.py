@@ -1,7 +1,5 @@
 """Places for the creature to stand in, and the things that stand about."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Simple solids in 3D, drawn by casting rays, and the creature of them."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
