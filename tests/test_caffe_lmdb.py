@@ -3,6 +3,7 @@ import doctest
 import multiprocessing
 import pickle
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import lmdb
@@ -132,6 +133,9 @@ def test_workers_and_copies_read_the_same(folder):
     data, twin = opened(folder), opened(folder)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         for row, image in enumerate(pool.map(_image, [(data, k) for k in (0, 1, 2, 0)])):
+            np.testing.assert_array_equal(image, jpeg(row % 3)[1])
+    with ThreadPoolExecutor(8) as pool:
+        for row, image in enumerate(pool.map(_image, [(data, k % 3) for k in range(200)])):
             np.testing.assert_array_equal(image, jpeg(row % 3)[1])
     copy = pickle.loads(pickle.dumps(data))
     np.testing.assert_array_equal(copy[2].image, twin[2].image)
