@@ -100,8 +100,10 @@ def measure(options):
     rows = [(name, one["AP"], one["AP50"], f"{one['AP'] - before:+.4f}")
             for name, one in found["ways"].items()]
     text = common.table(rows, ("way", "AP", "AP50", "change of AP"))
-    return found, (f"{text}\nown resizing: {found['found_again']:.2%} of the detections above "
-                   f"{LEAST_SCORE} found at IoU {LEAST_IOU}, on {found['pictures']} pictures")
+    payload = {"figures": found["ways"], "pictures": found["pictures"],
+               "found_again": found["found_again"]}
+    return payload, (f"{text}\nown resizing: {found['found_again']:.2%} of the detections above "
+                     f"{LEAST_SCORE} found at IoU {LEAST_IOU}, on {found['pictures']} pictures")
 
 
 if __name__ == "__main__":

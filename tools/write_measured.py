@@ -72,6 +72,11 @@ def rows(root=ROOT):
     yield (f"`dsod300` as chapter 08 trains it on a GPU, {full['figures']['steps']} steps on the stand-in, here on a CPU "
            f"beside other work, on the {found['images']} pictures of its validation set",
            f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}, AP75 {found['AP75']:.3f}", full)
+    ways = result("export_accuracy", root)
+    found = dict(ways["figures"])
+    yield (f"`dsod_tiny` of blood cells, exported, on the {ways['pictures']} pictures of `test`: AP of "
+           f"{found.pop('ours')['AP']:.4f} here, and by file and runtime",
+           ", ".join(f"{name} {one['AP']:.4f}" for name, one in found.items()), ways)
     parts = result("ablation", root)
     yield (f"`dsod_tiny` and three that lack one thing, {parts['minutes']:g} minutes each on one core on Pikachu, "
            f"AP of {parts['rounds']} runs each",
