@@ -116,8 +116,8 @@ def test_every_data_set_keeps_the_protocol():
                  datasets.Subset, datasets.Combined, choices.Selected):
         assert issubclass(kind, datasets.Dataset)
         for name in names - {"__init__"}:
-            wanted = inspect.signature(getattr(datasets.Dataset, name))
-            assert inspect.signature(getattr(kind, name)) == wanted
+            wanted = inspect.signature(getattr(datasets.Dataset, name), eval_str=True)
+            assert inspect.signature(getattr(kind, name), eval_str=True) == wanted
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def _check(options):
         for path in (*(folder / name for name in names),
                      *folder.glob(WORST)):
             check_ours(path)
-        there = [*folder.glob(f"{result_files.COMPETITION}_test_*.txt")]
+        there = [*folder.glob(f"{options.competition}_det_test_*.txt")]
         require(options.save != "voc" or not there
                 or (folder / "evaluation.json").exists(), f"--save voc would "
                 f"write beside {there[:1]}, which is no report of ours: "
