@@ -311,7 +311,8 @@ def test_a_window_shows_the_frames_until_a_key(capsys, here, tmp_path,  # noqa: 
     assert got["frames"] == 3 and len(shown) == 4 and shown[-1] == "closed"
     assert shown[0].shape == (*SIZE, 3)
     # OpenCV's order: the blue of the frame comes first.
-    assert shown[2][60, 90, 0] > 90 and shown[2][60, 90, 2] < 40
+    blue, _, red = np.median(shown[2], axis=(0, 1))      # whatever is drawn over it
+    assert blue > 90 and red < 40
 
 
 def test_without_windows_a_page_is_served_and_the_remedy_said(capsys, here,  # noqa: F811
