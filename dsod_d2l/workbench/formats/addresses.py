@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,56 +17,11 @@ from .image_folder import OUTSIDE
 from .text_files import listing
 
 SPLITS = ("train", "val")
-# Form, and what it means; the command line prints this as its help.
-ADDRESS_FORMS = {
-    "rec:PATH": "a RecordIO file; class names in labels.json beside it",
-    "standin, standin:train, standin:val": "the rendered stand-in",
-    "pikachu:FOLDER[:train|val]": "the Pikachu set in a local folder",
-    "voc:FOLDER[:SET]": "XML files as of PASCAL VOC and their images, in two "
-    "folders such as Annotations and JPEGImages, or together; SET names a "
-    "list in ImageSets or a folder such as train, default trainval, train or "
-    "all. Of a folder with several years: 2007-test, 07+12 or 07++12",
-    "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
-    "not found by itself; coco:FOLDER[:SPLIT] finds the file, as COCO, CVAT, "
-    "Label Studio and Roboflow lay it out",
-    "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
-    "row for each object; pixels or fractions; the tables of TensorFlow, "
-    "VoTT, VIA, makesense, RetinaNet, Open Images, Keras as well; "
-    "csv:FOLDER[:SPLIT] finds the file",
-    "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
-    "val, test, all, or a folder, default train where there are several. In "
-    "the place of FOLDER also its data.yaml or obj.data, or a list of images",
-    "list:FILE": "a line for each image: its name and that of a VOC file, "
-    "relative to the list or to root=",
-    "lmdb:FOLDER": "a database that Caffe trains on, as create_data.sh of SSD "
-    "writes it",
-}
-ADDRESS_OPTIONS = {
-    "classes=A,B": "every class name that may occur, in this order",
-    "only=A,B": "keep these classes alone, in this order",
-    "rename=A:X,B:X": "call A and B X; equal names become one class",
-    "difficult= truncated= occluded= crowd=": "keep, drop or difficult",
-    "origin=0": "voc, list: pixels count from 0, not from 1; csv: origin=1, "
-    "from 1, not from 0, as the numbers of VOC do in TensorFlow's tables",
-    "outside=clip": "cut boxes to the image, with a count",
-    "bad=object": "leave out bad objects and count them; bad=skip: their "
-    "images; bad=error: stop. It goes before --bad",
-    "exif=stored": "take the pixels as they are stored, not turned as EXIF "
-    "says, where the boxes were drawn so",
-    "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
-    "columns=A,B": "csv: what the columns hold, in their order (image, xmin, "
-    "ymin, xmax, ymax or x, y, box_width, box_height, class, ..., - for none "
-    "of them); or as image:photo,class:kind, which one is called how",
-    "images=FOLDER": "voc, csv, coco, yolo: where the images are",
-    "annotations=FOLDER labels=FOLDER": "voc, yolo: where the XML files, or "
-    "the text files, are",
-    "negatives=keep": "voc: take images without an XML file for images without"
-    " objects, not leave them out",
-    "labelmap=FILE": "lmdb: the .prototxt with the names of its classes; "
-    "origin=1 if it was made of XML files of VOC",
-    "root=FOLDER": "list: what its names are relative to; in names and paths "
-    "%26 is &, %2C a comma, %2B a + and %3F a question mark",
-}
+# What `data --help` says: the forms, the options, and how to join several.
+_HELP = Path(__file__).with_name("address_help.txt").read_text("utf-8")
+# Form, and what it means, in lines as they stand there.
+ADDRESS_FORMS = dict(re.findall(r"^  (\S.*)\n((?: {6}.*\n?)+)",
+                                _HELP.partition("\n\n")[0], re.M))
 _LISTS = ("classes", "only", "columns")
 _PATHS = ("images", "annotations", "labels", "labelmap", "root")
 _CHOICES = ("only", "rename", *FLAGS)
@@ -97,16 +53,10 @@ def address_forms() -> str:
 
 def describe_addresses() -> str:
     """Return the help about all forms and options, as lines of text."""
-    lines = ["A data set is named by one of"]
-    for title, rows in ((None, ADDRESS_FORMS), (
-            "and options, as in \"voc:FOLDER:train?only=dog,cat&crowd=drop\" "
-            "(quote them):", ADDRESS_OPTIONS)):
-        lines += ["", title] if title else []
-        for form, text in rows.items():
-            lines += [f"  {form}", *textwrap.wrap(
-                text, 72, initial_indent=" " * 6, subsequent_indent=" " * 6)]
-    return "\n".join([*lines, "", "Several are joined by \" + \" where they "
-                      "have the same classes."])
+    first, rest = _HELP[:_HELP.index("\n") + 1], _HELP.partition("\n\n")[2]
+    rows = "\n".join(f"  {form}\n{text.rstrip()}"
+                     for form, text in ADDRESS_FORMS.items())
+    return f"{first}{rows}\n\n{rest.rstrip()}"
 
 
 def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
@@ -322,5 +272,6 @@ def add_format(kind: str, opener: Callable, form: str, meaning: str,
     """
     require(replace or kind not in _FILES, f"the format {kind!r} has a "
             "reader already; replace=True puts this one in its place.")
-    _FILES[kind], ADDRESS_FORMS[form] = opener, meaning
+    _FILES[kind] = opener
+    ADDRESS_FORMS[form] = textwrap.indent(textwrap.fill(meaning, 66), " " * 6)
     _OWN[kind] = set(options)
