@@ -1,6 +1,7 @@
 """Data sets by name: the short texts that commands and functions take."""
 
 import functools
+import json
 import os
 import re
 import textwrap
@@ -26,24 +27,12 @@ _LISTS = ("classes", "only", "columns")
 _PATHS = ("images", "annotations", "labels", "labelmap", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
-# Which kinds the suffix of a file speaks for; of a folder: one of its files.
-_LIKELY = {".xml": ["voc"], ".json": ["coco"], ".csv": ["csv"],
-           ".rec": ["rec"], ".yaml": ["yolo"], ".yml": ["yolo"],
-           ".data": ["yolo"], ".txt": ["yolo", "list"], ".mdb": ["lmdb"]}
-# What is not read, and what to do with it.
-FOREIGN = {".tfrecord": "a tfrecord of TensorFlow is not read; export COCO's "
-           "JSON or VOC's XML", ".xlsx": "save it as CSV",
-           **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"),
-                           "unpack it first")}
-_OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
-                "negatives"},
-        "list": {"classes", "origin", "outside", "root"},
-        "coco": {"classes", "outside", "images"},
-        "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
-        "yolo": {"classes", "outside", "images", "labels"},
-        "rec": {"classes", "outside"},
-        "lmdb": {"classes", "outside", "labelmap", "origin"},
-        "pikachu": set(), "standin": set()}
+# The options of each kind; the kinds that the suffix of a file speaks for (of
+# a folder: one of its files); what is not read, and what to do with it.
+_KINDS = json.loads(
+    Path(__file__).with_name("kinds.json").read_text("utf-8"))
+_OWN, _LIKELY = _KINDS["options"], _KINDS["suffixes"]
+FOREIGN = _KINDS["not_read"]
 
 
 def address_forms() -> str:

@@ -8,6 +8,7 @@ folder, and hidden files are never found.
 
 import functools
 import itertools
+import json
 import os
 import posixpath
 import re
@@ -21,19 +22,8 @@ from ...datasets import pictures
 from .text_files import listing, note
 
 # What may be done to a name, and how that is said.
-_STEPS = {
-    "slash": "picture names with \\ read as /",
-    "percent": "picture names with %20 and the like decoded",
-    "dots": "picture names without their ./, .. or //",
-    "unicode": "picture names in another Unicode form than the file's",
-    "ending": "picture names with their suffix in other capitals",
-    "case": "picture names in other capitals than the file's",
-    "front": "picture names without the folders in front",
-    "away": "pictures that are there under an absolute name, but outside the "
-    "folder: those of that name in it were taken",
-    "below": "picture names of which the folder had to be found",
-    "suffix": "picture names with another suffix than the file's, or none",
-    "several": "picture names that fit several pictures: one was taken"}
+_STEPS = json.loads(
+    Path(__file__).with_name("name_steps.json").read_text("utf-8"))
 _RISKY = {"front", "away", "below", "suffix", "case"}
 
 
