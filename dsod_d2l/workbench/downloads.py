@@ -239,10 +239,7 @@ def _check_member(start, name, plain, folder):
             "is there already.")
 
 
-ADDRESS = ("https://apache-mxnet.s3-accelerate.amazonaws.com/"
-           "gluon/dataset/pikachu/")
-SHA1 = _TABLE["pikachu"]
-PIKACHU_CLASSES = ("pikachu",)
+ADDRESS, SHA1 = (_TABLE["pikachu"][fact] for fact in ("address", "sha1"))
 INSTEAD = ("Use the rendered stand-in (--data standin), or give a folder that "
            "holds train.rec and val.rec (--data pikachu:FOLDER).")
 
@@ -270,7 +267,7 @@ class Pikachu(RecordDataset):
             raise FileNotFoundError(f"There is no {path}. {INSTEAD}")
         if verify:
             check_sum(path, SHA1[path.name])
-        super().__init__(path, classes=PIKACHU_CLASSES, **options)
+        super().__init__(path, classes=("pikachu",), **options)
 
 
 def download_pikachu(folder: str | Path, address: str = ADDRESS,

@@ -1,7 +1,6 @@
 """Data sets by name: the short texts that commands and functions take."""
 
 import functools
-import json
 import os
 import re
 import textwrap
@@ -15,7 +14,7 @@ from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, record_files, voc, yolo
 from .image_folder import OUTSIDE
-from .text_files import listing
+from .text_files import known_table, listing
 
 SPLITS = ("train", "val")
 # What `data --help` says: the forms, the options, and how to join several.
@@ -29,15 +28,9 @@ _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
 # The options of each kind; the kinds that the suffix of a file speaks for (of
 # a folder: one of its files); what is not read, and what to do with it.
-_KINDS = json.loads(
-    Path(__file__).with_name("kinds.json").read_text("utf-8"))
+_KINDS = known_table("kinds.json")
 _OWN, _LIKELY = _KINDS["options"], _KINDS["suffixes"]
 FOREIGN = _KINDS["not_read"]
-
-
-def address_forms() -> str:
-    """Return the forms, as one line."""
-    return ", ".join(ADDRESS_FORMS)
 
 
 def describe_addresses() -> str:
@@ -69,16 +62,15 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
         raise ValueError(
             f"{head} has no kind in front: expected {fitting}; `data --help` "
             "lists all forms." if fitting else "data must have one of the "
-            f"forms {address_forms()}; found {str(text)!r}.")
+            f"forms {', '.join(ADDRESS_FORMS)}; found {str(text)!r}.")
     found = {}
     for part in tail.split("&") if tail else ():
         name, sign, value = part.partition("=")
         allowed = {*_OWN[kind], *_CHOICES, *_COMMON}
-        if name not in allowed or not sign or not value or name in found:
-            raise ValueError(f"the option {part!r} of {text!r} is not one of "
-                             f"{', '.join(sorted(allowed))} with a value, or "
-                             "it is there twice; in a path %3F is a question "
-                             "mark and %2B a +.")
+        require(name in allowed and sign and value and name not in found,
+                f"the option {part!r} of {text!r} is not one of "
+                f"{', '.join(sorted(allowed))} with a value, or it is there "
+                "twice; in a path %3F is a question mark and %2B a +.")
         found[name] = _value(name, value)
     return kind, _path(rest), found
 

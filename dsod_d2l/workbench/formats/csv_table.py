@@ -27,14 +27,14 @@ from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, ImageFolder, entry_makers, fault_at
 from .locating import annotation_file, picture_folder
-from .text_files import filled_lines, names_in, number, read_names, read_text
+from .text_files import (filled_lines, known_table, names_in, number,
+                         read_names, read_text)
 
 NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
 CORNER = ("x", "y", "box_width", "box_height")
 # What a column may be called, the likeliest first.
-KNOWN_COLUMNS = json.loads(
-    Path(__file__).with_name("columns.json").read_text("utf-8"))
+KNOWN_COLUMNS = known_table("columns.json")
 # Tables that do not name their columns: RetinaNet's, makesense's.
 UNNAMED = (NEEDED, ("class", *CORNER, "image", "width", "height"))
 UNITS = ("pixels", "fractions")

@@ -8,7 +8,6 @@ folder, and hidden files are never found.
 
 import functools
 import itertools
-import json
 import os
 import posixpath
 import re
@@ -19,11 +18,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...datasets import pictures
-from .text_files import listing, note
+from .text_files import known_table, listing, note
 
 # What may be done to a name, and how that is said.
-_STEPS = json.loads(
-    Path(__file__).with_name("name_steps.json").read_text("utf-8"))
+_STEPS = known_table("name_steps.json")
 _RISKY = {"front", "away", "below", "suffix", "case"}
 
 
