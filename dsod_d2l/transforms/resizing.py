@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from ..config.base import require
 from ..datasets.sample import Sample
 
 INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR,
@@ -30,8 +29,9 @@ def resize(sample: Sample, size: Any, interpolation: str | None = None
 def height_width(size: Any) -> np.ndarray:
     """Return (height, width) in pixels of a size, one number or two."""
     height, width = (size, size) if np.ndim(size) == 0 else size
-    require(min(height, width) >= 1,
-            f"size must be at least 1 pixel high and wide, found {size}.")
+    if min(height, width) < 1:
+        raise ValueError("size must be at least 1 pixel high and wide, found "
+                         f"{size}.")
     return np.array([height, width], dtype=int)
 
 
@@ -42,8 +42,10 @@ def stretch(image: np.ndarray, size: Any, interpolation: str | None
     if interpolation is None:
         halved = 2 * height <= rows and 2 * width <= cols
         interpolation = "area" if halved else "linear"
-    require(interpolation in INTERPOLATIONS, "interpolation must be one of "
-            f"{', '.join(INTERPOLATIONS)}, found {interpolation!r}.")
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError("interpolation must be one of "
+                         f"{', '.join(INTERPOLATIONS)}, found "
+                         f"{interpolation!r}.")
     return cv2.resize(image, (width, height),
                       interpolation=INTERPOLATIONS[interpolation])
 

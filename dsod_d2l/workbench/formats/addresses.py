@@ -28,9 +28,8 @@ _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
 # The options of each kind; the kinds that the suffix of a file speaks for (of
 # a folder: one of its files); what is not read, and what to do with it.
-_KINDS = known_table("kinds.json")
-_OWN, _LIKELY = _KINDS["options"], _KINDS["suffixes"]
-FOREIGN = _KINDS["not_read"]
+_OWN, _LIKELY, FOREIGN = (known_table("kinds.json")[part] for part in (
+    "options", "suffixes", "not_read"))
 
 
 def describe_addresses() -> str:
