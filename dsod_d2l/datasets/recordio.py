@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..config.base import require
 from ..files import replacing, write_atomically
 
 MAGIC = 0xced7230a
@@ -94,28 +95,26 @@ class RecordReader:
         # pread leaves no position behind, so that forked workers do not
         # disturb one another; unlike a map it survives a file cut short.
         data = os.pread(self._file.fileno(), length, start)
-        if len(data) != length:
-            raise self._fault(start, f"expected {length} bytes, found "
-                              f"{len(data)} before the file ends")
+        self._check(len(data) == length, start, f"expected {length} bytes, "
+                    f"found {len(data)} before the file ends")
         return data
 
-    def _fault(self, offset, problem):
-        return ValueError(f"{self.path}, byte {offset}: {problem}.")
+    def _check(self, good, offset, problem):
+        """Require something; else say the file, the byte and the problem."""
+        if not good:
+            raise ValueError(f"{self.path}, byte {offset}: {problem}.")
 
     def _part(self, offset):
         """Return (flag, start, length) of the part at a byte offset."""
         left = self._size - offset - _HEAD.size
-        if left < 0:
-            raise self._fault(offset, "the file ends inside the head of a "
-                              "record")
+        self._check(left >= 0, offset,
+                    "the file ends inside the head of a record")
         magic, word = _HEAD.unpack(self._bytes(offset, _HEAD.size))
-        if magic != MAGIC:
-            raise self._fault(offset, "expected the start of a record "
-                              f"({MAGIC:#x}), found {magic:#x}")
+        self._check(magic == MAGIC, offset, "expected the start of a record "
+                    f"({MAGIC:#x}), found {magic:#x}")
         flag, length = word >> 29, word & _LENGTH
-        if _padded(length) > left:
-            raise self._fault(offset, f"a record claims {length} bytes, but "
-                              f"the file ends after {left}")
+        self._check(_padded(length) <= left, offset, "a record claims "
+                    f"{length} bytes, but the file ends after {left}")
         return flag, offset + _HEAD.size, length
 
     def _spans(self, offset, most=None):
@@ -127,20 +126,17 @@ class RecordReader:
         spans, allowed, begin = [], (_WHOLE, _FIRST), offset
         while True:
             flag, start, length = self._part(offset)
-            if flag not in allowed:
-                raise self._fault(offset, f"part flag {flag} cannot stand "
-                                  f"here (the record begins at byte {begin})")
+            self._check(flag in allowed, offset, f"part flag {flag} cannot "
+                        f"stand here (the record begins at byte {begin})")
             spans.append((start, length))
             offset = start + _padded(length)
-            if most is not None and offset > most:
-                raise self._fault(begin, "this record runs into the one that "
-                                  f"the index puts at byte {most}")
+            self._check(most is None or offset <= most, begin, "this record "
+                        f"runs into the one that the index puts at byte {most}"
+                        )
             if flag in (_WHOLE, _LAST):
                 return spans, offset
-            if length % 4:
-                raise self._fault(start, f"a part of {length} bytes is "
-                                  "followed by another; expected a multiple "
-                                  "of 4")
+            self._check(length % 4 == 0, start, f"a part of {length} bytes is "
+                        "followed by another; expected a multiple of 4")
             allowed = (_MIDDLE, _LAST)
 
     def _scan(self):
@@ -157,25 +153,22 @@ def _padded(length):
 
 def _read_index(index, size):
     """Return the keys and offsets of an index of a file of `size` bytes."""
-    def wrong(problem):
-        return ValueError(f"{index}, line {row}: {problem}.")
+    def check(good, problem):
+        if not good:
+            raise ValueError(f"{index}, line {row}: {problem}.")
     entries, seen = {}, set()
     lines = index.read_text(encoding="utf-8", errors="replace").splitlines()
     for row, line in enumerate(lines, 1):
         fields = line.split("\t")
         # Python itself refuses to read a number of thousands of digits.
-        if len(fields) != 2 or not all(text.strip().isdecimal()
-                                       and len(text) <= 20 for text in fields):
-            raise wrong("expected a key, a tab and a byte offset, found "
-                        f"{line[:60]!r}")
+        check(len(fields) == 2 and all(
+            text.strip().isdecimal() and len(text) <= 20 for text in fields),
+            f"expected a key, a tab and a byte offset, found {line[:60]!r}")
         key, offset = map(int, fields)
-        if key in entries:
-            raise wrong(f"key {key} was there before")
-        if offset >= size:
-            raise wrong(f"offset {offset} lies outside the record file of "
-                        f"{size} bytes")
-        if offset in seen:
-            raise wrong(f"offset {offset} was there before")
+        check(key not in entries, f"key {key} was there before")
+        check(offset < size, f"offset {offset} lies outside the record file "
+              f"of {size} bytes")
+        check(offset not in seen, f"offset {offset} was there before")
         seen.add(offset)
         entries[key] = offset
     return list(entries), list(entries.values())
@@ -198,8 +191,8 @@ def write_payloads(path: str | Path, payloads: Iterable[bytes]) -> int:
         The number of records.
     """
     path = Path(path)
-    if path.suffix != ".rec":
-        raise ValueError(f"path must end in .rec, found {str(path)!r}.")
+    require(path.suffix == ".rec",
+            f"path must end in .rec, found {str(path)!r}.")
     index, offsets = path.with_suffix(".idx"), []
     with replacing(path) as file:
         for payload in payloads:
@@ -212,9 +205,8 @@ def write_payloads(path: str | Path, payloads: Iterable[bytes]) -> int:
 
 
 def _write_payload(file, payload):
-    if len(payload) > _LENGTH:
-        raise ValueError(f"a record holds at most {_LENGTH} bytes, found "
-                         f"{len(payload)}.")
+    require(len(payload) <= _LENGTH, f"a record holds at most {_LENGTH} "
+            f"bytes, found {len(payload)}.")
     parts = _split(payload)
     flags = ([_WHOLE] if len(parts) == 1 else
              [_FIRST, *[_MIDDLE] * (len(parts) - 2), _LAST])

@@ -253,10 +253,6 @@ class RecordDataset(FileDataset):
     def _bytes(self, entry):
         return unpack(self.reader[int(entry.name)], entry.source)[1]
 
-    def _decode(self, entry):
-        return pictures.decode_image(self._bytes(entry), entry.source,
-                                     self.turn)
-
 
 def _checked(entry, classes):
     """Return an Entry with its sound objects, and why others are none."""

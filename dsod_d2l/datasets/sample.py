@@ -203,8 +203,8 @@ class Faulty(ValueError):
 class FileDataset(Dataset):
     """A data set in files, whose boxes and labels were read on opening.
 
-    An image is decoded when it is asked for, by ``_decode``, which whoever
-    inherits gives, beside ``_bytes`` of an entry's file and ``size``.
+    An image is decoded when it is asked for, from the ``_bytes`` of its
+    entry, which whoever inherits gives, beside ``size``.
 
     Args:
         entries: list of ``Entry``, with different names.
@@ -305,7 +305,8 @@ class FileDataset(Dataset):
 
     def _decode(self, entry):
         """Return the pixels of an image, or raise a ValueError."""
-        raise NotImplementedError
+        return pictures.decode_image(self._bytes(entry), entry.source,
+                                     self.turn)
 
     def _untagged(self, data):
         """Return the bytes of an image without a tag that turns it."""

@@ -139,14 +139,10 @@ class Archive(NamedTuple):
     size: int
 
 
-ARCHIVES = {name: Archive(**facts) for name, facts in json.loads(
-    Path(__file__).with_name("archives.json").read_text()).items()}
-ARCHIVE_GROUPS = {
-    "voc2007": ("voc2007-trainval", "voc2007-test"),
-    "voc0712": ("voc2007-trainval", "voc2007-test", "voc2012-trainval"),
-    "coco2014": ("coco-annotations2014", "coco-val2014", "coco-train2014"),
-    "coco2017": ("coco-annotations2017", "coco-val2017", "coco-train2017"),
-}
+_TABLE = json.loads(Path(__file__).with_name("archives.json").read_text())
+ARCHIVES = {name: Archive(**facts)
+            for name, facts in _TABLE["archives"].items()}
+ARCHIVE_GROUPS = _TABLE["groups"]
 
 
 def download(name: str, folder: str | Path, keep: bool = False,
@@ -243,12 +239,7 @@ def _check_member(start, name, plain, folder):
             "is there already.")
 
 
-ADDRESS = ("https://apache-mxnet.s3-accelerate.amazonaws.com/"
-           "gluon/dataset/pikachu/")
-SHA1 = {"train.rec": "e6bcb6ffba1ac04ff8a9b1115e650af56ee969c8",
-        "train.idx": "dcf7318b2602c06428b9988470c731621716c393",
-        "val.rec": "d6c33f799b4d058e82f2cb5bd9a976f69d72d520"}
-PIKACHU_CLASSES = ("pikachu",)
+ADDRESS, SHA1 = (_TABLE["pikachu"][fact] for fact in ("address", "sha1"))
 INSTEAD = ("Use the rendered stand-in (--data standin), or give a folder that "
            "holds train.rec and val.rec (--data pikachu:FOLDER).")
 
@@ -276,7 +267,7 @@ class Pikachu(RecordDataset):
             raise FileNotFoundError(f"There is no {path}. {INSTEAD}")
         if verify:
             check_sum(path, SHA1[path.name])
-        super().__init__(path, classes=PIKACHU_CLASSES, **options)
+        super().__init__(path, classes=("pikachu",), **options)
 
 
 def download_pikachu(folder: str | Path, address: str = ADDRESS,

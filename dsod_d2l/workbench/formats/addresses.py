@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,100 +14,30 @@ from ...datasets.sample import FLAGS, share_cache
 from ...datasets.wrappers import Combined
 from . import choices, coco, csv_table, record_files, voc, yolo
 from .image_folder import OUTSIDE
-from .text_files import listing
+from .text_files import known_table, listing
 
 SPLITS = ("train", "val")
-# Form, and what it means; the command line prints this as its help.
-ADDRESS_FORMS = {
-    "rec:PATH": "a RecordIO file; class names in labels.json beside it",
-    "standin, standin:train, standin:val": "the rendered stand-in",
-    "pikachu:FOLDER[:train|val]": "the Pikachu set in a local folder",
-    "voc:FOLDER[:SET]": "XML files as of PASCAL VOC and their images, in two "
-    "folders such as Annotations and JPEGImages, or together; SET names a "
-    "list in ImageSets or a folder such as train, default trainval, train or "
-    "all. Of a folder with several years: 2007-test, 07+12 or 07++12",
-    "coco:FILE[:IMAGES]": "COCO JSON, and its folder of images if that is "
-    "not found by itself; coco:FOLDER[:SPLIT] finds the file, as COCO, CVAT, "
-    "Label Studio and Roboflow lay it out",
-    "csv:FILE": "image,xmin,ymin,xmax,ymax,class on the first line, then a "
-    "row for each object; pixels or fractions; the tables of TensorFlow, "
-    "VoTT, VIA, makesense, RetinaNet, Open Images, Keras as well; "
-    "csv:FOLDER[:SPLIT] finds the file",
-    "yolo:FOLDER[:SPLIT]": "images and text files of labels; SPLIT: train, "
-    "val, test, all, or a folder, default train where there are several. In "
-    "the place of FOLDER also its data.yaml or obj.data, or a list of images",
-    "list:FILE": "a line for each image: its name and that of a VOC file, "
-    "relative to the list or to root=",
-    "lmdb:FOLDER": "a database that Caffe trains on, as create_data.sh of SSD "
-    "writes it",
-}
-ADDRESS_OPTIONS = {
-    "classes=A,B": "every class name that may occur, in this order",
-    "only=A,B": "keep these classes alone, in this order",
-    "rename=A:X,B:X": "call A and B X; equal names become one class",
-    "difficult= truncated= occluded= crowd=": "keep, drop or difficult",
-    "origin=0": "voc, list: pixels count from 0, not from 1; csv: origin=1, "
-    "from 1, not from 0, as the numbers of VOC do in TensorFlow's tables",
-    "outside=clip": "cut boxes to the image, with a count",
-    "bad=object": "leave out bad objects and count them; bad=skip: their "
-    "images; bad=error: stop. It goes before --bad",
-    "exif=stored": "take the pixels as they are stored, not turned as EXIF "
-    "says, where the boxes were drawn so",
-    "unit=pixels": "csv: the unit, pixels or fractions, if not as found",
-    "columns=A,B": "csv: what the columns hold, in their order (image, xmin, "
-    "ymin, xmax, ymax or x, y, box_width, box_height, class, ..., - for none "
-    "of them); or as image:photo,class:kind, which one is called how",
-    "images=FOLDER": "voc, csv, coco, yolo: where the images are",
-    "annotations=FOLDER labels=FOLDER": "voc, yolo: where the XML files, or "
-    "the text files, are",
-    "negatives=keep": "voc: take images without an XML file for images without"
-    " objects, not leave them out",
-    "labelmap=FILE": "lmdb: the .prototxt with the names of its classes; "
-    "origin=1 if it was made of XML files of VOC",
-    "root=FOLDER": "list: what its names are relative to; in names and paths "
-    "%26 is &, %2C a comma, %2B a + and %3F a question mark",
-}
+# What `data --help` says: the forms, the options, and how to join several.
+_HELP = Path(__file__).with_name("address_help.txt").read_text("utf-8")
+# Form, and what it means, in lines as they stand there.
+ADDRESS_FORMS = dict(re.findall(r"^  (\S.*)\n((?: {6}.*\n?)+)",
+                                _HELP.partition("\n\n")[0], re.M))
 _LISTS = ("classes", "only", "columns")
 _PATHS = ("images", "annotations", "labels", "labelmap", "root")
 _CHOICES = ("only", "rename", *FLAGS)
 _COMMON = ("bad", "exif")       # of all that lies in files
-# Which kinds the suffix of a file speaks for; of a folder: one of its files.
-_LIKELY = {".xml": ["voc"], ".json": ["coco"], ".csv": ["csv"],
-           ".rec": ["rec"], ".yaml": ["yolo"], ".yml": ["yolo"],
-           ".data": ["yolo"], ".txt": ["yolo", "list"], ".mdb": ["lmdb"]}
-# What is not read, and what to do with it.
-FOREIGN = {".tfrecord": "a tfrecord of TensorFlow is not read; export COCO's "
-           "JSON or VOC's XML", ".xlsx": "save it as CSV",
-           **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"),
-                           "unpack it first")}
-_OWN = {"voc": {"classes", "origin", "outside", "images", "annotations",
-                "negatives"},
-        "list": {"classes", "origin", "outside", "root"},
-        "coco": {"classes", "outside", "images"},
-        "csv": {"classes", "outside", "images", "unit", "origin", "columns"},
-        "yolo": {"classes", "outside", "images", "labels"},
-        "rec": {"classes", "outside"},
-        "lmdb": {"classes", "outside", "labelmap", "origin"},
-        "pikachu": set(), "standin": set()}
-
-
-def address_forms() -> str:
-    """Return the forms, as one line."""
-    return ", ".join(ADDRESS_FORMS)
+# The options of each kind; the kinds that the suffix of a file speaks for (of
+# a folder: one of its files); what is not read, and what to do with it.
+_OWN, _LIKELY, FOREIGN = (known_table("kinds.json")[part] for part in (
+    "options", "suffixes", "not_read"))
 
 
 def describe_addresses() -> str:
     """Return the help about all forms and options, as lines of text."""
-    lines = ["A data set is named by one of"]
-    for title, rows in ((None, ADDRESS_FORMS), (
-            "and options, as in \"voc:FOLDER:train?only=dog,cat&crowd=drop\" "
-            "(quote them):", ADDRESS_OPTIONS)):
-        lines += ["", title] if title else []
-        for form, text in rows.items():
-            lines += [f"  {form}", *textwrap.wrap(
-                text, 72, initial_indent=" " * 6, subsequent_indent=" " * 6)]
-    return "\n".join([*lines, "", "Several are joined by \" + \" where they "
-                      "have the same classes."])
+    first, rest = _HELP[:_HELP.index("\n") + 1], _HELP.partition("\n\n")[2]
+    rows = "\n".join(f"  {form}\n{text.rstrip()}"
+                     for form, text in ADDRESS_FORMS.items())
+    return f"{first}{rows}\n\n{rest.rstrip()}"
 
 
 def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
@@ -130,16 +61,15 @@ def parse_address(text: str) -> tuple[str, str, dict[str, Any]]:
         raise ValueError(
             f"{head} has no kind in front: expected {fitting}; `data --help` "
             "lists all forms." if fitting else "data must have one of the "
-            f"forms {address_forms()}; found {str(text)!r}.")
+            f"forms {', '.join(ADDRESS_FORMS)}; found {str(text)!r}.")
     found = {}
     for part in tail.split("&") if tail else ():
         name, sign, value = part.partition("=")
         allowed = {*_OWN[kind], *_CHOICES, *_COMMON}
-        if name not in allowed or not sign or not value or name in found:
-            raise ValueError(f"the option {part!r} of {text!r} is not one of "
-                             f"{', '.join(sorted(allowed))} with a value, or "
-                             "it is there twice; in a path %3F is a question "
-                             "mark and %2B a +.")
+        require(name in allowed and sign and value and name not in found,
+                f"the option {part!r} of {text!r} is not one of "
+                f"{', '.join(sorted(allowed))} with a value, or it is there "
+                "twice; in a path %3F is a question mark and %2B a +.")
         found[name] = _value(name, value)
     return kind, _path(rest), found
 
@@ -322,5 +252,6 @@ def add_format(kind: str, opener: Callable, form: str, meaning: str,
     """
     require(replace or kind not in _FILES, f"the format {kind!r} has a "
             "reader already; replace=True puts this one in its place.")
-    _FILES[kind], ADDRESS_FORMS[form] = opener, meaning
+    _FILES[kind] = opener
+    ADDRESS_FORMS[form] = textwrap.indent(textwrap.fill(meaning, 66), " " * 6)
     _OWN[kind] = set(options)

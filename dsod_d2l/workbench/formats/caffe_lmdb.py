@@ -84,10 +84,6 @@ class CaffeLmdb(FileDataset):
         with _reading(self.path) as view:
             return _picture(fields(view.get(self._keys[entry.name])))
 
-    def _decode(self, entry):
-        return pictures.decode_image(self._bytes(entry), entry.source,
-                                     self.turn)
-
 
 @contextlib.contextmanager
 def _reading(path):

@@ -27,30 +27,14 @@ from ...datasets.sample import FLAGS, few
 from ...files import check_names
 from .image_folder import SIDES, ImageFolder, entry_makers, fault_at
 from .locating import annotation_file, picture_folder
-from .text_files import filled_lines, names_in, number, read_names, read_text
+from .text_files import (filled_lines, known_table, names_in, number,
+                         read_names, read_text)
 
 NEEDED = ("image", *SIDES, "class")
 COLUMNS = (*NEEDED, "width", "height", *FLAGS)
 CORNER = ("x", "y", "box_width", "box_height")
 # What a column may be called, the likeliest first.
-KNOWN_COLUMNS = {
-    "image": ("image", "filename", "file_name", "file", "image_name",
-              "image_path", "path", "img", "imageid", "image_id"),
-    "xmin": ("xmin", "x1", "x_min", "left"),
-    "ymin": ("ymin", "y1", "y_min", "top"),
-    "xmax": ("xmax", "x2", "x_max", "right"),
-    "ymax": ("ymax", "y2", "y_max", "bottom"),
-    "class": ("class", "label", "class_name", "labelname", "label_name",
-              "category", "name", "class_id", "category_id"),
-    "width": ("width", "image_width", "img_width"),
-    "height": ("height", "image_height", "img_height"),
-    "difficult": ("difficult",), "truncated": ("truncated", "istruncated"),
-    "occluded": ("occluded", "isoccluded"),
-    "crowd": ("crowd", "iscrowd", "isgroupof"),
-    "x": ("x", "bbox_x"), "y": ("y", "bbox_y"),
-    "box_width": ("box_width", "bbox_width", "w"),
-    "box_height": ("box_height", "bbox_height", "h"), "bbox": ("bbox",),
-    "shape": ("region_shape_attributes",), "told": ("region_attributes",)}
+KNOWN_COLUMNS = known_table("columns.json")
 # Tables that do not name their columns: RetinaNet's, makesense's.
 UNNAMED = (NEEDED, ("class", *CORNER, "image", "width", "height"))
 UNITS = ("pixels", "fractions")

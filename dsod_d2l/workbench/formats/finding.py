@@ -18,22 +18,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...datasets import pictures
-from .text_files import listing, note
+from .text_files import known_table, listing, note
 
 # What may be done to a name, and how that is said.
-_STEPS = {
-    "slash": "picture names with \\ read as /",
-    "percent": "picture names with %20 and the like decoded",
-    "dots": "picture names without their ./, .. or //",
-    "unicode": "picture names in another Unicode form than the file's",
-    "ending": "picture names with their suffix in other capitals",
-    "case": "picture names in other capitals than the file's",
-    "front": "picture names without the folders in front",
-    "away": "pictures that are there under an absolute name, but outside the "
-    "folder: those of that name in it were taken",
-    "below": "picture names of which the folder had to be found",
-    "suffix": "picture names with another suffix than the file's, or none",
-    "several": "picture names that fit several pictures: one was taken"}
+_STEPS = known_table("name_steps.json")
 _RISKY = {"front", "away", "below", "suffix", "case"}
 
 

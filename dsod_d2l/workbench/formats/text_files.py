@@ -1,6 +1,7 @@
 """Read text, names, numbers and lists of files, with clear errors."""
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,12 @@ import numpy as np
 
 from ...datasets.sample import few
 from ...files import check_names, one_line, read_json_names
+
+
+def known_table(name: str) -> dict[str, Any]:
+    """Return what a file of JSON beside this one says, by its name."""
+    return json.loads(Path(__file__).with_name(name).read_text("utf-8"))
+
 
 # What systems and programs leave among the files of a data set.
 _NO_DATA = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}

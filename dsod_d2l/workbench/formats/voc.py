@@ -122,9 +122,8 @@ def _size(top, source):
     if any(text.lower() in NO_SIZE for text in texts):
         return None
     size = whole_size(*texts)
-    if size is None:
-        raise ValueError(f"{source}: expected a size of whole pixels, found "
-                         f"height {texts[0]!r} and width {texts[1]!r}.")
+    require(size, f"{source}: expected a size of whole pixels, found "
+            f"height {texts[0]!r} and width {texts[1]!r}.")
     return size
 
 
@@ -219,8 +218,7 @@ class VOC(ImageFolder):
         parsed = {name: self._parse(name) for name in names}
         classes = tuple(classes or read_names(self.root, self._remarks)
                         or self._all_classes(parsed))
-        make = _Maker(finder, origin, self._remarks, entry_makers(
-            classes, outside, self._remarks, options))
+        make = _Maker(finder, origin, classes, outside, self._remarks, options)
         entries = [make.entry(name, told_path(self._path(name), self.root),
                               notes) for name, notes in parsed.items()]
         entries += self._negatives(make, entries, without, negatives)
@@ -356,12 +354,13 @@ def _class_names(parsed, wanted, faults=()):
 
 
 class _Maker:
-    """Make the entries of annotations; ``make`` is of ``entry_makers``."""
+    """Make the entries of annotations; the last four: of ``entry_makers``."""
 
-    def __init__(self, finder, origin, remarks, make):
+    def __init__(self, finder, origin, classes, outside, remarks, options):
         require(origin in (0, 1), f"origin must be 0 or 1, found {origin!r}.")
         self.finder, self.remarks, self.origin = finder, remarks, origin
-        self.make, self.taken = make, {}
+        self.make = entry_makers(classes, outside, remarks, options)
+        self.taken = {}
 
     def entry(self, name, source, notes, line=None):
         """Return the Entry of an Annotation, or of why there is none.
@@ -455,9 +454,9 @@ def _once(path, read, remarks):
 def _name_in(name, where, folder):
     """Read a line that is one name, for ``_once``."""
     file = folder.parent.parent / "Annotations" / f"{name}.xml"
-    if name.split()[1:] in (["-1"], ["0"], ["1"]) and not file.is_file():
-        raise ValueError(f"{where}: expected one name, found {name!r}: a list "
-                         "of the images of one class is no image set.")
+    require(name.split()[1:] not in (["-1"], ["0"], ["1"]) or file.is_file(),
+            f"{where}: expected one name, found {name!r}: a list of the "
+            "images of one class is no image set.")
     return name, name, None if inside(folder, name) else (
         f"the name {name[:80]!r} leaves the folder", "path")
 
@@ -481,10 +480,9 @@ def open_voc(folder: str | Path, image_set: str | None = None,
     parts = []
     for one in UNIONS.get(image_set, (image_set,)):
         year, _, name = str(one).replace("_", "-").partition("-")
-        if not name or not re.fullmatch(r"20\d\d", year):
-            raise ValueError(
-                f"{years} holds {', '.join(found)}: expected an image set "
-                f"such as 2007-test, {' or '.join(UNIONS)}, found {one!r}"
+        require(name and re.fullmatch(r"20\d\d", year), f"{years} holds "
+                f"{', '.join(found)}: expected an image set such as 2007-test,"
+                f" {' or '.join(UNIONS)}, found {one!r}"
                 f"{nearest(str(one), UNIONS)}.")
         parts.append(VOC(years / f"VOC{year}", name, **options))
     return parts[0] if len(parts) == 1 else Combined(parts)
@@ -522,8 +520,7 @@ class PairList(ImageFolder):
         classes = tuple(classes or read_names(path.parent, remarks)
                         or _class_names(parsed, f"{path}: expected objects in "
                                         "the files that it lists", faults))
-        make = _Maker(finder, origin, remarks, entry_makers(
-            classes, outside, remarks, options))
+        make = _Maker(finder, origin, classes, outside, remarks, options)
         entries = [make.entry(image, name, found, where)
                    for (image, name, where), found in zip(pairs, parsed)]
         super().__init__(entries, classes, folder, str(path), faults,

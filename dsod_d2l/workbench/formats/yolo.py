@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ...config.base import require
 from ...datasets.sample import FLAGS, Fault
 from ...datasets.wrappers import Combined
 from ...files import inside, one_line
@@ -65,8 +66,7 @@ class Yolo(ImageFolder):
             else:
                 self.counts[BARE] += 1
             entries.append(maker.entry())
-        if not (place.faults or texts & set(known.values())):
-            raise ValueError(
+        require(place.faults or texts & set(known.values()),
                 f"{title}: found {len(known)} images in {place.images}, and "
                 f"no text file of theirs in {place.labels}; labels=FOLDER "
                 "names where they are, images=FOLDER where the images are.")
@@ -251,10 +251,9 @@ def _chosen(layout, path, split, default):
         raise FileNotFoundError(f"{layout.setup} states no folder or list of "
                                 "images under train, val or test that is "
                                 "there.")
-    if name is None:
-        raise ValueError(f"{path} holds the splits {', '.join(keys)}, and no "
-                         "train: expected one of them behind a colon, as in "
-                         f"yolo:{path}:{keys[0]}, or all.")
+    require(name is not None, f"{path} holds the splits {', '.join(keys)}, "
+            "and no train: expected one of them behind a colon, as in "
+            f"yolo:{path}:{keys[0]}, or all.")
     rest = {key: sum(len(place.files()) for place in places
                      if place not in found[name])
             for key, places in found.items() if key != name}
