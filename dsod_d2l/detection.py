@@ -364,7 +364,8 @@ class Detector:
     def detect_batch(self, batch: np.ndarray) -> list[Detections]:
         """Return a list of ``Detections`` for images from ``to_batch``."""
         outputs = getattr(self.net, "predict", self.net)(batch)
-        last = getattr(self.net, "last_step", _one_step)
+        last = getattr(self.net, "last_step",
+                       lambda outputs, anchors: (*outputs, anchors))
         rows = [last(image, self.anchors) for image in zip(*outputs)]
         return [detections_from_outputs(scores, offsets, anchors,
                                         self.detect_config,
@@ -388,11 +389,6 @@ class Detector:
         found = replace(found, boxes=boxes, size=size, picture=source,
                         classes=self.classes)
         return found[box_tools.area(boxes) > 0]     # not those in the filling
-
-
-def _one_step(outputs, anchors):
-    """Return the outputs of one image with the boxes that they move."""
-    return (*outputs, anchors)
 
 
 def _as_image(source):

@@ -261,10 +261,12 @@ def test_the_pixels_are_those_of_opencv(resize, size, tmp_path):
     image = cv2.resize(cv2.resize(image, (9, 5)), size[::-1], interpolation=cv2.INTER_CUBIC)
     given, found = (helper.make_tensor_value_info(name, kind, None) for name, kind in
                     (("images", 2), ("sized", 1)))
-    nodes = onnx_graph.nodes_of(onnx_graph.BEFORE.format(
-        picture="sized", sized=onnx_graph.SIZED.format(
-            frame=onnx_graph.FRAMES[resize], rows=onnx_graph.SHARE.format(at="row", axis=0, shape=[1, -1]),
-            columns=onnx_graph.SHARE.format(at="column", axis=1, shape=[-1, 1]))))
+    formulas = onnx_graph.FORMULAS
+    nodes = onnx_graph.nodes_of(formulas["before"].format(
+        picture="sized", sized=formulas["sized"].format(
+            frame=formulas[resize],
+            rows=formulas["share"].format(at="row", axis=0, shape=[1, -1]),
+            columns=formulas["share"].format(at="column", axis=1, shape=[-1, 1]))))
     graph = helper.make_graph(nodes, "sized", [given], [found], [
         onnx_graph._tensor(one, name) for name, one in onnx_graph._constants(config).items()])
     model = helper.make_model(graph, ir_version=7, opset_imports=[helper.make_opsetid("", 13)])

@@ -1,6 +1,7 @@
 """Which GPUs are here, which MXNet can use, and the libraries they need."""
 
 import ctypes
+import json
 import os
 import sys
 import warnings
@@ -152,17 +153,8 @@ class Library(NamedTuple):
     version: str
 
 
-LIBRARIES = (
-    Library("libcudart.so.11.0", "nvidia-cuda-runtime-cu11", "11.8.89"),
-    Library("libnvrtc.so.11.2", "nvidia-cuda-nvrtc-cu11", "11.8.89"),
-    Library("libnvToolsExt.so.1", "nvidia-nvtx-cu11", "11.8.86"),
-    Library("libcublasLt.so.11", "nvidia-cublas-cu11", "11.11.3.6"),
-    Library("libcublas.so.11", "nvidia-cublas-cu11", "11.11.3.6"),
-    Library("libcufft.so.10", "nvidia-cufft-cu11", "10.9.0.58"),
-    Library("libcurand.so.10", "nvidia-curand-cu11", "10.3.0.86"),
-    Library("libcusolver.so.11", "nvidia-cusolver-cu11", "11.4.1.48"),
-    Library("libnccl.so.2", "nvidia-nccl-cu11", "2.21.5"),
-    Library("libcudnn.so.8", "nvidia-cudnn-cu11", "8.9.6.50"))
+LIBRARIES = tuple(Library(*row) for row in json.loads(
+    Path(__file__).with_name("cuda_libraries.json").read_text()))
 # MXNet warns of a newer cuDNN, and of a machine without a GPU.
 _QUIET = ("MXNET_CUDNN_LIB_CHECKING", "MXNET_CUDA_LIB_CHECKING")
 

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +12,7 @@ import numpy as np
 _HOST = "127.0.0.1"             # nobody else on the net sees the camera
 NAMES = (_HOST, "localhost")    # of this machine, as a browser says them
 BOUNDARY = "picture"
-PAGE = """<!doctype html><meta charset="utf-8"><title>dsod_d2l</title>
-<body style="margin:0;background:#222"><img src="/stream" alt="detections,
-live" style="max-width:100%;max-height:100vh;display:block;margin:auto">
-"""
+PAGE = Path(__file__).with_suffix(".html").read_bytes()
 
 
 class LivePage(contextlib.AbstractContextManager):
@@ -86,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404 if host in NAMES else 403)
         elif self.path == "/":
             self._head("text/html; charset=utf-8")
-            self.wfile.write(PAGE.encode())
+            self.wfile.write(PAGE)
         else:
             self._head(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
             self.page.viewer.set()

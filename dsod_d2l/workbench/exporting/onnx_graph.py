@@ -1,13 +1,15 @@
 """A network as an ONNX file: from the picture to the detections, in one graph.
 
 MXNet's own converter makes nodes of the network's layers. What stands around
-it here, in NumPy, is written as formulas: bringing to size and normalisation
-before it, behind it the decoding with its anchors, and the suppression.
+it here, in NumPy, is written as formulas, in a file beside this one: bringing
+to size and normalisation before it, behind it the decoding with its anchors,
+and the suppression.
 """
 
 import ast
 import dataclasses
 import json
+import re
 import types
 from collections.abc import Iterable, Sequence
 from math import inf, log
@@ -33,120 +35,10 @@ RAW_OUTPUTS = ("objectness", "moves", "class_scores", "offsets")
 PRECISIONS = ("float32", "float16", "int8")
 IN_8_BITS = ["Conv", "Concat", "MaxPool", "Relu"]
 
-# Formulas: see ``nodes_of``. From the picture to what the network takes.
-BEFORE = """
-planes = Transpose(Cast(images, to=1), perm=[0, 3, 1, 2])
-{sized}
-data = ({picture} - mean) / std
-"""
-
-# A picture of any size, as transforms.resize: linear interpolation, in the
-# whole numbers that OpenCV computes it with; or, where both sides shrink to a
-# half or less, the mean over the pixels that one of the result covers.
-SIZED = """
-sides = Cast(Slice(Shape(images), [1], [3]), to=1)
-{frame}
-{rows}
-{columns}
-one_side = Gather(planes, column_first, axis=3) * column_less
-other_side = Gather(planes, column_second, axis=3) * column_more
-lines = Cast((one_side + other_side) / 16.0, to=7)
-upper = Gather(lines, row_first, axis=2) * Cast(row_less, to=7) / [65536]
-lower = Gather(lines, row_second, axis=2) * Cast(row_more, to=7) / [65536]
-linear = Cast((upper + lower + [2]) / [4], to=1)
-beyond = sides - inner * 2.0
-up = Where(ReduceMax(beyond) > 0.0, 0.0, 0.125)
-averages = Round(MatMul(row_share, MatMul(planes, column_share)) + up)
-small = Where(ReduceMin(beyond) >= 0.0, averages, linear)
-sized = Where(row_inside & column_inside, small, fill)
-"""
-SHARE = """
-{at}_side = Gather(sides, [{axis}])
-{at}_inner = Gather(inner, [{axis}])
-{at}_behind = {at}_odds - Gather(start, [{axis}]) * 2.0
-{at}_inside = ({at}_behind > 0.0) & ({at}_behind < {at}_inner * 2.0)
-{at}_place = ({at}_behind * {at}_side - {at}_inner) / ({at}_inner * 2.0)
-{at}_low = Floor({at}_place)
-{at}_more = Round(({at}_place - {at}_low) * 2048.0)
-{at}_less = 2048.0 - {at}_more
-{at}_whole = Squeeze(Cast({at}_low, to=7))
-{at}_end = Cast({at}_side, to=7) - [1]
-{at}_first = Min(Max({at}_whole, [0]), {at}_end)
-{at}_second = Min(Max({at}_whole + [1], [0]), {at}_end)
-{at}_step = {at}_side / {at}_inner
-{at}_begin = ({at}_behind - 1.0) * 0.5 * {at}_step
-{at}_pixels = Reshape(Range(0.0, Squeeze({at}_side), 1.0), {shape})
-{at}_last = Min({at}_begin + {at}_step, {at}_pixels + 1.0)
-{at}_cover = {at}_last - Max({at}_begin, {at}_pixels)
-{at}_share = Max({at}_cover, 0.0) / {at}_step
-"""
-# Where the picture lies in the network's: transforms.letter_box_frame; and
-# boxes in the picture: undo_letter_box.
-FRAMES = {"stretch": "inner = Identity(outer)\nstart = outer - inner",
-          "letter-box": """
-inner = Max(Round(sides * ReduceMin(outer / sides)), 1.0)
-start = Floor((outer - inner) * 0.5)
-"""}
-UNDO = """
-behind = cut * Gather(outer, [1, 0, 1, 0]) - Gather(start, [1, 0, 1, 0])
-seen = Clip(behind / Gather(inner, [1, 0, 1, 0]), 0.0, 1.0)
-"""
-
-# Offsets say where to a box goes, and how large it becomes: targets.decode.
-DECODE = """
-{to}_shift, {to}_stretch = Split({said} * variances + means, axis=2)
-{to}_centre = {at}_centre + {to}_shift * {at}_size
-{to}_size = {at}_size * Exp({to}_stretch)
-"""
-
-# RefineDet's first step: anchors move, and the surely empty ones leave. See
-# refinement.refine and refinement.easy_negatives.
-MOVE = """
-move_shift, move_stretch = Split(moves, axis=2)
-moved = Concat(move_shift, Clip(move_stretch, least_move, most_move), axis=2)
-""" + DECODE.format(to="refined", said="moved", at="anchor")
-HARD = """
-said_empty, said_full = Split(objectness, axis=2)
-there = visible & Not(said_empty - said_full > most_easy)
-"""
-
-# See detection.detections_from_outputs. Below 0 is what is no candidate; of
-# equal scores TopK takes the first, as ``best_first`` does.
-AFTER = """
-half = box_size * 0.5
-cut = Clip(Concat(box_centre - half, box_centre + half, axis=2), 0.0, 1.0)
-{seen}
-x0, y0, x1, y1 = Split(seen, axis=2)
-visible = (x1 > x0) & (y1 > y0)
-{there}
-chances = Slice(Softmax(class_scores, axis=2), [1], class_count, [2])
-good = (chances >= score_threshold) & there
-by_class = Transpose(Where(good, chances, -1.0), perm=[0, 2, 1])
-nothing = Expand(-1.0, Shape(by_class))
-count = Min(candidates, anchor_count)
-best, best_rows = TopK(by_class, count, axis=2)
-entering = ScatterElements(nothing, best_rows, best, axis=2)
-kept = NonMaxSuppression(cut, entering, count, nms_threshold, [-0.5])
-left = ScatterND(nothing, kept, GatherND(entering, kept))
-most = Min(keep, place_count)
-top, places = TopK(Reshape(left, each_image), most, axis=1)
-real = top >= 0.0
-labels = Where(real, places / anchor_count, no_label)
-scores = Where(real, top, 0.0) + fault
-row_index = Unsqueeze(places % anchor_count, [2])
-top_boxes = GatherND(seen, row_index, batch_dims=1)
-boxes = Where(Unsqueeze(real, [2]), top_boxes, 0.0)
-"""
-
-# L2Normalization of MXNet, over the channels.
-CHANNEL_NORM = """
-{y} = {x} / Sqrt(Sum(ReduceSumSquare({x}, axes=[1]), 1e-10))
-"""
-
-# Not a number where an output is not finite: it may not pass as "nothing".
-FAULT = """
-{name}_fault = Unsqueeze(ReduceSum({name} * 0.0, [1, 2], keepdims=0), [1])
-"""
+# {name: formulas}, see ``nodes_of``.
+FORMULAS = dict(re.findall(
+    r"^\[(.+)\]\n((?:.+\n)+)",
+    Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"), re.M))
 SIGNS = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div",
          ast.Mod: "Mod", ast.BitAnd: "And", ast.Gt: "Greater",
          ast.Lt: "Less", ast.GtE: "GreaterOrEqual"}
@@ -273,7 +165,7 @@ def to_float16(model: Any) -> Any:
     """Return a network's model in float16, from and to float32."""
     from onnxruntime.transformers import float16, onnx_model
 
-    # Sums of squares leave the range of float16: see CHANNEL_NORM.
+    # Sums of squares leave the range of float16: see channel_norm.
     small = float16.convert_float_to_float16(
         model, keep_io_types=True, op_block_list=[
             *float16.DEFAULT_OP_BLOCK_LIST, "ReduceSumSquare", "Sum", "Sqrt"])
@@ -334,7 +226,8 @@ def network_graph(net: Any, batch: int | str) -> Any:
     nodes = []
     for node in graph.node:     # MXNet's converter leaves out an epsilon
         nodes += [node] if node.op_type != "LpNormalization" else nodes_of(
-            CHANNEL_NORM.format(x=node.input[0], y=node.output[0]))
+            FORMULAS["channel_norm"].format(x=node.input[0],
+                                            y=node.output[0]))
     made = [name.removesuffix("_output") for name in symbol.list_outputs()]
     widths = dict(zip(RAW_OUTPUTS, (2, 4, config.num_classes + 1, 4)))
     names = RAW_OUTPUTS[-len(made):]
@@ -363,13 +256,13 @@ def _whole(onnx, network, config, settings, batch, any_size):
     sides, given = config.input_size, threshold_inputs(settings)
     if any_size:
         sides, picture = ("height", "width"), "sized"
-        sized = SIZED.format(frame=FRAMES[config.resize],
-                             rows=SHARE.format(at="row", axis=0,
-                                               shape=[1, -1]),
-                             columns=SHARE.format(at="column", axis=1,
-                                                  shape=[-1, 1]))
-        seen = UNDO if config.resize == "letter-box" else seen
-    before = nodes_of(BEFORE.format(sized=sized, picture=picture))
+        share = FORMULAS["share"]
+        sized = FORMULAS["sized"].format(
+            frame=FORMULAS[config.resize],
+            rows=share.format(at="row", axis=0, shape=[1, -1]),
+            columns=share.format(at="column", axis=1, shape=[-1, 1]))
+        seen = FORMULAS["undo"] if config.resize == "letter-box" else seen
+    before = nodes_of(FORMULAS["before"].format(sized=sized, picture=picture))
     after = nodes_of(_after_text([one.name for one in network.output], seen))
     used = {name for node in (*before, *after) for name in node.input}
     constants = {**_constants(config), **given}
@@ -388,15 +281,17 @@ def _whole(onnx, network, config, settings, batch, any_size):
 
 def _after_text(said, seen):
     """Return the formulas behind a network that says so much."""
-    steps = [FAULT.format(name=name) for name in said]
+    steps = [FORMULAS["fault"].format(name=name) for name in said]
     faults = ", ".join(f"{name}_fault" for name in said)
     moved, there = "anchor", "there = Identity(visible)"
+    decode = FORMULAS["decode"].format
     if "moves" in said:
-        moved, there = "refined", HARD
-        steps.append(MOVE)
+        moved, there = "refined", FORMULAS["hard"]
+        steps += [FORMULAS["move"],
+                  decode(to="refined", said="moved", at="anchor")]
     return "\n".join([*steps, f"fault = Sum({faults})",
-                      DECODE.format(to="box", said="offsets", at=moved),
-                      AFTER.format(seen=seen, there=there)])
+                      decode(to="box", said="offsets", at=moved),
+                      FORMULAS["after"].format(seen=seen, there=there)])
 
 
 def _constants(config: ModelConfig) -> dict[str, Any]:
