@@ -4,7 +4,7 @@
 const LISTS = /(glossary|interface|reference|references|troubleshooting|command_line|errata|clusters|measured)$/;
 const CHAPTER = /\/\d\d\w?_/;
 const NOT_READ = "h1, details, nav, pre, figure, svg, .onlyprint, #jb-print-docs-body, .headerlink, .katex-html, " +
-  ".prev-next-area, .report, .interactive, script, style";
+  ".bd-header-article, .prev-next-area, .report, .interactive, script, style";
 const WEIGHTS = { title: 60, term: 50, heading: 30, text: 5, chapter: 8, list: -8 };
 const LONGEST = 240;       // letters of an excerpt
 /* What is asked for in other letters than the book's: American spelling, and words written apart. */
@@ -40,12 +40,12 @@ const ofPage = (index, file) => Object.keys(index).filter((text) =>
   index[text].some(([other]) => other === file));
 
 var Scorer = {
-  score: ([docname, title, anchor, descr, score]) => {
+  score: ([docname, title, anchor]) => {
     const { docnames, alltitles, indexentries } = Search._index;
     const file = docnames.indexOf(docname);
     const kind = CHAPTER.test(docname) ? WEIGHTS.chapter : LISTS.test(docname) ? WEIGHTS.list : 0;
     const [page, heading] = title.split(" > ");
-    if (anchor) return WEIGHTS.heading * fit(plainTitle(heading || page)) + kind;
+    if (anchor) return WEIGHTS.heading * fit(plainTitle(heading || page)) + kind;     // a part of a page
     return WEIGHTS.title * fit(plainTitle(page)) + WEIGHTS.term * best(ofPage(indexentries, file)) +
       WEIGHTS.heading * best(ofPage(alltitles, file)) + WEIGHTS.text + kind;
   },
@@ -77,9 +77,9 @@ document.addEventListener("DOMContentLoaded", () => {
   Search._parseQuery = () => parse(asked);
 
   /* The heading of a page is not one more result than the page. */
-  Search._performSearch = (...given) => perform(...given).filter(([, title, anchor]) => {
+  Search._performSearch = (...given) => perform(...given).filter(([, title]) => {
     const [page, heading] = title.split(" > ");
-    return !anchor || !heading || plainTitle(page) !== plainTitle(heading);
+    return !heading || plainTitle(page) !== plainTitle(heading);
   });
 
   /* Excerpts are made of the sentences of a page: without what folds, code, and figures; each formula once. */
