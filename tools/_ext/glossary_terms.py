@@ -16,7 +16,7 @@ NOT_MARKED = (GLOSSARY, "book/interface", "book/references", "book/command_line"
 # Not inside of these: what is linked, set as code or as a heading, or read as a name.
 SKIPPED = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.math, nodes.math_block,
            nodes.raw, nodes.image, nodes.caption, nodes.term, nodes.thead)
-EVERYDAY = set("""background bias body brightness coco compression contrast crowd duplicate edge envelope epoch
+EVERYDAY = set("""stand-in background bias body brightness coco compression contrast crowd duplicate edge envelope epoch
 expansion head hue interpolation map matching oracle padded patch precision projection ratio recall sample sampler
 saturation score size spec ssd stem step stride symbol target transform transition voc warp worker
 variances difficult""".split())
