@@ -396,7 +396,8 @@ def _as_image(source):
     source = getattr(source, "image", source)
     require(isinstance(source, (str, Path, np.ndarray)), "expected a picture, "
             "a uint8 (H, W, 3) array or a path, found "
-            f"{type(source).__name__}")
+            f"{type(source).__name__}" + "; np.asarray(picture.convert('RGB'"
+            ")) makes one" * hasattr(source, "convert"))
     return source if isinstance(source, np.ndarray) else read_image(source)
 
 

@@ -3,6 +3,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dsod_d2l as dd
 from dsod_d2l import models
@@ -33,6 +34,13 @@ SETTINGS = dd.TrainConfig(steps=1, batch_size=2, held_back=0, workers=0)
     (lambda net: dd.fit(net, Small(), {"steps": 6}), "^expected a TrainConfig .* found {'steps': 6}$"),
     (lambda net: dd.evaluate(Small(), net), "a data set, or its address such as voc:FOLDER, found DSOD$"),
     (lambda net: dd.evaluate(7, Small()), NETWORK + "int$"),
+    (lambda net: dd.build("dsod_tiny", []), "^num_classes must be a whole number of at least 1, found 0$"),
+    (lambda net: dd.open_dataset("standin:val")[0:2], "takes one whole number, .* datasets.Subset takes several$"),
+    (lambda net: dd.draw_architecture("no_net"), "^no preset is called 'no_net', expected one of toy_ssd"),
+    (lambda net: dd.Detector(net, CLASSES).detect(Image.new("RGB", (9, 9))),
+     r"found Image; np.asarray\(picture.convert\('RGB'\)\) makes one$"),
+    (lambda net: dd.Detector("data/weights/dsod_tiny_bccd.safetensors", device="gpu"),
+     "^--device gpu: there is none to be used, .* Without --device, the CPU computes$"),
     (lambda net: dd.convert(7, "csv:a.csv"), "a data set, or its address such as voc:FOLDER, found int$"),
     (lambda net: dd.summarise("dsod_tiny"), "^expected a network, as build makes it, found 'dsod_tiny'$"),
     (lambda net: dd.evaluate("dsod_tiny", Small()),

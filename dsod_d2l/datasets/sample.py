@@ -7,12 +7,13 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..config.base import one_of
+from ..config.base import one_of, require
 from ..files import one_line
 from ..runtime import usable_cores
 from . import pictures
@@ -280,6 +281,8 @@ class FileDataset(Dataset):
         return len(self._entries)
 
     def __getitem__(self, index):
+        require(isinstance(index, Integral), "a data set takes one whole "
+                f"number, found {index!r}: datasets.Subset takes several")
         entry = self._entries[index]
         return Sample(self._image(entry), entry.boxes.astype(np.float32),
                       entry.labels, entry.flags[:, 0], entry.source,

@@ -52,7 +52,8 @@ def build(name_or_config: str | ModelConfig,
     """
     names = classes if isinstance(classes, (list, tuple)) else None
     if classes is not None:
-        changes["num_classes"] = len(names) if names else classes
+        changes["num_classes"] = classes if names is None else len(
+            names)
     if isinstance(name_or_config, str):
         config = configs.get(name_or_config, **changes)
     else:

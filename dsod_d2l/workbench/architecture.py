@@ -19,6 +19,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
 from ..files import write_atomically
+from ..models import build
 from ..models.network import Network
 from ..models.refinedet import Refinement
 from ..models.summary import graph_shapes, output_shape, trace_stages
@@ -172,8 +173,9 @@ def draw_architecture(thing: Any, shape: Sequence[int] | None = None,
     In a column a box is as wide as its map, and as high as it has channels.
 
     Args:
-        thing: a ``Network``; with a shape any Gluon block; for "arcs" a
-            list of blocks of layers by name, for "kernels" of convolutions.
+        thing: a ``Network``, or a preset's name; with a shape any Gluon
+            block; for "arcs" a list of blocks of layers by name, for
+            "kernels" of convolutions.
         shape: (channels, rows, columns) of what a block reads.
         view: "stages" in a column; "pyramid", the maps before and after;
             "arcs", which layer reads which; "kernels", the cells one reads.
@@ -191,6 +193,7 @@ def draw_architecture(thing: Any, shape: Sequence[int] | None = None,
     if view != "stages":
         raise ValueError("view: expected one of stages, "
                          f"{', '.join(views)}, found {view!r}")
+    thing = build(thing) if isinstance(thing, str) else thing
     if isinstance(thing, Network):
         return _column(thing.config.name, _stages(thing))
     return _column(type(thing).__name__, _operators(thing, tuple(shape or ())))

@@ -67,7 +67,7 @@ def detector_of_file(path: str | Path, **options: Any) -> Detector:
     require(not options.pop("runtime", None), "--runtime goes with a file "
             f"that export has written, an .onnx, found {path}")
     if "device" in options:
-        options["ctx"], _ = machine.device(options.pop("device"))
+        options["ctx"] = machine.asked_device(options.pop("device"))
     kind = SuppressingDetector if "suppression" in options else Detector
     return kind.from_weights(path, **options)
 

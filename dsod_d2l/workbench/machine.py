@@ -41,6 +41,16 @@ def device(prefer: str | None = None) -> tuple[Any, str]:
                       f"{_why_no_gpu(mx.runtime.Features())}.")
 
 
+def asked_device(prefer: str | None) -> Any:
+    """Return the context of ``device``, or raise if a GPU is asked in vain."""
+    context, reason = device(prefer)
+    require(prefer != "gpu" or context.device_type == "gpu",
+            "--device gpu: there is none to be used, "
+            f"{reason.partition('because ')[2]} Without --device, the CPU "
+            "computes")
+    return context
+
+
 def _why_no_gpu(features):
     """Return the second half of a sentence."""
     if features.is_enabled("CUDA"):

@@ -244,10 +244,7 @@ def check_device(options: Namespace) -> None:
     if getattr(options, "device", None) != "gpu" or is_onnx(
             getattr(options, "weights", None)):       # which asks by itself
         return
-    context, reason = machine.device("gpu")
-    require(context.device_type == "gpu", "--device gpu: there is none to be "
-            f"used, {reason.partition('because ')[2]} Without --device, the "
-            "CPU computes")
+    machine.asked_device("gpu")
 
 
 def make_detector(options: Namespace) -> Any:
