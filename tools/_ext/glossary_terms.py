@@ -17,7 +17,7 @@ NOT_MARKED = (GLOSSARY, "book/interface", "book/references", "book/command_line"
 SKIPPED = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.math, nodes.math_block,
            nodes.raw, nodes.image, nodes.caption, nodes.term, nodes.thead)
 EVERYDAY = set("""stand-in background bias body brightness coco compression contrast crowd duplicate edge envelope epoch
-expansion head hue interpolation map matching oracle padded patch precision projection ratio recall sample sampler
+expansion head hue interpolation matching oracle padded patch precision projection ratio recall sample sampler
 saturation score size spec ssd stem step stride symbol target transform transition voc warp worker
 variances difficult""".split())
 TEX = ((r"\theta", "θ"), (r"\gamma", "γ"), (r"\ln ", "ln "), ("{", ""), ("}", ""), ("_", ""), ("^", " to the power "))
@@ -94,7 +94,7 @@ class Marker:
         text, parts, last = str(node), [], 0
         for match in self.find.finditer(text):
             name, entry = self.meaning(match[1])
-            if entry is None or not italic and name in EVERYDAY:
+            if entry is None or not italic and name in EVERYDAY or name == "map" and match[1] != "mAP":
                 continue
             anchor, meaning = entry
             for other in [one for one, (place, _) in self.terms.items() if place == anchor]:
