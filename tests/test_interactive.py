@@ -19,7 +19,8 @@ from dsod_d2l.evaluation.matching import match_voc
 from dsod_d2l.targets import encode, match
 
 TOY = config.get("toy_ssd")
-PLACES = {"iou": "01_anchors", "nms": "09_detection", "score": "10_evaluation"}
+PLACES = {"iou": "01_anchors", "nms": "09_detection", "score": "10_evaluation",
+          "field": "03_downsampling"}
 
 
 # ---- the arithmetic --------------------------------------------------------------------
