@@ -29,7 +29,7 @@ def seen():
     pixels at a time is lit.
     """
     network = models.build("toy_ssd")
-    models.initialise(network, 0)
+    models.initialise(network)
     for parameter in network.collect_params(".*(weight|bias)").values():
         value = parameter.data()
         parameter.set_data(value.abs() if parameter.name.endswith("weight") else value * 0)
