@@ -81,7 +81,7 @@ def check_picker(found, number, row, column):
     else:
         assert (f"columns {whole[0]} to {whole[2] - 1} and rows {whole[1]} to {whole[3] - 1}, "
                 f"{one['field']} x {one['field']} pixels") in said
-        assert ("those outside of the picture are 0" in said) == (shown != whole).any()
+        assert ("those outside of the picture are padding" in said) == (shown != whole).any()
     np.testing.assert_allclose(rectangles(found, "frame"), [shown / 256], atol=1e-9)
     anchors = map_anchors((one["side"],) * 2, spec, (256, 256)).reshape(
         one["side"], one["side"], -1, 4)[row, column]
