@@ -52,7 +52,7 @@ test-quick: data  ## run the unit tests, and compare one chapter (for a second P
 	$(PYTEST) --nbval tests book/01_anchors.ipynb \
 		--ignore=tests/test_browser.py --ignore=tests/test_interactive.py \
 		--ignore=tests/test_try_it.py --ignore=tests/test_offset_sliders.py \
-		--ignore=tests/test_terms_and_search.py \
+		--ignore=tests/test_pages_pieces.py \
 		--deselect=tests/test_book.py $(ARGS)
 
 test-outputs: data  ## compare the outputs of all chapters (ARGS="-k targets" narrows it)

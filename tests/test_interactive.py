@@ -4,13 +4,12 @@ import json
 import re
 from html.parser import HTMLParser
 
-import mxnet as mx
 import nbformat
 import numpy as np
 import pytest
 
 from browsing import ROOT
-from dsod_d2l import config, models
+from dsod_d2l import config
 from dsod_d2l.anchors import all_anchors, map_anchors
 from dsod_d2l.boxes import iou
 from dsod_d2l.datasets import example
@@ -20,7 +19,8 @@ from dsod_d2l.evaluation.matching import match_voc
 from dsod_d2l.targets import encode, match
 
 TOY = config.get("toy_ssd")
-PLACES = {"iou": "01_anchors", "field": "03_downsampling", "nms": "09_detection", "score": "10_evaluation"}
+PLACES = {"iou": "01_anchors", "nms": "09_detection", "score": "10_evaluation",
+          "field": "03_downsampling"}
 
 
 # ---- the arithmetic --------------------------------------------------------------------
@@ -183,7 +183,7 @@ class Place(HTMLParser):
 def test_a_place_says_what_is_there_where_no_script_runs(name):
     place = Place(PLACES[name])
     assert place.data["interactive"] == name
-    assert place.sentence.strip().startswith("On the pages of the book")
+    assert re.match(r"\s*(On t|T)he pages of the book", place.sentence)
 
 
 def test_the_playground_has_the_boxes_and_anchors_of_the_chapter():
@@ -211,43 +211,6 @@ def test_the_slider_has_the_detections_of_the_chapter():
     assert place.values("boxes") == given["boxes"].tolist()
     assert place.values("scores") == given["scores"].tolist() == sorted(given["scores"])[::-1]
     np.testing.assert_allclose(place.values("objects"), example("three").boxes, atol=1e-6)
-
-
-def test_the_picker_has_the_maps_of_the_chapter():
-    place = Place("03_downsampling")
-    assert place.values("pixels") == 256 and TOY.input_size == (256, 256)
-    for one, shape, spec in zip(place.values("maps"), TOY.map_shapes(), TOY.anchors, strict=True):
-        assert (one["side"],) * 2 == shape and one["stride"] * one["side"] == 256
-        assert one["sizes"] == list(spec.sizes) and one["ratios"] == list(spec.ratios)
-
-
-def test_a_cell_of_the_picker_sees_what_the_network_lets_it_see():
-    """Noise outside of its field changes nothing that a cell says, noise on its last pixels does."""
-    mx.random.seed(0)
-    rng = np.random.default_rng(0)
-    net = models.build("toy_ssd")
-    models.initialise(net)
-    image = rng.normal(size=(1, 3, 256, 256)).astype(np.float32)
-
-    def said(image, place):
-        return net(mx.nd.array(image))[0].asnumpy()[0, place]
-    first = 0
-    for one, spec in zip(Place("03_downsampling").values("maps")[:3], TOY.anchors):
-        row = column = one["side"] // 2
-        place = first + (row * one["side"] + column) * spec.per_cell
-        first += one["side"] ** 2 * spec.per_cell
-        low = one["start"] + row * one["stride"]
-        high = low + one["field"]
-        assert 0 < low and high < 256
-        inside = np.zeros((256, 256), bool)
-        inside[low:high, low:high] = True
-        edge = inside.copy()
-        edge[low + 1:high - 1, low + 1:high - 1] = False
-        before = said(image, place)
-        np.testing.assert_array_equal(before, said(np.where(inside, image, 50 * image), place))
-        rows, columns = np.arange(256)[:, None], np.arange(256)
-        for side in (rows == low, rows == high - 1, columns == low, columns == high - 1):
-            assert (before != said(np.where(edge & side, 50 * image, image), place)).any()
 
 
 # ---- the pieces ----------------------------------------------------------------------------
@@ -497,32 +460,6 @@ def test_the_slider_by_mouse(visits):
         page.mouse.click(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
         check_slider(found, float(slider.input_value()), 0.5)
     assert float(slider.input_value()) > 0.85
-
-
-def test_the_picker(visits):
-    page, found = piece(visits(1280, "dark"), "field")
-    words = found.locator("[aria-live=polite]")
-    assert words.inner_text().startswith("Map 32 x 32, row 9, column 13: the predictor sees columns 82 to 133 and "
-                                         "rows 50 to 101, 52 x 52 pixels. Its square anchors have sides of 51 and 70")
-    found.get_by_role("button", name="8 x 8").click()
-    assert words.inner_text().startswith("Map 8 x 8, row 2, column 3: ") and "those outside" in words.inner_text()
-    cells = found.locator("[tabindex]")
-    box = cells.bounding_box()
-    page.mouse.click(box["x"] + box["width"] - 3, box["y"] + 3)
-    assert words.inner_text().startswith("Map 8 x 8, row 0, column 7: the predictor sees columns 130 to 349 and rows "
-                                         "-94 to 125")
-    for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
-        page.keyboard.press(key)
-    assert words.inner_text().startswith("Map 8 x 8, row 1, column 6: ")
-    found.get_by_role("button", name="1 x 1", exact=True).click()
-    assert "row 0, column 0: the predictor sees the whole picture" in words.inner_text()
-
-
-def test_the_picker_fits_a_telephone(visits):
-    _, found = piece(visits(375, "light"), "field")
-    for one in found.locator("svg").all():
-        box = one.bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= 375 and box["width"] > 140
 
 
 @pytest.mark.parametrize("name", PLACES)

@@ -142,7 +142,11 @@ def mark_terms(app, doctree, docname):
 
 
 def in_solution(node):
-    """Tell whether a node stands in a cell that the page folds or leaves out."""
+    """Tell whether a node stands in what the page folds or leaves out: a cell, or HTML around a text."""
+    before = node.parent.children[:node.parent.index(node)]
+    html = "".join(one.astext() for one in before if isinstance(one, nodes.raw))
+    if html.count("<details") > html.count("</details"):
+        return True
     while node is not None:
         if {"tag_hide-cell", "tag_remove-cell", "cell_output"} & set(node.get("classes", ())):
             return True

@@ -1,9 +1,9 @@
-/* How the search of the pages weighs what it finds, and what it shows of it. Sphinx puts this in front of its own
-   searchtools.js. A page's title says most about it, then the terms that the glossary sends there, then its
+/* How the search of the pages weighs what it finds, and what it shows of it. Sphinx writes this into
+   language_data.js, which the page of the search loads. A page's title says most about it, then the terms that the glossary sends there, then its
    headings, then its text; a chapter comes before the pages that list. */
 const LISTS = /(glossary|interface|reference|references|troubleshooting|command_line|errata|clusters|measured)$/;
 const CHAPTER = /\/\d\d\w?_/;
-const NOT_READ = "h1, details, nav, pre, figure, svg, .onlyprint, #jb-print-docs-body, .headerlink, .katex-html, " +
+const NOT_READ = "h1, h2, h3, h4, details, nav, pre, figure, svg, .onlyprint, #jb-print-docs-body, .headerlink, .katex-html, " +
   ".bd-header-article, .prev-next-area, .report, .interactive, script, style";
 const WEIGHTS = { title: 60, term: 50, heading: 30, text: 5, chapter: 8, list: -8 };
 const LONGEST = 240;       // letters of an excerpt
@@ -72,7 +72,8 @@ function start(text, keywords) {
   return place ? place[0] : 0;
 }
 
-document.addEventListener("DOMContentLoaded", () => {
+/* Change Sphinx's search, before it looks for anything. */
+function changeSearch() {
   const [parse, perform] = [Search._parseQuery, Search._performSearch];
   Search._parseQuery = () => parse(asked);
 
@@ -86,6 +87,7 @@ document.addEventListener("DOMContentLoaded", () => {
   Search.makeSearchSummary = (html, keywords, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     page.querySelectorAll(NOT_READ).forEach((one) => one.remove());
+    page.querySelectorAll("dt").forEach((one) => one.append(": "));
     const whole = page.querySelector('[role="main"]');
     const part = anchor && whole && whole.querySelector(anchor);
     const text = ((part || whole || page.body).textContent || "").replace(/\s+/g, " ")
@@ -98,4 +100,7 @@ document.addEventListener("DOMContentLoaded", () => {
     summary.textContent = `${from ? "... " : ""}${text.slice(from, to)}${to < text.length ? " ..." : ""}`;
     return summary;
   };
-});
+}
+
+if (typeof Search === "undefined") document.addEventListener("DOMContentLoaded", changeSearch);
+else changeSearch();

@@ -80,7 +80,7 @@
         rectangle(cell, { style: "stroke: #ffffff; stroke-width: 1.5" }));
       marks.replaceChildren(
         make("svg:path", { d: around(shown), "fill-rule": "evenodd", class: "unseen" }),
-        rectangle(cell, { style: `fill: ${CELL}; fill-opacity: 0.7; stroke: none` }),
+        rectangle(cell, { style: `fill: ${CELL}; fill-opacity: ${side > 8 ? 0.7 : 0.3}; stroke: none` }),
         ...anchors.map((box) => rectangle(box, { class: "anchor", style: "stroke: #ffffff" })),
         rectangle(shown, { class: "frame", style: `stroke: ${FIELD}; stroke-width: 4` }));
       buttons.forEach((one, at) => one.setAttribute("aria-pressed", at === state.map));
@@ -89,7 +89,7 @@
       words.textContent = `Map ${side} x ${side}, row ${row}, column ${column}: the predictor ` + (all
         ? "sees the whole picture"
         : `sees columns ${whole[0]} to ${whole[2] - 1} and rows ${whole[1]} to ${whole[3] - 1}, ` +
-          `${map.field} x ${map.field} pixels${cut ? "; those outside of the picture are 0" : ""}`) +
+          `${map.field} x ${map.field} pixels${cut ? "; those outside of the picture are padding" : ""}`) +
         `. Its square anchors have sides of ${sizes.map((size) => Math.round(size * pixels)).join(" and ")} pixels.`;
       cells.setAttribute("aria-label", `The map, ${side} x ${side} cells; row ${row}, column ${column} is chosen.`);
       view.setAttribute("aria-label", words.textContent);
