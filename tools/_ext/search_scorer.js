@@ -3,7 +3,7 @@
    headings, then its text; a chapter comes before the pages that list. */
 const LISTS = /(glossary|interface|reference|references|troubleshooting|command_line|errata|clusters|measured)$/;
 const CHAPTER = /\/\d\d\w?_/;
-const NOT_READ = "h1, h2, h3, h4, details, nav, pre, figure, svg, .onlyprint, #jb-print-docs-body, .headerlink, .katex-html, " +
+const NOT_READ = "h1, .section-number, details, nav, pre, figure, svg, .onlyprint, #jb-print-docs-body, .headerlink, .katex-html, " +
   ".bd-header-article, .prev-next-area, .report, .interactive, script, style";
 const WEIGHTS = { title: 60, term: 50, heading: 30, text: 5, chapter: 8, list: -8 };
 const LONGEST = 240;       // letters of an excerpt
@@ -87,9 +87,11 @@ function changeSearch() {
   Search.makeSearchSummary = (html, keywords, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     page.querySelectorAll(NOT_READ).forEach((one) => one.remove());
-    page.querySelectorAll("dt").forEach((one) => one.append(": "));
     const whole = page.querySelector('[role="main"]');
     const part = anchor && whole && whole.querySelector(anchor);
+    const own = part && part.querySelector("h2, h3, h4");       // the result's title says it
+    if (own) own.remove();
+    page.querySelectorAll("dt, h2, h3, h4").forEach((one) => one.append(": "));
     const text = ((part || whole || page.body).textContent || "").replace(/\s+/g, " ")
       .replace("Open in Colab", "").trim();
     if (!text) return null;
