@@ -100,7 +100,9 @@ def measure(options):
     rows = [(name, one["AP"], one["AP50"], f"{one['AP'] - before:+.4f}")
             for name, one in found["ways"].items()]
     text = common.table(rows, ("way", "AP", "AP50", "change of AP"))
-    payload = {"figures": found["ways"], "pictures": found["pictures"],
+    payload = {"config": {"weights": WEIGHTS.name, "calibrated": CALIBRATED, "least_score": LEAST_SCORE,
+                          "least_iou": LEAST_IOU}, "seed": None,
+               "figures": found["ways"], "pictures": found["pictures"],
                "found_again": found["found_again"]}
     return payload, (f"{text}\nown resizing: {found['found_again']:.2%} of the detections above "
                      f"{LEAST_SCORE} found at IoU {LEAST_IOU}, on {found['pictures']} pictures")

@@ -42,8 +42,9 @@ def remote(tmp_path):
     if not shutil.which("git"):
         pytest.skip("not a git repository: the program git is not here")
     folder = tmp_path / "remote"
-    for file in ("__init__", "runtime", "workbench/__init__", "workbench/colab", "workbench/gpus"):
-        file = ROOT / "dsod_d2l" / f"{file}.py"
+    for file in ("__init__.py", "runtime.py", "workbench/__init__.py", "workbench/colab.py", "workbench/gpus.py",
+                 "workbench/cuda_libraries.json"):
+        file = ROOT / "dsod_d2l" / file
         copy = folder / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())

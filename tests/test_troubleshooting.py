@@ -241,7 +241,7 @@ SAID = {
     "it declares a document type, which may hide entities and is not read":
         doctype,
     "camera ... does not answer": lambda folder: VideoReader(99),
-    "is there, was written by something else, and would be lost: give another name":
+    "... is there, was written by something else, and would be lost: give another ...":
         somebodys,
     "expected a video that OpenCV can read":
         written("a.avi", b"RIFF", VideoReader),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..config.base import one_of, require
+from ..config.base import one_of
 from ..files import one_line
 from ..runtime import usable_cores
 from . import pictures
@@ -281,8 +281,9 @@ class FileDataset(Dataset):
         return len(self._entries)
 
     def __getitem__(self, index):
-        require(isinstance(index, Integral), "a data set takes one whole "
-                f"number, found {index!r}: datasets.Subset takes several")
+        if not isinstance(index, Integral):
+            raise ValueError("a data set takes one whole number, found "
+                             f"{index!r}: datasets.Subset takes several")
         entry = self._entries[index]
         return Sample(self._image(entry), entry.boxes.astype(np.float32),
                       entry.labels, entry.flags[:, 0], entry.source,
