@@ -37,14 +37,18 @@ class Visit:
         self.page = self.context.new_page()
         self.page.on("console", self.heard)
         self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
-        self.page.on("requestfailed", lambda one: self.problems.append(
-            f"failed: {one.url} {one.failure}"))
+        self.page.on("requestfailed", self.failed)
         self.page.on("response", self.answered)
         self.page.on("request", self.asked)
 
     def heard(self, message):
         if message.type in ("error", "warning"):
             self.problems.append(f"console {message.type}: {message.text}")
+
+    def failed(self, request):
+        # Who leaves a page at once stops what it still asks for, its icon last.
+        if not (request.url.endswith("favicon.png") and request.failure == "net::ERR_ABORTED"):
+            self.problems.append(f"failed: {request.url} {request.failure}")
 
     def answered(self, response):
         if response.status >= 400:
