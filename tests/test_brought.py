@@ -240,24 +240,25 @@ def test_made_up_lists_of_boxes(tmp_path_factory, sets, fraction, lead, space, e
             [box for _, box in theirs], (-1, 4)), atol=1e-9)
 
 
-def png(tag=None, last=False):
-    """A PNG; tag: its EXIF orientation, before the pixels or as last chunk."""
+def png(tag=None, last=False, behind=0):
+    """A PNG; tag: its EXIF orientation, before the pixels or as last chunk but one of so many bytes."""
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x112] = tag or 1
     image = Image.fromarray(np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3))
     image.save(file, "PNG", **({"exif": exif} if tag and not last else {}))
     data = file.getvalue()
     if tag and last:
-        body = b"eXIf" + exif.tobytes()[6:]
-        chunk = struct.pack(">I", len(body) - 4) + body
-        data = data[:-12] + chunk + struct.pack(">I", zlib.crc32(body)) + data[-12:]
+        bodies = [b"eXIf" + exif.tobytes()[6:], b"prVt" + bytes(behind)]
+        chunks = [struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+                  for body in bodies[:1 + bool(behind)]]
+        data = data[:-12] + b"".join(chunks) + data[-12:]
     return data
 
 
-@pytest.mark.parametrize("tag, last", [(None, False), (1, False), (6, False),
-                                       (6, True), (3, True)])
-def test_the_size_of_a_png_is_read_from_its_head(tmp_path, monkeypatch, tag, last):
-    (tmp_path / "a.png").write_bytes(png(tag, last))
+@pytest.mark.parametrize("tag, last, behind", [
+    (None, False, 0), (1, False, 0), (6, False, 0), (6, True, 0), (3, True, 0), (6, True, 200_000)])
+def test_the_size_of_a_png_is_read_from_its_head(tmp_path, monkeypatch, tag, last, behind):
+    (tmp_path / "a.png").write_bytes(png(tag, last, behind))
     loads = []
     load = Image.core.zip_decoder
     monkeypatch.setattr(Image.core, "zip_decoder", lambda *args: (
@@ -265,7 +266,7 @@ def test_the_size_of_a_png_is_read_from_its_head(tmp_path, monkeypatch, tag, las
     upright = (6, 4) if tag == 6 else (4, 6)
     assert pictures.read_size(tmp_path / "a.png") == upright
     assert bool(loads) == last         # a tag behind the pixels is found there
-    assert pictures.orientation(png(tag, last)) == (tag or 1)
+    assert pictures.orientation(png(tag, last, behind)) == (tag or 1)
     assert pictures.read_image(tmp_path / "a.png").shape[:2] == upright
 
 

@@ -56,8 +56,8 @@ elif not importlib.util.find_spec("dsod_d2l"):       # nor installed
             print("There is no release", RELEASE, "yet: this is the newest "
                   "state of the book.")
     if not os.path.isfile(FETCHED):
-        sys.exit(f"The book could not be fetched ({said.strip()}). See to the "
-                 "network and the room on the disk, delete the folder "
+        sys.exit(f"The book could not be fetched ({said.strip()}). Check the "
+                 "network and the free space on the disk, delete the folder "
                  "dsod-d2l if there is one; then run this cell again.")
     sys.path.insert(0, os.path.abspath("dsod-d2l"))
 

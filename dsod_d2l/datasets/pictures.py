@@ -208,17 +208,23 @@ def _size(picture, turn=True):
 
 def _orientation(picture):
     """Return the EXIF orientation, 1 to 8; 5 to 8 exchange the sides."""
-    file = picture.fp
-    if picture.format == "PNG" and file and not any(
-            "exif" in str(key) for key in picture.info):
-        place = file.tell()     # Pillow would decode it to look behind it
-        file.seek(max(0, file.seek(0, 2) - (1 << 17)))
-        data = file.read()
-        file.seek(place)
-        if b"eXIf" not in data and b"Raw profile type exif" not in data:
-            return 1
+    # Pillow would decode all of a PNG to look behind its pixels.
+    if picture.format == "PNG" and picture.fp and not _tells_exif(picture.fp):
+        return 1
     value = picture.getexif().get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
+
+
+def _tells_exif(file):
+    """Return whether a chunk of a PNG, wherever it stands, holds EXIF."""
+    place, at, head, found = file.tell(), 8, b"-", False
+    while head and not found:
+        file.seek(at)
+        head = file.read(40)            # its length, its kind, its first words
+        found = head[4:8] == b"eXIf" or b"Raw profile type exif" in head
+        at += 12 + int.from_bytes(head[:4], "big")
+    file.seek(place)
+    return found
 
 
 def _is_plain(picture, data, turn):

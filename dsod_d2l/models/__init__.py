@@ -52,8 +52,7 @@ def build(name_or_config: str | ModelConfig,
     """
     names = classes if isinstance(classes, (list, tuple)) else None
     if classes is not None:
-        changes["num_classes"] = classes if names is None else len(
-            names)
+        changes["num_classes"] = len(names) if names is not None else classes
     if isinstance(name_or_config, str):
         config = configs.get(name_or_config, **changes)
     else:

@@ -77,9 +77,9 @@ def _pip(folder, requirements, size=0):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
         last = _follow(pip.stdout, size)
     if pip.returncode:
-        raise RuntimeError(f"MXNet could not be installed into {folder}: see "
-                           "to the network and the room on the disk, then run "
-                           f"this cell again; pip said: {last}")
+        raise RuntimeError(f"MXNet could not be installed into {folder}: check"
+                           " the network and the free space on the disk, then "
+                           f"run this cell again; pip said: {last}")
 
 
 def _follow(lines, size):

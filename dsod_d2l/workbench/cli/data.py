@@ -48,7 +48,6 @@ def _explain_data_sets(parser):
 
 def _samples(chosen):
     """Copy the example pictures, and a detector of what is in them."""
-    check_folder(chosen.folder, "--folder")
     shutil.copytree(EXAMPLES, chosen.folder, dirs_exist_ok=True)
     return {"folder": chosen.folder}, (
         "Now try: python -m dsod_d2l detect {0}/three.jpg --weights "

@@ -180,8 +180,8 @@ def _settings(options, recipe, images):
     settings = dataclasses.replace(recipe.train, **given)
     require(not options.epochs or "steps" not in given,
             "--steps and --epochs exclude each other")
-    epochs, seen = options.epochs or recipe.epochs, split_sizes(
-        images, settings)[0]
+    epochs = options.epochs or recipe.epochs
+    seen = split_sizes(images, settings)[0]
     if epochs is not None and "steps" not in given:
         settings = dataclasses.replace(settings, steps=steps_of(
             epochs, seen, settings))
