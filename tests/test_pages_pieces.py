@@ -256,3 +256,13 @@ def test_a_word_is_found_in_another_spelling(visits):
     visit = visits(1280, "light")
     assert [one[0] for one in search(visit, "batch normalization")] == \
         [one[0] for one in search(visit, "batch normalisation")] != []
+
+
+def test_the_button_that_hides_what_was_searched_has_no_sign_of_a_missing_font(visits):
+    page = visits(1280, "light").page
+    page.goto("/book/04_dense_blocks.html?highlight=dense", wait_until="load")
+    button = page.locator("#searchbox .highlight-link a")
+    button.wait_for()
+    assert button.evaluate("one => getComputedStyle(one, '::before').content") == "none"
+    button.click()
+    assert not page.locator("mark, .highlighted").count()
